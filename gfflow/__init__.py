@@ -1,0 +1,1 @@
+"""gfflow: a laboratory for the training dynamics of two-layer ReLU networks."""

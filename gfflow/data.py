@@ -1,0 +1,184 @@
+"""Training sets: the inputs x, the labels y, and the makers of the paper's examples."""
+
+from __future__ import annotations
+
+import csv
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gfflow.errors import InvalidInput
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """n samples: inputs x (n, d) and labels y (n,), float64.
+
+    A bias is an input coordinate equal to 1. Raises InvalidInput for wrong shapes, numbers that are not
+    finite and inputs that are zero; labels equal to zero only warn (Assumption 2 then fails).
+    """
+
+    x: Tensor
+    y: Tensor
+
+    def __post_init__(self) -> None:
+        x = torch.as_tensor(self.x, dtype=torch.float64).detach()
+        y = torch.as_tensor(self.y, dtype=torch.float64).detach()
+        object.__setattr__(self, "x", x)
+        object.__setattr__(self, "y", y)
+        if x.ndim != 2 or y.shape != x.shape[:1] or x.numel() == 0:
+            shapes = f"x {tuple(x.shape)}, y {tuple(y.shape)}"
+            raise InvalidInput("data", shapes, "inputs of shape (n, d) and labels of shape (n,), n, d >= 1")
+        for name, values in (("inputs", x), ("labels", y)):
+            if not bool(torch.isfinite(values).all()):
+                bad = values[~torch.isfinite(values)][0].item()
+                raise InvalidInput(f"data {name}", bad, "finite numbers")
+        if bool((x == 0).all(dim=1).any()):
+            k = int((x == 0).all(dim=1).nonzero()[0])
+            raise InvalidInput("data inputs", f"sample {k} equal to zero", "non-zero inputs")
+        if bool((y == 0).any()):
+            k = int((y == 0).nonzero()[0])
+            warnings.warn(f"data labels: y[{k}] = 0, so Assumption 2 fails", stacklevel=2)
+
+    @property
+    def n(self) -> int:
+        """The number of samples."""
+        return self.x.shape[0]
+
+    @property
+    def d(self) -> int:
+        """The number of input coordinates, the bias's included."""
+        return self.x.shape[1]
+
+    @cached_property
+    def gram(self) -> Tensor:
+        """G = x x^T, shape (n, n)."""
+        return self.x @ self.x.T
+
+    @cached_property
+    def norms(self) -> Tensor:
+        """||x_k||, shape (n,)."""
+        return self.x.norm(dim=1)
+
+    @cached_property
+    def orthogonality_defect(self) -> float:
+        """max |<x_k, x_l>| / (||x_k|| ||x_l||) over k != l; 0 for a single sample."""
+        cosines = self.gram / (self.norms[:, None] * self.norms[None, :])
+        return float((cosines - torch.diag(torch.diag(cosines))).abs().max())
+
+    @property
+    def one_dimensional(self) -> bool:
+        """Whether the inputs are numbers with a bias: d = 2, second coordinate equal to 1."""
+        return self.d == 2 and bool((self.x[:, 1] == 1).all())
+
+    def to(self, device: torch.device | str) -> TrainingSet:
+        """The same samples on another device."""
+        return TrainingSet(self.x.to(device), self.y.to(device))
+
+
+def orthogonal_pair() -> TrainingSet:
+    """The two orthogonal samples of Figure 2: one negative, one positive label."""
+    return TrainingSet(torch.tensor([[-0.5, 1.0], [2.0, 1.0]]), torch.tensor([-1.0, 1.0]))
+
+
+def five_points() -> TrainingSet:
+    """The five points on a line, with bias, of Figures 4 and 5: not orthogonal."""
+    x = torch.tensor([-1.5, -1.0, 0.0, 0.25, 2.0], dtype=torch.float64)
+    y = torch.tensor([0.7, -0.3, -0.3, 0.4, 0.2], dtype=torch.float64)
+    return TrainingSet(torch.stack([x, torch.ones_like(x)], dim=1), y)
+
+
+def orthonormal(
+    labels: Sequence[float],
+    d: int | None = None,
+    norms: Sequence[float] | None = None,
+    rotation: int | None = None,
+) -> TrainingSet:
+    """One sample per label on the coordinate axes of R^d, x_k = norms[k] e_k.
+
+    d defaults to the number of labels and norms to 1. rotation is a seed: the axes are then turned by a
+    random rotation drawn from it, and are orthogonal to rounding (1e-16) only, which is not enough for scales
+    below about 1e-16 (a gate that closed is opened again). Raises InvalidInput for a label equal to 0, which
+    the theory of orthogonal inputs excludes (Assumption 2).
+    """
+    n = len(labels)
+    d = n if d is None else d
+    if n == 0 or any(not math.isfinite(v) or v == 0 for v in labels):
+        raise InvalidInput("data.labels", list(labels), "a non-empty list of finite numbers other than 0")
+    if d < n:
+        raise InvalidInput("data.d", d, f"at least the number of labels, {n}, for orthogonal inputs")
+    if norms is not None and (len(norms) != n or any(not math.isfinite(v) or v <= 0 for v in norms)):
+        raise InvalidInput("data.norms", list(norms), f"null or {n} positive numbers, one per label")
+    x = torch.eye(n, d, dtype=torch.float64)
+    if norms is not None:
+        x = x * torch.tensor(norms, dtype=torch.float64)[:, None]
+    if rotation is not None:
+        generator = torch.Generator().manual_seed(rotation)
+        q, upper = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))
+        q = q * torch.diag(upper).sign()  # uniform over the orthogonal group
+        q[:, 0] *= torch.linalg.det(q).sign()
+        x = x @ q
+    return TrainingSet(x, torch.tensor(labels, dtype=torch.float64))
+
+
+def gaussian_teacher(n: int = 75, d: int = 150, teacher_width: int = 6, seed: int = 4) -> TrainingSet:
+    """Gaussian inputs labelled by a random two-layer teacher without bias, as in Figure 6.
+
+    The defaults give the paper's own data: its code seeds torch with 4, constructs each torch.nn.Linear with
+    its usual start, redraws the weights, and then draws the inputs, all in float32. The same draws are made
+    here, in the same order, from a generator of our own.
+    """
+    for key, value in (("data.n", n), ("data.d", d), ("data.teacher_width", teacher_width)):
+        if value < 1:
+            raise InvalidInput(key, value, "an integer of at least 1")
+    generator = torch.Generator().manual_seed(seed)
+
+    def layer(inputs: int, outputs: int, deviation: float) -> Tensor:
+        weight = torch.empty(outputs, inputs, dtype=torch.float32)
+        weight.uniform_(-1 / math.sqrt(inputs), 1 / math.sqrt(inputs), generator=generator)  # Linear's start
+        return weight.normal_(0.0, deviation, generator=generator)
+
+    hidden = layer(d, teacher_width, 1 / math.sqrt(teacher_width * d))
+    output = layer(teacher_width, 1, 1 / math.sqrt(teacher_width))
+    x = torch.randn(n, d, generator=generator, dtype=torch.float32)
+    y = (torch.relu(x @ hidden.T) @ output.T).squeeze(1)
+    return TrainingSet(x, y)
+
+
+def from_csv(path: str | Path, bias: bool = False) -> TrainingSet:
+    """Samples from a CSV file with columns x1, ..., xd and y; bias adds a last coordinate equal to 1.
+
+    Raises InvalidInput where the file is missing, a column is missing, or an entry is not a number.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput("data.path", str(path), f"a readable CSV file ({error})") from None
+    header = [name.strip() for name in rows[0]] if rows else []
+    d = sum(name.startswith("x") for name in header)
+    columns = [f"x{i}" for i in range(1, d + 1)]
+    if d == 0 or sorted(header) != sorted([*columns, "y"]):
+        raise InvalidInput("data.path", f"columns {header} in {path}", "columns x1, ..., xd and y")
+    order = [header.index(name) for name in [*columns, "y"]]
+    values = []
+    for number, row in enumerate(rows[1:], start=2):
+        if not row:
+            continue
+        try:
+            values.append([float(row[i]) for i in order])
+        except (ValueError, IndexError):
+            raise InvalidInput("data.path", f"line {number} {row} in {path}", "a number in each column") from None
+    if not values:
+        raise InvalidInput("data.path", f"no samples in {path}", "at least one line of numbers")
+    table = torch.tensor(values, dtype=torch.float64)
+    x = table[:, :-1]
+    if bias:
+        x = torch.cat([x, torch.ones(len(x), 1, dtype=torch.float64)], dim=1)
+    return TrainingSet(x, table[:, -1])

@@ -1,0 +1,19 @@
+"""The one error that a person's input raises."""
+
+from typing import Any
+
+
+class InvalidInput(ValueError):
+    """Input that cannot be used: one line naming the key, the value received and what is allowed.
+
+    The command line prints the line and exits with status 2; from Python it is an ordinary ValueError.
+    """
+
+    def __init__(self, key: str, received: Any, allowed: str) -> None:
+        shown = received if isinstance(received, str) else repr(received)
+        super().__init__(f"{key}: received {shown}; allowed: {allowed}")
+        self.key = key
+
+
+class Diverged(ArithmeticError):
+    """Training left the finite numbers; the message names the iteration and the likely cause."""

@@ -1,0 +1,74 @@
+"""Neurons: one immutable snapshot of a two-layer network's weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from gfflow.errors import InvalidInput
+
+
+def row_norms(w: Tensor) -> Tensor:
+    """Euclidean norms of the rows of w (..., d), without underflow: shape (...).
+
+    Each row is first divided by its largest entry, so no tiny number is squared and rows of size 1e-300
+    keep full relative accuracy. Zero rows give 0.
+    """
+    largest = w.abs().amax(dim=-1)
+    safe = torch.where(largest > 0, largest, torch.ones_like(largest))
+    return largest * (w / safe.unsqueeze(-1)).square().sum(dim=-1).sqrt()
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """The neurons of h(x) = sum_j a_j relu(<w_j, x>): hidden weights w (m, d), output weights a (m,).
+
+    Both are float64 and never change; everything derived is computed once, on first use, and is meaningful
+    down to weights of size 1e-300. Raises InvalidInput where the shapes do not fit.
+    """
+
+    w: Tensor
+    a: Tensor
+
+    def __post_init__(self) -> None:
+        if self.w.ndim != 2 or self.a.shape != self.w.shape[:1]:
+            shapes = f"w {tuple(self.w.shape)}, a {tuple(self.a.shape)}"
+            raise InvalidInput("neurons", shapes, "w of shape (m, d) and a of shape (m,)")
+
+    @classmethod
+    def copy_of(cls, w: Tensor, a: Tensor) -> Neurons:
+        """A snapshot: float64 copies, detached, that do not follow the network's later steps."""
+        return cls(w.detach().to(torch.float64, copy=True), a.detach().to(torch.float64, copy=True))
+
+    @cached_property
+    def norms(self) -> Tensor:
+        """||w_j||, shape (m,)."""
+        return row_norms(self.w)
+
+    @cached_property
+    def log_norms(self) -> Tensor:
+        """rho_j = ln ||w_j|| (Eq. 9), shape (m,); -inf for a zero neuron."""
+        return self.norms.log()
+
+    @cached_property
+    def directions(self) -> Tensor:
+        """w_j / ||w_j|| (Eq. 9), shape (m, d); zero for a zero neuron."""
+        safe = torch.where(self.norms > 0, self.norms, torch.ones_like(self.norms))
+        return self.w / safe.unsqueeze(-1)
+
+    @cached_property
+    def signs(self) -> Tensor:
+        """s_j = sign(a_j), shape (m,)."""
+        return self.a.sign()
+
+    @cached_property
+    def half_norm_squared(self) -> float:
+        """1/2 ||theta||^2 = 1/2 (sum_j ||w_j||^2 + a_j^2)."""
+        return 0.5 * float(self.w.square().sum() + self.a.square().sum())
+
+    def distance(self, other: Neurons) -> float:
+        """||theta - theta'||, the Euclidean distance in all weights."""
+        return float((self.w - other.w).square().sum().add((self.a - other.a).square().sum()).sqrt())
