@@ -77,10 +77,6 @@ class TrainingSet:
         """Whether the inputs are numbers with a bias: d = 2, second coordinate equal to 1."""
         return self.d == 2 and bool((self.x[:, 1] == 1).all())
 
-    def to(self, device: torch.device | str) -> TrainingSet:
-        """The same samples on another device."""
-        return TrainingSet(self.x.to(device), self.y.to(device))
-
 
 def orthogonal_pair() -> TrainingSet:
     """The two orthogonal samples of Figure 2: one negative, one positive label."""

@@ -40,8 +40,9 @@ class Neurons:
 
     @classmethod
     def copy_of(cls, w: Tensor, a: Tensor) -> Neurons:
-        """A snapshot: float64 copies, detached, that do not follow the network's later steps."""
-        return cls(w.detach().to(torch.float64, copy=True), a.detach().to(torch.float64, copy=True))
+        """A snapshot: float64 copies on the CPU, detached, that do not follow the network's later steps."""
+        w, a = (weights.detach().to("cpu", torch.float64, copy=True) for weights in (w, a))
+        return cls(w, a)
 
     @cached_property
     def norms(self) -> Tensor:

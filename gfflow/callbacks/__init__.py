@@ -1,0 +1,25 @@
+"""Lightning callbacks, each of them usable alone: when due, gather, call a measure, log."""
+
+from gfflow.callbacks.alignment import AlignmentCosines
+from gfflow.callbacks.base import Measurement
+from gfflow.callbacks.checkpoint import LastCheckpoint
+from gfflow.callbacks.distances import LimitDistance, SaddleDistance
+from gfflow.callbacks.invariants import Invariants
+from gfflow.callbacks.loss import GradientNorm, Loss
+from gfflow.callbacks.masses import GroupMasses
+from gfflow.callbacks.progress import PhaseProgress
+from gfflow.callbacks.trajectory import TrajectoryRecorder
+
+__all__ = [
+    "AlignmentCosines",
+    "GradientNorm",
+    "GroupMasses",
+    "Invariants",
+    "LastCheckpoint",
+    "LimitDistance",
+    "Loss",
+    "Measurement",
+    "PhaseProgress",
+    "SaddleDistance",
+    "TrajectoryRecorder",
+]

@@ -1,0 +1,34 @@
+"""Alignment cosines (Lemma 2)."""
+
+from __future__ import annotations
+
+from gfflow.callbacks.base import Measurement
+from gfflow.measures.alignment import cosines_with, own_cosines
+from gfflow.measures.snapshot import Snapshot
+from gfflow.theory import Group, Prediction
+
+
+class AlignmentCosines(Measurement):
+    """How far the neurons have turned to the directions that attract them.
+
+    `alignment/own_min`, `alignment/own_mean`: cosine of each neuron with its own s_j D_j, on any data.
+    With a prediction: `alignment/plus_min`, `alignment/plus_mean`, the cosine with D+ over S+, and
+    `alignment/minus_min`, `alignment/minus_mean`, with -D- over S-, for each of these groups that is there.
+    """
+
+    def __init__(self, prediction: Prediction | None = None) -> None:
+        self.groups: dict[str, Group | None] = {}
+        if prediction is not None:
+            self.groups = {"plus": prediction.plus, "minus": prediction.minus}
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        sets = {"own": own_cosines(snapshot)}
+        for name, group in self.groups.items():
+            if group is not None:
+                sets[name] = cosines_with(snapshot.neurons, group.direction)[group.members]
+        scalars = {}
+        for name, cosines in sets.items():
+            if cosines.numel():
+                scalars[f"alignment/{name}_min"] = float(cosines.min())
+                scalars[f"alignment/{name}_mean"] = float(cosines.mean())
+        return scalars

@@ -1,0 +1,76 @@
+"""The trajectory: frames of all weights at recorded iterations, for figures and later checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+
+from gfflow.module import GradientFlowModule
+from gfflow.schedule import Schedule
+
+LARGEST = 32 * 2**20  # bytes of weights kept at most
+
+
+def frame_count(m: int, d: int, frames: int) -> int:
+    """How many frames of m (d + 1) float64 weights to keep: `frames`, or fewer for a large network; at least 2."""
+    return max(2, min(frames, LARGEST // (8 * m * (d + 1))))
+
+
+class TrajectoryRecorder(pl.Callback):
+    """Writes `trajectory.npz`: step (T,), w (T, m, d), a (T, m) at the schedule's iterations, the first and last
+    included, and the training set as x (n, d), y (n,), so that figures can be redrawn from the file alone.
+    """
+
+    def __init__(self, path: Path, schedule: Schedule) -> None:
+        self.path = path
+        self.wanted = frozenset(schedule)
+        self.frames: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._record(pl_module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._record(pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, GradientFlowModule)
+        data = pl_module.training_set
+        steps = sorted(self.frames)
+        temporary = self.path.with_name(self.path.stem + ".part.npz")
+        np.savez(
+            temporary,
+            step=np.array(steps, dtype=np.int64),
+            w=np.stack([self.frames[i][0].numpy() for i in steps]),
+            a=np.stack([self.frames[i][1].numpy() for i in steps]),
+            x=data.x.numpy(),
+            y=data.y.numpy(),
+        )
+        temporary.replace(self.path)
+
+    def _record(self, module: pl.LightningModule) -> None:
+        assert isinstance(module, GradientFlowModule)
+        last = module.stop_reason is not None and module.stop_reason != "diverged"
+        if module.iteration in self.wanted or last:
+            neurons = module.snapshot().neurons
+            self.frames[module.iteration] = (neurons.w, neurons.a)
+
+    def state_dict(self) -> dict[str, Any]:
+        steps = sorted(self.frames)
+        if not steps:
+            return {}
+        return {
+            "step": steps,
+            "w": torch.stack([self.frames[i][0] for i in steps]),
+            "a": torch.stack([self.frames[i][1] for i in steps]),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for i, step in enumerate(state_dict.get("step", [])):
+            self.frames[step] = (state_dict["w"][i], state_dict["a"][i])

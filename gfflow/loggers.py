@@ -1,0 +1,85 @@
+"""Loggers: metrics.csv at full precision, and TensorBoard with one event per measurement."""
+
+from __future__ import annotations
+
+import csv
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers.logger import Logger
+from numpy.typing import NDArray
+
+
+class MetricsTable(Logger):
+    """Collects scalars into one row per step and writes them to a CSV file, float64 in full.
+
+    Rows are kept in memory and appended to the file now and then; a scalar that appears late gives a new column
+    and the file is written anew. Cells without a value are empty.
+    """
+
+    def __init__(self, path: Path, flush_every: int = 200) -> None:
+        super().__init__()
+        self.path = path
+        self.rows: dict[int, dict[str, float]] = {}
+        self._flush_every = flush_every
+        self._unwritten = 0
+
+    @property
+    def name(self) -> str:
+        return "metrics"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """The configuration is in `.hydra`; nothing to write here."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Adds scalars to the row of `step`."""
+        if step is None:
+            return
+        if step not in self.rows:
+            self._unwritten += 1
+            if self._unwritten > self._flush_every:
+                self.save()
+        self.rows.setdefault(step, {}).update(metrics)
+
+    def columns(self) -> dict[str, NDArray[np.float64]]:
+        """The table by column, `step` first, NaN where a cell is empty; each of shape (number of rows,)."""
+        steps = sorted(self.rows)
+        names = list(dict.fromkeys(name for step in steps for name in self.rows[step]))
+        table = {"step": np.array(steps, dtype=np.float64)}
+        for name in names:
+            table[name] = np.array([self.rows[step].get(name, np.nan) for step in steps])
+        return table
+
+    def save(self) -> None:
+        """Writes the whole table (to a neighbouring file first, so that readers never see half of it)."""
+        self._unwritten = 0
+        names = list(dict.fromkeys(name for row in self.rows.values() for name in row))
+        temporary = self.path.with_name(self.path.name + ".part")
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["step", *names])
+            for step in sorted(self.rows):
+                row = self.rows[step]
+                writer.writerow([step, *(repr(float(row[name])) if name in row else "" for name in names)])
+        temporary.replace(self.path)
+
+    def finalize(self, status: str) -> None:
+        self.save()
+
+
+class EventLogger(TensorBoardLogger):
+    """Lightning's TensorBoard logger, with all scalars of a measurement in one event: ten times cheaper."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in metrics.items()]
+        self.experiment._get_file_writer().add_summary(Summary(value=values), step)

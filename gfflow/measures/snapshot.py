@@ -1,0 +1,60 @@
+"""A snapshot: the network at one iteration, with what several measures share computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from gfflow.data import TrainingSet
+from gfflow.neurons import Neurons, row_norms
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Neurons and the training set they are trained on; everything else is derived, on first use, once."""
+
+    neurons: Neurons
+    training_set: TrainingSet
+    iteration: int = 0
+    time: float = 0.0
+
+    @cached_property
+    def preactivations(self) -> Tensor:
+        """z_jk = <w_j, x_k>, shape (m, n)."""
+        return self.neurons.w @ self.training_set.x.T
+
+    @cached_property
+    def gates(self) -> Tensor:
+        """1[<w_j, x_k> > 0], boolean, shape (m, n)."""
+        return self.preactivations > 0
+
+    @cached_property
+    def residuals(self) -> Tensor:
+        """r_k = y_k - h(x_k), shape (n,)."""
+        return self.training_set.y - self.neurons.a @ self.preactivations.clamp(min=0)
+
+    @cached_property
+    def loss(self) -> float:
+        """L = 1/(2n) sum_k r_k^2 (Eq. 1)."""
+        return float(self.residuals.square().mean() / 2)
+
+    @cached_property
+    def fields(self) -> Tensor:
+        """D_j = (1/n) sum_k 1[<w_j, x_k> > 0] r_k x_k (Eq. 3), shape (m, d)."""
+        weighted = self.training_set.x * (self.residuals / self.training_set.n).unsqueeze(1)
+        return self.gates.to(weighted.dtype) @ weighted
+
+    @cached_property
+    def field_norms(self) -> Tensor:
+        """||D_j||, shape (m,)."""
+        return row_norms(self.fields)
+
+    @cached_property
+    def gradient_norm(self) -> float:
+        """||grad L||: the gradient is (-a_j D_j, -<D_j, w_j>) neuron by neuron (Eq. 3)."""
+        hidden = self.neurons.a.abs() * self.field_norms
+        output = (self.fields * self.neurons.w).sum(dim=1)
+        return float(row_norms(torch.cat([hidden, output])))

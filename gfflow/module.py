@@ -1,0 +1,119 @@
+"""GradientFlowModule: network, training set and solver as a LightningModule that trains in leaps."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from gfflow.data import TrainingSet
+from gfflow.measures.snapshot import Snapshot
+from gfflow.network import TwoLayerReLU
+from gfflow.schedule import Schedule
+from gfflow.solvers.base import Solver
+
+
+class _Leaps:
+    """The data loader: leaps (start, stop), from the module's own iteration on, so that a resumed run goes on."""
+
+    def __init__(self, module: GradientFlowModule) -> None:
+        self.module = module
+
+    def __len__(self) -> int:
+        return len(self.module.schedule) - 1
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self.module.schedule.leaps_after(self.module.iteration))
+
+
+class GradientFlowModule(pl.LightningModule):
+    """Trains a two-layer ReLU network by leaps.
+
+    One Lightning batch is a leap: all the steps from one scheduled iteration to the next, done by the solver
+    (manual optimisation). `on_train_batch_end` therefore falls exactly on scheduled iterations; callbacks
+    measure there, through `snapshot()`. `iteration` counts steps and is saved in checkpoints.
+
+    Training ends at the schedule's last iteration, or at the first scheduled one where the loss is below
+    stop_loss, where the weights are no longer finite, or where the gradient is exactly zero at positive loss;
+    `stop_reason` then says 'iterations', 'loss', 'diverged' or 'stationary' (None while training goes on).
+    """
+
+    def __init__(
+        self,
+        network: TwoLayerReLU,
+        training_set: TrainingSet,
+        solver: Solver,
+        schedule: Schedule,
+        stop_loss: float | None = None,
+    ) -> None:
+        super().__init__()
+        solver.check(network, training_set)
+        self.automatic_optimization = False
+        self.network = network
+        self.training_set = training_set
+        self.solver = solver
+        self.schedule = schedule
+        self.stop_loss = stop_loss
+        self.iteration = 0
+        self.stop_reason: str | None = None
+        self.train_seconds = 0.0
+        self._snapshot: Snapshot | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """h(x), shape (n,), for inputs x (n, d)."""
+        return self.network(x)
+
+    def configure_optimizers(self) -> None:
+        """None: the solver moves the weights."""
+
+    def train_dataloader(self) -> Any:
+        return _Leaps(self)
+
+    def training_step(self, leap: tuple[int, int], batch_idx: int) -> None:
+        start, stop = leap
+        began = time.perf_counter()
+        self.solver.advance(self.network, self.training_set, start, stop)
+        self.train_seconds += time.perf_counter() - began
+        self.iteration = stop
+        self.stop_reason = self._reason_to_stop()
+        if self.stop_reason is not None:
+            self.trainer.should_stop = True
+
+    def snapshot(self) -> Snapshot:
+        """The network as it stands, copied: all measurements of one iteration share it."""
+        if self._snapshot is None or self._snapshot.iteration != self.iteration:
+            time = self.solver.lr * self.iteration
+            self._snapshot = Snapshot(self.network.neurons(), self.training_set, self.iteration, time)
+        return self._snapshot
+
+    def _reason_to_stop(self) -> str | None:
+        snapshot = self.snapshot()
+        finite = torch.isfinite(snapshot.neurons.w).all() & torch.isfinite(snapshot.neurons.a).all()
+        if not (bool(finite) and math.isfinite(snapshot.loss)):
+            return "diverged"
+        if self.stop_loss is not None and snapshot.loss < self.stop_loss:
+            return "loss"
+        if self.iteration >= self.schedule.last:
+            return "iterations"
+        if snapshot.loss > 0 and snapshot.gradient_norm == 0:
+            return "stationary"
+        return None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["gfflow"] = {
+            "iteration": self.iteration,
+            "train_seconds": self.train_seconds,
+            "solver": self.solver.state_dict(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        saved = checkpoint["gfflow"]
+        self.iteration = saved["iteration"]
+        self.train_seconds = saved["train_seconds"]
+        self.solver.load_state_dict(saved["solver"])
+        self._snapshot = None

@@ -1,0 +1,67 @@
+"""When to measure: a sorted set of iterations, built once."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from gfflow.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Iterations in increasing order, 0 and the last always among them."""
+
+    iterations: tuple[int, ...]
+
+    @classmethod
+    def of(cls, last: int, ratio: float | None = 1.05, linear: int = 400, extra: Iterable[int] = ()) -> Schedule:
+        """Log-spaced iterations of the given ratio united with `linear` equally spaced ones up to `last`.
+
+        ratio None leaves the log-spaced ones out, linear 0 the others; `extra` iterations are added where
+        they lie within [0, last].
+        """
+        if last < 1:
+            raise InvalidInput("solver.iterations", last, "an integer of at least 1")
+        if ratio is not None and not (math.isfinite(ratio) and ratio >= 1.001):
+            raise InvalidInput("schedule.ratio", ratio, "null or a number of at least 1.001")
+        if linear < 0:
+            raise InvalidInput("schedule.linear", linear, "an integer of at least 0")
+        chosen = {0, last, *(i for i in extra if 0 <= i <= last)}
+        if ratio is not None:
+            powers = int(math.log(last) / math.log(ratio)) + 1
+            chosen |= {min(last, round(ratio**i)) for i in range(powers)}
+        if linear:
+            chosen |= {round(last * i / linear) for i in range(linear + 1)}
+        return cls(tuple(sorted(chosen)))
+
+    def __len__(self) -> int:
+        return len(self.iterations)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.iterations)
+
+    @property
+    def last(self) -> int:
+        """The final iteration."""
+        return self.iterations[-1]
+
+    def leaps_after(self, iteration: int) -> list[tuple[int, int]]:
+        """The leaps (start, stop) from `iteration` on: from one scheduled iteration to the next."""
+        stops = self.iterations[bisect_right(self.iterations, iteration) :]
+        return list(zip((iteration, *stops[:-1]), stops, strict=True))
+
+    def thinned(self, count: int) -> Schedule:
+        """At most `count` (at least 2) of these iterations: log-spaced and equally spaced half and half."""
+        if len(self) <= count:
+            return self
+        goals = [self.last ** (i / (count // 2 - 1 or 1)) for i in range(count // 2)]
+        goals += [self.last * i / (count - count // 2 - 1 or 1) for i in range(count - count // 2)]
+        chosen = {0, self.last}
+        for goal in goals:
+            at = bisect_right(self.iterations, goal)
+            near = self.iterations[max(0, at - 1) : at + 1]
+            chosen.add(min(near, key=lambda i, goal=goal: abs(i - goal)))
+        return Schedule(tuple(sorted(chosen)[: count - 1] + [self.last] if len(chosen) > count else sorted(chosen)))

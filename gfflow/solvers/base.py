@@ -1,0 +1,43 @@
+"""What a solver is: a way for the weights to move from one iteration to a later one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from gfflow.data import TrainingSet
+from gfflow.errors import InvalidInput
+from gfflow.network import TwoLayerReLU
+
+
+class Solver(ABC):
+    """Moves a network's weights in place; iteration i stands at flow time lr * i.
+
+    A solver may keep state between calls (a random generator, an integrator's step); `state_dict` holds it as
+    tensors and plain Python values, so that a run resumed from a checkpoint goes on bit-exactly.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, lr: float) -> None:
+        if not 0 < lr < float("inf"):
+            raise InvalidInput("solver.lr", lr, "a positive finite number")
+        self.lr = lr
+
+    def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:  # noqa: B027
+        """Raises InvalidInput, naming the solver that can, where this one cannot do what is asked."""
+
+    @abstractmethod
+    def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
+        """Moves the network, which stands at iteration `start`, to iteration `stop`."""
+
+    def summary(self) -> dict[str, Any]:
+        """Counters for the run's summary; empty unless the solver has something to tell."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state kept between calls."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """Takes back what state_dict gave."""

@@ -1,0 +1,232 @@
+"""Everything the theory says before a single step (Theorem 1, Fact 1, Proposition 1, Lemma 12)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from gfflow.data import TrainingSet
+from gfflow.neurons import Neurons
+from gfflow.theory.curves import Logistic, MassCurve, SingleNeuron
+from gfflow.theory.directions import (
+    Assumptions,
+    Timeline,
+    attractors,
+    check_assumptions,
+    cones,
+    largest_epsilon,
+    timeline,
+)
+from gfflow.theory.limit_process import LimitProcess, solve_limit_process
+
+ALIGNED = 0.999  # cosine from which a neuron counts as aligned
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """S+ (sign +1) or S- (sign -1): which neurons, where they align, how they share the mass, how it grows."""
+
+    sign: int
+    members: Tensor  # (m,), boolean
+    direction: Tensor  # (d,), unit: D+/||D+|| or -D-/||D-||
+    rate: float  # ||D+|| or ||D-||
+    kappa: Tensor  # (m,), kappa_j; NaN outside the group
+    shares: Tensor  # (m,), e^{2 kappa_j} / K: the share of the group's mass (Lemma 12); 0 outside
+    fit: Tensor  # (d,), beta = sum over the sign's samples of y_k x_k / ||x_k||^2
+    mass_limit: float  # u* = ||beta||
+    curve: MassCurve
+
+    @property
+    def log_amplitude(self) -> float:
+        """ln(lambda^2 K), K = sum of e^{2 kappa_j}."""
+        return self.curve.log_amplitude
+
+    def mass(self, time: ArrayLike) -> NDArray[np.float64]:
+        """u(t) = sum of ||w_j||^2 over the group at the given flow times, same shape."""
+        return self.curve.mass(time)
+
+    def time_of_fraction(self, fraction: float) -> float:
+        """The flow time at which u reaches the fraction (between 0 and 1) of its limit."""
+        return self.curve.time_of_fraction(fraction)
+
+    def fitted(self) -> Neurons:
+        """The group's neurons when its labels are fitted, all others zero: norms sqrt(u* share_j) along the fit."""
+        norms = (self.mass_limit * self.shares).sqrt()
+        w = norms[:, None] * (self.sign * self.fit / self.mass_limit)
+        return Neurons(w, self.sign * norms)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What is known before training. What does not apply to the data is None.
+
+    Groups, saddle, limit and events need orthogonal inputs (of any norms); min_half_norm needs them too, but
+    no neuron. The saddle needs both groups and ||D+|| != ||D-||, the limit a group for each sign with labels.
+    """
+
+    assumptions: Assumptions
+    scale: float  # lambda
+    d_plus: Tensor
+    d_minus: Tensor
+    s_plus: Tensor  # (m,), boolean: S_{+,1} (Eq. 5), on any data
+    s_minus: Tensor
+    epsilon_max: float | None  # with alpha and beta as printed in B.2
+    epsilon_max_sharp: float | None
+    plus: Group | None
+    minus: Group | None
+    saddle: Neurons | None  # theta_S (Fact 1)
+    limit: Neurons | None  # theta* (Theorem 1)
+    min_half_norm: float | None  # min 1/2 ||theta||^2 at zero loss (Proposition 1, Eq. 8)
+    events: dict[str, float | None]  # flow times
+
+    @property
+    def orthogonal(self) -> bool:
+        """Whether the inputs are orthogonal (to 1e-12, relative)."""
+        return self.assumptions.orthogonal_inputs
+
+    @property
+    def d_plus_norm(self) -> float:
+        """||D+||."""
+        return float(self.d_plus.norm())
+
+    @property
+    def d_minus_norm(self) -> float:
+        """||D-||."""
+        return float(self.d_minus.norm())
+
+    @property
+    def r(self) -> float | None:
+        """||D+|| / ||D-||; None where no label is negative."""
+        return self.d_plus_norm / self.d_minus_norm if self.d_minus_norm > 0 else None
+
+    def timeline(self, epsilon: float | None = None) -> Timeline | None:
+        """Figure 1's times for the given epsilon, or the largest that B.2 admits; None where it admits none."""
+        epsilon = self.epsilon_max if epsilon is None else epsilon
+        if epsilon is None or self.scale >= 1 or min(self.d_plus_norm, self.d_minus_norm) == 0:
+            return None
+        return timeline(self.d_plus_norm, self.d_minus_norm, self.scale, epsilon)
+
+
+def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Prediction:
+    """Predicts the training of the start, whose lambda is `scale`, on the training set.
+
+    Balanced or not, at any lambda down to 1e-300: only log-norms and directions of the start enter.
+    """
+    d_plus, d_minus = attractors(training_set)
+    s_plus, s_minus = cones(training_set, start)
+    assumptions = check_assumptions(training_set, start, scale, s_plus, s_minus)
+    plus = minus = saddle = limit = minimum = epsilon = epsilon_sharp = process = None
+    if assumptions.orthogonal_inputs:
+        process = solve_limit_process(training_set, start)
+        plus = _group(1, training_set, process, s_plus, d_plus, scale)
+        minus = _group(-1, training_set, process, s_minus, d_minus, scale)
+        minimum = sum(float(_fit(training_set, sign).norm()) for sign in (1, -1))
+        saddle, limit = _saddle(plus, minus), _limit(training_set, plus, minus)
+        epsilon = largest_epsilon(training_set)
+        epsilon_sharp = largest_epsilon(training_set, sharp=True)
+    return Prediction(
+        assumptions=assumptions,
+        scale=scale,
+        d_plus=d_plus,
+        d_minus=d_minus,
+        s_plus=s_plus,
+        s_minus=s_minus,
+        epsilon_max=epsilon,
+        epsilon_max_sharp=epsilon_sharp,
+        plus=plus,
+        minus=minus,
+        saddle=saddle,
+        limit=limit,
+        min_half_norm=minimum,
+        events=_events(process, plus, minus),
+    )
+
+
+def _fit(training_set: TrainingSet, sign: int) -> Tensor:
+    """beta+ or beta-: the sum over the sign's samples of y_k x_k / ||x_k||^2, shape (d,)."""
+    y = (sign * training_set.y).clamp(min=0) * sign
+    return (y / training_set.norms**2) @ training_set.x
+
+
+def _group(
+    sign: int, training_set: TrainingSet, process: LimitProcess, members: Tensor, attractor: Tensor, scale: float
+) -> Group | None:
+    mine = sign * training_set.y > 0
+    if not (bool(members.any()) and bool(mine.any())):
+        return None
+    logs = torch.where(members, torch.from_numpy(process.log_amplitude), -torch.inf)
+    total = torch.logsumexp(2 * logs, dim=0)
+    fit = _fit(training_set, sign)
+    rate, limit = float(attractor.norm()), float(fit.norm())
+    norms = training_set.norms[mine]
+    curve: MassCurve
+    if bool(((norms - norms[0]).abs() <= 1e-12 * norms[0]).all()):
+        curve = Logistic(float(total), rate, limit)
+    else:
+        x, y = training_set.x[mine].numpy(), training_set.y[mine].numpy()
+        curve = SingleNeuron(float(total), rate, limit, x, y, training_set.n)
+    return Group(
+        sign=sign,
+        members=members,
+        direction=sign * attractor / rate,
+        rate=rate,
+        kappa=torch.where(members, logs - math.log(scale), torch.nan),
+        shares=torch.exp(2 * logs - total),
+        fit=fit,
+        mass_limit=limit,
+        curve=curve,
+    )
+
+
+def _saddle(plus: Group | None, minus: Group | None) -> Neurons | None:
+    """theta_S: the group of the larger rate has fitted its labels, every other neuron is zero (Fact 1)."""
+    if plus is None or minus is None or math.isclose(plus.rate, minus.rate, rel_tol=1e-12):
+        return None
+    return (plus if plus.rate > minus.rate else minus).fitted()
+
+
+def _limit(training_set: TrainingSet, plus: Group | None, minus: Group | None) -> Neurons | None:
+    """theta*: both signs fitted (Theorem 1); None where a sign has labels and no group to fit them."""
+    signs = [sign for sign in (1, -1) if bool((sign * training_set.y > 0).any())]
+    groups = [group for group in (plus, minus) if group is not None]
+    if not groups or len(groups) < len(signs):
+        return None
+    parts = [group.fitted() for group in groups]
+    return Neurons(sum(part.w for part in parts), sum(part.a for part in parts))  # type: ignore[arg-type]
+
+
+def _events(process: LimitProcess | None, plus: Group | None, minus: Group | None) -> dict[str, float | None]:
+    events: dict[str, float | None] = {"aligned": None}
+    for name, group in (("plus", plus), ("minus", minus)):
+        events[f"{name}_leaves_zero"] = None if group is None else group.time_of_fraction(0.01)
+        events[f"{name}_fitted"] = None if group is None else group.time_of_fraction(0.99)
+    groups = [group for group in (plus, minus) if group is not None]
+    if process is not None and groups:
+        events["aligned"] = _alignment_time(process, groups)
+    return events
+
+
+def _alignment_time(process: LimitProcess, groups: list[Group]) -> float | None:
+    """The first time at which every member of every group is within cosine ALIGNED of its direction."""
+
+    def aligned(time: float) -> bool:
+        _, directions = process.at(time)
+        return all(
+            bool((directions[group.members.numpy()] @ group.direction.numpy() >= ALIGNED).all()) for group in groups
+        )
+
+    slowest = min(group.rate for group in groups)
+    grid = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 200) / slowest])
+    reached = next((i for i, time in enumerate(grid) if aligned(time)), None)
+    if reached is None or reached == 0:
+        return None if reached is None else 0.0
+    low, high = float(grid[reached - 1]), float(grid[reached])
+    for _ in range(60):  # bisection to the last bit
+        middle = (low + high) / 2
+        low, high = (low, middle) if aligned(middle) else (middle, high)
+    return high
