@@ -150,7 +150,9 @@ def _typed(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
         if key not in fields:
             raise InvalidInput(f"{prefix}{key}", values[key], f"no such key; one of {', '.join(fields)}")
     hints = get_type_hints(cls)
-    return cls(**{key: _checked(hints[key], fields[key], value, prefix + key) for key, value in values.items()})
+    return cls(
+        **{key: _checked(hints[key], fields[key], value, prefix + key) for key, value in values.items()}
+    )
 
 
 def _typed_data(values: Mapping[str, Any]) -> DataConfig:
@@ -201,6 +203,8 @@ def _converted(hint: Any, value: Any, key: str, allowed: str | None = None) -> A
         if "Sequence" in str(option) and isinstance(value, (list, tuple)):
             return [_converted(float, entry, key, "a list of numbers") for entry in value]
     names = {int: "an integer", float: "a number", bool: "true or false", str: "a word"}
-    expected = [names.get(o, "a list of numbers") for o in options if o is not type(None) and "Path" not in str(o)]
+    expected = [
+        names.get(o, "a list of numbers") for o in options if o is not type(None) and "Path" not in str(o)
+    ]
     null = ["null"] if type(None) in options else []
     raise InvalidInput(key, value, allowed or " or ".join(null + expected))

@@ -55,5 +55,7 @@ def check_alive(start: Neurons, training_set: TrainingSet) -> None:
         raise InvalidInput("neurons", f"neuron {j} equal to zero", "non-zero hidden and output weights")
     if not bool((start.directions @ training_set.x.T > 0).any()):
         raise InvalidInput(
-            "neurons", "no neuron active on any sample", "a neuron with <w_j, x_k> > 0 (another seed, more width)"
+            "neurons",
+            "no neuron active on any sample",
+            "a neuron with <w_j, x_k> > 0 (another seed, more width)",
         )

@@ -24,7 +24,9 @@ def measured_events(table: Table, prediction: Prediction) -> dict[str, float | N
     meaning (no group of neurons to follow)."""
     step = table["step"]
     found: dict[str, float | None] = dict.fromkeys(EVENTS)
-    minima = [table[f"alignment/{side}_min"] for side in ("plus", "minus") if f"alignment/{side}_min" in table]
+    minima = [
+        table[f"alignment/{side}_min"] for side in ("plus", "minus") if f"alignment/{side}_min" in table
+    ]
     if minima:
         found["aligned"] = crossing(step, np.minimum.reduce(minima), ALIGNED)
     if "theory/u_plus" not in table:  # the masses are then those of the signs, which have no predicted limit
@@ -54,7 +56,9 @@ def summarise(
         "time": module.solver.lr * iterations,
         "theory": _theory(prediction),
         "events": {
-            event: None if time is None else {"predicted_step": time / module.solver.lr, "measured_step": measured[event]}
+            event: None
+            if time is None
+            else {"predicted_step": time / module.solver.lr, "measured_step": measured[event]}
             for event, time in ((event, prediction.events.get(event)) for event in EVENTS)
         },
         "saddle": _nearest(table, "saddle/distance"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from gfflow.errors import InvalidInput
 from gfflow.solvers.base import Solver
+from gfflow.solvers.fused import Fused
 from gfflow.solvers.sgd import SGD
 
-__all__ = ["SGD", "Solver", "make_solver"]
+__all__ = ["SGD", "Fused", "Solver", "make_solver"]
 
 
 def make_solver(
@@ -17,6 +18,7 @@ def make_solver(
     rtol: float = 1e-6,
     method: str = "auto",
     seed: int = 0,
+    relu_derivative_at_zero: float = 0.0,
     cuda: bool = False,
 ) -> Solver:
     """The solver of that name; 'auto' is the fastest one that can do what is asked.
@@ -24,9 +26,15 @@ def make_solver(
     Raises InvalidInput, naming the solver that can, where the named one cannot.
     """
     if name == "auto":
-        name = "sgd"
+        name = "sgd" if cuda or batch_size is not None or relu_derivative_at_zero != 0 else "fused"
     if batch_size is not None and name != "sgd":
-        raise InvalidInput("solver.batch_size", batch_size, f"null with solver={name}; solver=sgd for mini-batches")
+        raise InvalidInput(
+            "solver.batch_size", batch_size, f"null with solver={name}; solver=sgd for mini-batches"
+        )
     if name == "sgd":
         return SGD(lr, batch_size, seed)
-    raise InvalidInput("solver.name", name, "auto or sgd")
+    if name == "fused":
+        if cuda:
+            raise InvalidInput("solver.name", name, "a solver for CUDA: auto or sgd")
+        return Fused(lr)
+    raise InvalidInput("solver.name", name, "auto, fused or sgd")

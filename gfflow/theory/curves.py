@@ -78,7 +78,14 @@ class SingleNeuron(MassCurve):
         field = self._y @ self._x
         start = np.concatenate([[math.log(self.EARLY * self.limit)], field / np.linalg.norm(field)])
         return solve_ivp(
-            slope, (0, 1e5 / self.rate), start, "DOP853", dense_output=True, events=fitted, rtol=1e-11, atol=1e-13
+            slope,
+            (0, 1e5 / self.rate),
+            start,
+            "DOP853",
+            dense_output=True,
+            events=fitted,
+            rtol=1e-11,
+            atol=1e-13,
         )
 
     def mass(self, time: ArrayLike) -> Array:

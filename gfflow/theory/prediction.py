@@ -154,7 +154,12 @@ def _fit(training_set: TrainingSet, sign: int) -> Tensor:
 
 
 def _group(
-    sign: int, training_set: TrainingSet, process: LimitProcess, members: Tensor, attractor: Tensor, scale: float
+    sign: int,
+    training_set: TrainingSet,
+    process: LimitProcess,
+    members: Tensor,
+    attractor: Tensor,
+    scale: float,
 ) -> Group | None:
     mine = sign * training_set.y > 0
     if not (bool(members.any()) and bool(mine.any())):
@@ -217,7 +222,8 @@ def _alignment_time(process: LimitProcess, groups: list[Group]) -> float | None:
     def aligned(time: float) -> bool:
         _, directions = process.at(time)
         return all(
-            bool((directions[group.members.numpy()] @ group.direction.numpy() >= ALIGNED).all()) for group in groups
+            bool((directions[group.members.numpy()] @ group.direction.numpy() >= ALIGNED).all())
+            for group in groups
         )
 
     slowest = min(group.rate for group in groups)
