@@ -150,9 +150,7 @@ def _typed(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
         if key not in fields:
             raise InvalidInput(f"{prefix}{key}", values[key], f"no such key; one of {', '.join(fields)}")
     hints = get_type_hints(cls)
-    return cls(
-        **{key: _checked(hints[key], fields[key], value, prefix + key) for key, value in values.items()}
-    )
+    return cls(**{key: _checked(hints[key], fields[key], value, prefix + key) for key, value in values.items()})
 
 
 def _typed_data(values: Mapping[str, Any]) -> DataConfig:
@@ -193,18 +191,16 @@ def _converted(hint: Any, value: Any, key: str, allowed: str | None = None) -> A
     for option in options:
         if option is bool and isinstance(value, bool):
             return value
-        if option is int and isinstance(value, (int, float)) and not isinstance(value, bool):
-            if math.isfinite(value) and value == int(value):
-                return int(value)
-        if option is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if option is int and number and math.isfinite(value) and value == int(value):
+            return int(value)
+        if option is float and number:
             return float(value)
         if option is str and isinstance(value, str):
             return value
         if "Sequence" in str(option) and isinstance(value, (list, tuple)):
             return [_converted(float, entry, key, "a list of numbers") for entry in value]
     names = {int: "an integer", float: "a number", bool: "true or false", str: "a word"}
-    expected = [
-        names.get(o, "a list of numbers") for o in options if o is not type(None) and "Path" not in str(o)
-    ]
+    expected = [names.get(o, "a list of numbers") for o in options if o is not type(None) and "Path" not in str(o)]
     null = ["null"] if type(None) in options else []
     raise InvalidInput(key, value, allowed or " or ".join(null + expected))

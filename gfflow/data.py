@@ -170,9 +170,7 @@ def from_csv(path: str | Path, bias: bool = False) -> TrainingSet:
         try:
             values.append([float(row[i]) for i in order])
         except (ValueError, IndexError):
-            raise InvalidInput(
-                "data.path", f"line {number} {row} in {path}", "a number in each column"
-            ) from None
+            raise InvalidInput("data.path", f"line {number} {row} in {path}", "a number in each column") from None
     if not values:
         raise InvalidInput("data.path", f"no samples in {path}", "at least one line of numbers")
     table = torch.tensor(values, dtype=torch.float64)

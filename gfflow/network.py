@@ -22,9 +22,7 @@ class TwoLayerReLU(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 <= relu_derivative_at_zero <= 1:
-            raise InvalidInput(
-                "network.relu_derivative_at_zero", relu_derivative_at_zero, "a number between 0 and 1"
-            )
+            raise InvalidInput("network.relu_derivative_at_zero", relu_derivative_at_zero, "a number between 0 and 1")
         self.hidden = nn.Parameter(start.w.detach().to(dtype, copy=True))
         self.output = nn.Parameter(start.a.detach().to(dtype, copy=True))
         self.relu_derivative_at_zero = relu_derivative_at_zero

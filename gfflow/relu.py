@@ -27,7 +27,7 @@ class _Step(Function):
         pass
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return torch.zeros_like(gradient), None
 
 
@@ -44,7 +44,7 @@ class _ReLU(Function):
         ctx.save_for_backward(z)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (z,) = ctx.saved_tensors
         return gradient * _Step.apply(z, ctx.at_zero), None
 

@@ -53,9 +53,7 @@ def build(config: RunConfig) -> Experiment:
     dtype = getattr(torch, config.precision)
     notes = [str(warning.message) for warning in caught]
     if dtype == torch.float32 and scale**2 < torch.finfo(dtype).tiny:
-        notes.append(
-            f"precision float32 cannot hold the squares of weights of size {scale:.1e}; take float64"
-        )
+        notes.append(f"precision float32 cannot hold the squares of weights of size {scale:.1e}; take float64")
     prediction = predict(training_set, start, scale)
     cuda = config.trainer.accelerator in ("gpu", "cuda") or (
         config.trainer.accelerator == "auto" and torch.cuda.is_available()

@@ -17,9 +17,7 @@ class Schedule:
     iterations: tuple[int, ...]
 
     @classmethod
-    def of(
-        cls, last: int, ratio: float | None = 1.05, linear: int = 400, extra: Iterable[int] = ()
-    ) -> Schedule:
+    def of(cls, last: int, ratio: float | None = 1.05, linear: int = 400, extra: Iterable[int] = ()) -> Schedule:
         """Log-spaced iterations of the given ratio united with `linear` equally spaced ones up to `last`.
 
         ratio None leaves the log-spaced ones out, linear 0 the others; `extra` iterations are added where
@@ -64,8 +62,6 @@ class Schedule:
         chosen = {0, self.last}
         for goal in goals:
             at = bisect_right(self.iterations, goal)
-            near = self.iterations[max(0, at - 1) : at + 1]
-            chosen.add(min(near, key=lambda i, goal=goal: abs(i - goal)))
-        return Schedule(
-            tuple(sorted(chosen)[: count - 1] + [self.last] if len(chosen) > count else sorted(chosen))
-        )
+            chosen.add(min((abs(i - goal), i) for i in self.iterations[max(0, at - 1) : at + 1])[1])
+        kept = sorted(chosen)
+        return Schedule(tuple(kept if len(kept) <= count else [*kept[: count - 1], self.last]))

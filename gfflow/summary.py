@@ -24,9 +24,7 @@ def measured_events(table: Table, prediction: Prediction) -> dict[str, float | N
     meaning (no group of neurons to follow)."""
     step = table["step"]
     found: dict[str, float | None] = dict.fromkeys(EVENTS)
-    minima = [
-        table[f"alignment/{side}_min"] for side in ("plus", "minus") if f"alignment/{side}_min" in table
-    ]
+    minima = [table[f"alignment/{side}_min"] for side in ("plus", "minus") if f"alignment/{side}_min" in table]
     if minima:
         found["aligned"] = crossing(step, np.minimum.reduce(minima), ALIGNED)
     if "theory/u_plus" not in table:  # the masses are then those of the signs, which have no predicted limit

@@ -26,11 +26,7 @@ def closing_table(summary: dict[str, Any]) -> Table:
     events = [(key, event) for key, event in summary["events"].items() if event is not None]
     for key, event in sorted(events, key=lambda item: item[1]["predicted_step"]):
         predicted, measured = event["predicted_step"], event["measured_step"]
-        shown = (
-            ("not reached", "")
-            if measured is None
-            else (f"{measured:,.0f}", f"{measured / predicted - 1:+.2%}")
-        )
+        shown = ("not reached", "") if measured is None else (f"{measured:,.0f}", f"{measured / predicted - 1:+.2%}")
         table.add_row(f"{EVENT_NAMES[key]}, iteration", f"{predicted:,.0f}", *shown)
     table.add_section()
     theory, final = summary["theory"], summary["final"]

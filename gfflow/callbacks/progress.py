@@ -70,9 +70,7 @@ class PhaseProgress(pl.Callback):
         if self._progress is not None:
             self._progress.stop()
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         if self._progress is not None:
             self._progress.stop()
 

@@ -28,9 +28,7 @@ def make_solver(
     if name == "auto":
         name = "sgd" if cuda or batch_size is not None or relu_derivative_at_zero != 0 else "fused"
     if batch_size is not None and name != "sgd":
-        raise InvalidInput(
-            "solver.batch_size", batch_size, f"null with solver={name}; solver=sgd for mini-batches"
-        )
+        raise InvalidInput("solver.batch_size", batch_size, f"null with solver={name}; solver=sgd for mini-batches")
     if name == "sgd":
         return SGD(lr, batch_size, seed)
     if name == "fused":

@@ -46,11 +46,13 @@ def descend(
 
     gram = x @ x.T
     squares = np.diag(gram).copy()
-    form = form or choose_form(*x.shape, diagonal=bool((gram == np.diag(squares)).all()))
+    n, d = x.shape
+    form = form or choose_form(n, d, diagonal=bool((gram == np.diag(squares)).all()))
     rate = w.dtype.type(lr)
     if form in ("unrolled", "direct"):
         columns = np.ascontiguousarray(w.T)
-        kernel = kernels.unrolled(*x.shape, w.dtype.type) if form == "unrolled" else kernels.descend_direct
+        number: Any = w.dtype.type
+        kernel = kernels.unrolled(n, d, number) if form == "unrolled" else kernels.descend_direct
         kernel(columns, a, x, y, rate, steps)
         w[:] = columns.T
         return
@@ -73,13 +75,9 @@ class Fused(Solver):
 
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
         if network.hidden.device.type != "cpu":
-            raise InvalidInput(
-                "solver", self.name, "on a CPU; solver=captured on CUDA, solver=sgd on any device"
-            )
+            raise InvalidInput("solver", self.name, "on a CPU; solver=captured on CUDA, solver=sgd on any device")
         if network.relu_derivative_at_zero != 0:
-            raise InvalidInput(
-                "solver", self.name, "with network.relu_derivative_at_zero=0; solver=sgd for others"
-            )
+            raise InvalidInput("solver", self.name, "with network.relu_derivative_at_zero=0; solver=sgd for others")
 
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
         self.check(network, training_set)

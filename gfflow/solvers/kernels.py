@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numba.cpython.unsafe.tuple import tuple_setitem
+from numba.cpython.unsafe import tuple as _tuples
 
+tuple_setitem: Any = _tuples.tuple_setitem
 _plain: Any = njit(cache=True, error_model="numpy")
 _reordered: Any = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
 

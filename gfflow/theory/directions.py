@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from gfflow.data import TrainingSet
@@ -69,9 +68,7 @@ def check_assumptions(
     empty = [name for name, members in (("S+", s_plus), ("S-", s_minus)) if not bool(members.any())]
     if empty:
         verb = "is" if len(empty) == 1 else "are"
-        notes.append(
-            f"Assumption 3 fails: {' and '.join(empty)} {verb} empty; masses are shown by the sign of a_j"
-        )
+        notes.append(f"Assumption 3 fails: {' and '.join(empty)} {verb} empty; masses are shown by the sign of a_j")
     return Assumptions(defect <= ORTHOGONAL, not (zero_labels or equal), not empty, tuple(notes))
 
 
@@ -112,9 +109,7 @@ def largest_epsilon(training_set: TrainingSet, sharp: bool = False) -> float | N
     if min(norms) == 0 or math.isclose(*norms, rel_tol=1e-12):
         return None
     sizes = y.abs() * training_set.norms / n if sharp else y.abs()
-    alpha, beta = (
-        float(sizes[sign * y > 0].min()) ** 2 / (2 * d**2) for sign, d in zip((1, -1), norms, strict=True)
-    )
+    alpha, beta = (float(sizes[sign * y > 0].min()) ** 2 / (2 * d**2) for sign, d in zip((1, -1), norms, strict=True))
     if norms[0] < norms[1]:
         alpha, beta = beta, alpha
     r = max(norms) / min(norms)

@@ -62,9 +62,7 @@ class LimitProcess:
         """Log-norms (m,) and directions (m, d) of the neurons at the given flow time."""
         log_norms = np.empty(len(self.rate))
         directions = np.empty_like(self.pieces[0].w)
-        for (
-            piece
-        ) in self.pieces:  # later pieces overwrite earlier ones for the neurons that have reached them
+        for piece in self.pieces:  # later pieces overwrite earlier ones for the neurons that have reached them
             reached = piece.time <= time
             w, _, growth = _move(piece, np.where(reached, time - piece.time, 0.0))
             norms = np.linalg.norm(w, axis=1)
@@ -117,9 +115,7 @@ def _move(piece: Piece, duration: Array) -> tuple[Array, Array, Array]:
     return w, a, growth
 
 
-def _first_closing(
-    piece: Piece, x: Array, z: Array, gates: NDArray[np.bool_]
-) -> tuple[Array, NDArray[np.int64]]:
+def _first_closing(piece: Piece, x: Array, z: Array, gates: NDArray[np.bool_]) -> tuple[Array, NDArray[np.int64]]:
     """For each neuron the smallest E > 1 at which an open gate closes (inf: none), and that sample's index."""
     p = (piece.u * piece.w).sum(axis=1)
     c = piece.u @ x.T
@@ -130,9 +126,7 @@ def _first_closing(
     )
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         root = np.sqrt(linear**2 - 4 * square * constant)
-        q = (
-            -(linear + np.copysign(root, linear)) / 2
-        )  # the form of the quadratic formula without cancellation
+        q = -(linear + np.copysign(root, linear)) / 2  # the form of the quadratic formula without cancellation
         roots = np.stack([q / square, constant / q])
         roots = np.where(np.isfinite(roots) & (roots > 1) & gates, roots, np.inf).min(axis=0)
     k = roots.argmin(axis=1)

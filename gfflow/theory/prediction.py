@@ -222,8 +222,7 @@ def _alignment_time(process: LimitProcess, groups: list[Group]) -> float | None:
     def aligned(time: float) -> bool:
         _, directions = process.at(time)
         return all(
-            bool((directions[group.members.numpy()] @ group.direction.numpy() >= ALIGNED).all())
-            for group in groups
+            bool((directions[group.members.numpy()] @ group.direction.numpy() >= ALIGNED).all()) for group in groups
         )
 
     slowest = min(group.rate for group in groups)
