@@ -132,6 +132,7 @@ class RunConfig:
     precision: str = _one_of("float64", *PRECISIONS)
     figures: bool = True
     verbose: bool = True
+    fail_fast: bool = False
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> RunConfig:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -17,29 +19,55 @@ from gfflow.errors import Diverged, InvalidInput
 
 _PACKAGE = Path(__file__).resolve().parent
 CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir())
+BAD_INPUT, DIVERGED, UNEXPECTED = 2, 3, 1  # exit statuses
+_ended: list[tuple[str, int]] = []  # message and exit status of a single run that failed, for main to tell
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def _job(config: DictConfig) -> float:
-    from gfflow.config import RunConfig
-
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    """One run, alone or as a job of a sweep. An exception must not leave this function for the failures that have a
+    message of their own: Hydra would print its own line, and in a sweep tell only the first of them, at the end."""
+    job = HydraConfig.get()
+    folder = Path(job.runtime.output_dir)
+    sweeping = job.mode == RunMode.MULTIRUN
     try:
+        from gfflow.config import RunConfig
+
         values: Any = OmegaConf.to_container(config, resolve=True)
         settings = RunConfig.of(values)
         from gfflow.run import train  # Lightning is heavy: not before the configuration is known to be good
 
         return float(train(settings, folder)["final"]["loss"])
-    except InvalidInput:
-        _remove_configuration(folder)
-        raise
+    except Exception as error:
+        status = _status(error)
+        if sweeping:
+            from gfflow.sweep import record_failure
+
+            detail = _one_line(error) if status != UNEXPECTED else traceback.format_exc()
+            record_failure(folder, " ".join(job.overrides.task), detail, status)
+            if config.fail_fast:
+                sys.exit(status)
+            return float("nan")
+        if status == UNEXPECTED:
+            raise
+        if status == BAD_INPUT:
+            _remove_configuration(folder)
+        _ended.append((_one_line(error), status))
+        return float("nan")
+
+
+def _status(error: Exception) -> int:
+    if isinstance(error, (InvalidInput, HydraException, OmegaConfBaseException)):
+        return BAD_INPUT
+    return DIVERGED if isinstance(error, Diverged) else UNEXPECTED
 
 
 def _remove_configuration(folder: Path) -> None:
-    """Takes away what Hydra wrote for a run that never began, and the folders left empty by that."""
+    """Takes away what Hydra wrote for a run that never began, and the folders under the working one left empty."""
     for path in (folder / ".hydra").glob("*.yaml"):
         path.unlink()
-    for empty in (folder / ".hydra", folder, *folder.parents):
+    parents = [parent for parent in folder.parents if Path.cwd() in parent.parents]
+    for empty in (folder / ".hydra", folder, *parents):
         try:
             empty.rmdir()
         except OSError:
@@ -47,21 +75,27 @@ def _remove_configuration(folder: Path) -> None:
 
 
 def main() -> None:
-    """Runs the command line; exit status 2 for bad input (one line), 3 where training diverged."""
+    """Runs the command line; exit status 2 for bad input (one line), 3 where training diverged; after a sweep, the
+    largest of its failed jobs' statuses."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions arrive here instead of Hydra's own printing
+    _ended.clear()
     try:
         _job()
-    except Diverged as error:
-        _fail(str(error), 3)
-    except (InvalidInput, HydraException, OmegaConfBaseException) as error:
-        _fail(_one_line(error), 2)
+    except (HydraException, OmegaConfBaseException) as error:
+        _ended.append((_one_line(error), BAD_INPUT))
+    from gfflow.sweep import failed_jobs
+
+    for message, _ in _ended:
+        print(f"gfflow: {message}", file=sys.stderr)
+    statuses = [status for _, status in _ended] + [status for _, status in failed_jobs]
+    if failed_jobs:
+        print(f"gfflow: {len(failed_jobs)} job(s) of the sweep failed:", file=sys.stderr)
+        for message, _ in failed_jobs:
+            print(f"  {message}", file=sys.stderr)
+    if statuses:
+        sys.exit(max(statuses))
 
 
 def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if isinstance(error, InvalidInput) else "; ".join(lines)
-
-
-def _fail(message: str, status: int) -> None:
-    print(f"gfflow: {message}", file=sys.stderr)
-    sys.exit(status)

@@ -9,34 +9,70 @@ from rich.console import Console
 from rich.table import Table
 
 EVENT_NAMES = {
-    "aligned": "neurons aligned (cosine 0.999)",
-    "plus_leaves_zero": "u+ leaves zero (1%)",
-    "plus_fitted": "positive labels fitted (99%)",
-    "minus_leaves_zero": "u- leaves zero (1%)",
-    "minus_fitted": "negative labels fitted (99%)",
+    "aligned": "neurons aligned, cosine 0.999",
+    "plus_leaves_zero": "u+ leaves zero, 1%",
+    "plus_fitted": "positive labels fitted, 99%",
+    "minus_leaves_zero": "u- leaves zero, 1%",
+    "minus_fitted": "negative labels fitted, 99%",
 }
+Row = tuple[str, str, str, str]  # name, predicted, measured, difference
 
 
 def closing_table(summary: dict[str, Any]) -> Table:
-    """'event, predicted, measured' of a run: events by iteration, then the limits."""
+    """'event, predicted, measured' of a run: events by iteration, then the end, then the saddle; a section without
+    anything to say is left out."""
     table = Table(title=f"{summary['experiment']}, seed {summary['seed']}: theory beside measurement")
-    table.add_column("event")
+    table.add_column("")
     for name in ("predicted", "measured", "difference"):
         table.add_column(name, justify="right")
-    events = [(key, event) for key, event in summary["events"].items() if event is not None]
-    for key, event in sorted(events, key=lambda item: item[1]["predicted_step"]):
-        predicted, measured = event["predicted_step"], event["measured_step"]
-        shown = ("not reached", "") if measured is None else (f"{measured:,.0f}", f"{measured / predicted - 1:+.2%}")
-        table.add_row(f"{EVENT_NAMES[key]}, iteration", f"{predicted:,.0f}", *shown)
-    table.add_section()
-    theory, final = summary["theory"], summary["final"]
-    _add_limit(table, "u+ at the end", theory["u_plus_limit"], final["u_plus"])
-    _add_limit(table, "u- at the end", theory["u_minus_limit"], final["u_minus"])
-    _add_limit(table, "1/2 ||theta||^2 at the end", theory["min_half_norm"], final["half_norm_squared"])
-    _add_value(table, "distance to the saddle, least", summary["saddle"]["distance_min"])
-    _add_value(table, "distance to the limit, at the end", final["limit_distance"])
-    _add_value(table, "loss at the end", final["loss"])
+    sections = {
+        "iteration of the event": _event_rows(summary["events"]),
+        f"at the end, iteration {summary['iterations']:,}": _final_rows(summary),
+        "least distance to the saddle": _saddle_rows(summary["saddle"]),
+    }
+    for title, rows in sections.items():
+        if rows:
+            table.add_section()
+            table.add_row(f"[bold]{title}[/]")
+            for name, *cells in rows:
+                table.add_row(f"  {name}", *cells)
     return table
+
+
+def _event_rows(events: dict[str, dict[str, float | None] | None]) -> list[Row]:
+    rows = []
+    known = [(key, event) for key, event in events.items() if event is not None]
+    for key, event in sorted(known, key=lambda item: item[1]["predicted_step"] or 0.0):
+        predicted, measured = event["predicted_step"] or 0.0, event["measured_step"]
+        shown = "not reached" if measured is None else f"{measured:,.0f}"
+        difference = "" if measured is None or predicted == 0 else f"{measured / predicted - 1:+.2%}"
+        rows.append((EVENT_NAMES[key], f"{predicted:,.0f}", shown, difference))
+    return rows
+
+
+def _final_rows(summary: dict[str, Any]) -> list[Row]:
+    theory, final = summary["theory"], summary["final"]
+    values = [
+        ("u+", theory["u_plus_limit"], final["u_plus"]),
+        ("u-", theory["u_minus_limit"], final["u_minus"]),
+        ("1/2 ||theta||^2, minimum norm", theory["min_half_norm"], final["half_norm_squared"]),
+        ("distance to the limit", None, final["limit_distance"]),
+        ("loss", None, final["loss"]),
+    ]
+    return [_value_row(*value) for value in values if value[2] is not None]
+
+
+def _saddle_rows(saddle: dict[str, Any]) -> list[Row]:
+    if saddle["distance_min"] is None:
+        return []
+    return [_value_row(f"at iteration {saddle['step']:,}", None, saddle["distance_min"])]
+
+
+def _value_row(name: str, predicted: float | None, measured: float) -> Row:
+    shown = f"{measured:.6f}" if measured >= 1e-2 else f"{measured:.2e}"
+    if predicted is None:
+        return name, "", shown, ""
+    return name, f"{predicted:.6f}", shown, f"{measured / predicted - 1:+.1e}"
 
 
 def print_closing(console: Console, summary: dict[str, Any], notes: tuple[str, ...], folder: Path) -> None:
@@ -55,14 +91,3 @@ def print_closing(console: Console, summary: dict[str, Any], notes: tuple[str, .
     if (folder / "figures").is_dir():
         console.print(f"figures      {folder / 'figures'}", highlight=False, soft_wrap=True)
     console.print(f"TensorBoard  tensorboard --logdir {folder}", highlight=False, soft_wrap=True)
-
-
-def _add_limit(table: Table, name: str, predicted: float | None, measured: float | None) -> None:
-    if predicted is None or measured is None:
-        return _add_value(table, name, measured)
-    return table.add_row(name, f"{predicted:.6f}", f"{measured:.6f}", f"{measured / predicted - 1:+.1e}")
-
-
-def _add_value(table: Table, name: str, measured: float | None) -> None:
-    if measured is not None:
-        table.add_row(name, "", f"{measured:.6f}" if measured >= 1e-2 else f"{measured:.2e}", "")
