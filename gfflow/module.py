@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from torch import Tensor
 
 from gfflow.data import TrainingSet
@@ -39,7 +38,8 @@ class GradientFlowModule(pl.LightningModule):
     measure there, through `snapshot()`. `iteration` counts steps and is saved in checkpoints.
 
     Training ends at the schedule's last iteration, or at the first scheduled one where the loss is below
-    stop_loss, where the weights are no longer finite, or where the gradient is exactly zero at positive loss;
+    stop_loss, where the weights or the gradient are no
+    longer finite when squared, or where the gradient is exactly zero at positive loss;
     `stop_reason` then says 'iterations', 'loss', 'diverged' or 'stationary' (None while training goes on).
     """
 
@@ -93,14 +93,14 @@ class GradientFlowModule(pl.LightningModule):
 
     def _reason_to_stop(self) -> str | None:
         snapshot = self.snapshot()
-        finite = torch.isfinite(snapshot.neurons.w).all() & torch.isfinite(snapshot.neurons.a).all()
-        if not (bool(finite) and math.isfinite(snapshot.loss)):
+        gradient = snapshot.gradient_norm
+        if not math.isfinite(snapshot.loss + snapshot.neurons.half_norm_squared + gradient * gradient):
             return "diverged"
         if self.stop_loss is not None and snapshot.loss < self.stop_loss:
             return "loss"
         if self.iteration >= self.schedule.last:
             return "iterations"
-        if snapshot.loss > 0 and snapshot.gradient_norm == 0:
+        if snapshot.loss > 0 and gradient == 0:
             return "stationary"
         return None
 
