@@ -38,9 +38,9 @@ class GradientFlowModule(pl.LightningModule):
     measure there, through `snapshot()`. `iteration` counts steps and is saved in checkpoints.
 
     Training ends at the schedule's last iteration, or at the first scheduled one where the loss is below
-    stop_loss, where the weights or the gradient are no
-    longer finite when squared, or where the gradient is exactly zero at positive loss;
-    `stop_reason` then says 'iterations', 'loss', 'diverged' or 'stationary' (None while training goes on).
+    stop_loss, where the weights or the gradient squared are no longer finite, or where the gradient is exactly
+    zero at positive loss; `stop_reason` then says 'iterations', 'loss', 'diverged' or 'stationary' (None while
+    training goes on).
     """
 
     def __init__(

@@ -27,10 +27,8 @@ def measured_events(table: Table, prediction: Prediction) -> dict[str, float | N
     minima = [table[f"alignment/{side}_min"] for side in ("plus", "minus") if f"alignment/{side}_min" in table]
     if minima:
         found["aligned"] = crossing(step, np.minimum.reduce(minima), ALIGNED)
-    if "theory/u_plus" not in table:  # the masses are then those of the signs, which have no predicted limit
-        return found
     for side, group in (("plus", prediction.plus), ("minus", prediction.minus)):
-        if group is not None:
+        if group is not None and f"mass/u_{side}" in table:
             mass = table[f"mass/u_{side}"]
             found[f"{side}_leaves_zero"] = mass_crossing(step, mass, group.mass_limit, 0.01)
             found[f"{side}_fitted"] = mass_crossing(step, mass, group.mass_limit, 0.99)

@@ -53,6 +53,7 @@ class SingleNeuron(MassCurve):
     """
 
     EARLY = 1e-14
+    FITTED = 1e-10  # largest relative residual from which u counts as its limit
 
     def __init__(self, log_amplitude: float, rate: float, limit: float, x: Array, y: Array, n: int) -> None:
         """x (k, d) and |y| (k,) are the samples of the group's sign; n counts all samples."""
@@ -72,16 +73,16 @@ class SingleNeuron(MassCurve):
 
         def fitted(_: float, state: Array) -> float:
             residual = self._y - math.exp(state[0]) * (self._x @ state[1:])
-            return float(np.abs(residual).max() / self._y.max()) - 1e-13
+            return float(np.abs(residual / self._y).max()) - self.FITTED
 
         fitted.terminal = True  # type: ignore[attr-defined]
         field = self._y @ self._x
         start = np.concatenate([[math.log(self.EARLY * self.limit)], field / np.linalg.norm(field)])
         return solve_ivp(
             slope,
-            (0, 1e5 / self.rate),
+            (0, 1e9 / self.rate),
             start,
-            "DOP853",
+            "LSODA",
             dense_output=True,
             events=fitted,
             rtol=1e-11,

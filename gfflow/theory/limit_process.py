@@ -23,6 +23,7 @@ from gfflow.data import TrainingSet
 from gfflow.neurons import Neurons
 
 Array = NDArray[np.float64]
+VANISHED = 1e-13  # size, relative to the neuron at the start of a piece, below which rounding alone is left of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +67,9 @@ class LimitProcess:
             reached = piece.time <= time
             w, _, growth = _move(piece, np.where(reached, time - piece.time, 0.0))
             norms = np.linalg.norm(w, axis=1)
-            log_norms[reached] = (piece.log_scale + growth + np.log(norms))[reached]
-            directions[reached] = (w / norms[:, None])[reached]
+            with np.errstate(divide="ignore"):  # a neuron that has shrunk to nothing: log-norm -inf, direction zero
+                log_norms[reached] = (piece.log_scale + growth + np.log(norms))[reached]
+            directions[reached] = (w / np.where(norms > 0, norms, 1.0)[:, None])[reached]
         return log_norms, directions
 
 
@@ -80,6 +82,7 @@ def solve_limit_process(training_set: TrainingSet, start: Neurons) -> LimitProce
     time, log_scale = np.zeros(len(a)), np.log(norms)
     z = w @ x.T
     gates = z > 0
+    vanishing = np.zeros(len(a), dtype=bool)  # shrinking for ever: would close its last gate at w = 0 only
     pieces = []
     while True:
         field = (gates * (y / len(y))) @ x
@@ -87,16 +90,19 @@ def solve_limit_process(training_set: TrainingSet, start: Neurons) -> LimitProce
         u = field / np.where(rate > 0, rate, 1.0)[:, None]
         piece = Piece(time, log_scale, w, a, u, rate)
         pieces.append(piece)
-        closing, k = _first_closing(piece, x, np.where(gates, z, 0.0), gates)
+        closing, k = _first_closing(piece, x, np.where(gates, z, 0.0), gates & ~vanishing[:, None])
         moving = np.isfinite(closing)
-        if not moving.any():
-            return LimitProcess(tuple(pieces))
         duration = np.where(moving, np.log(closing) / np.where(moving, rate, 1.0), 0.0)
         moved, moved_a, growth = _move(piece, duration)
+        along = (moved * x[k]).sum(axis=1) / squares[k]
+        moved = moved - np.where(moving, along, 0.0)[:, None] * x[k]  # exactly on the gate
+        vanishing |= moving & (np.linalg.norm(moved, axis=1) <= VANISHED * np.exp(-growth))
+        moving &= ~vanishing
+        if not moving.any():
+            return LimitProcess(tuple(pieces))
+        duration = np.where(moving, duration, 0.0)
         w, a = np.where(moving[:, None], moved, w), np.where(moving, moved_a, a)
-        j = np.flatnonzero(moving)
-        gates[j, k[j]] = False
-        w[j] -= ((w[j] * x[k[j]]).sum(axis=1) / squares[k[j]])[:, None] * x[k[j]]  # exactly on the gate
+        gates[moving, k[moving]] = False
         size = np.linalg.norm(w, axis=1)
         w, a = w / size[:, None], a / size
         log_scale = log_scale + np.log(size) + np.where(moving, growth, 0.0)
