@@ -11,8 +11,8 @@ from gfflow.theory import Group, Prediction
 
 
 class GroupMasses(Measurement):
-    """`mass/u_plus`, `mass/u_minus`: sum of ||w_j||^2 over S+ and S-, each where the theory of orthogonal inputs names
-    it, over all neurons with a_j > 0 or a_j < 0 where it does not; `theory/u_plus`, `theory/u_minus`: the predicted
+    """`mass/u_plus`, `mass/u_minus`: sum of ||w_j||^2 over S+ and S-, each where the theory of orthogonal inputs
+    names it, over all neurons with a_j > 0 or a_j < 0 elsewhere; `theory/u_plus`, `theory/u_minus`: the predicted
     mass of S+ and S- at the same time; `mass/other_max`: the largest ||w_j|| outside both.
     """
 
