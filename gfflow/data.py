@@ -153,7 +153,7 @@ def from_csv(path: str | Path, bias: bool = False) -> TrainingSet:
     Raises InvalidInput where the file is missing, a column is missing, or an entry is not a number.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput("data.path", str(path), f"a readable CSV file ({error})") from None
@@ -162,15 +162,15 @@ def from_csv(path: str | Path, bias: bool = False) -> TrainingSet:
     columns = [f"x{i}" for i in range(1, d + 1)]
     if d == 0 or sorted(header) != sorted([*columns, "y"]):
         raise InvalidInput("data.path", f"columns {header} in {path}", "columns x1, ..., xd and y")
-    order = [header.index(name) for name in [*columns, "y"]]
     values = []
     for number, row in enumerate(rows[1:], start=2):
         if not row:
             continue
         try:
-            values.append([float(row[i]) for i in order])
-        except (ValueError, IndexError):
+            entries = dict(zip(header, map(float, row), strict=True))
+        except ValueError:
             raise InvalidInput("data.path", f"line {number} {row} in {path}", "a number in each column") from None
+        values.append([entries[name] for name in [*columns, "y"]])
     if not values:
         raise InvalidInput("data.path", f"no samples in {path}", "at least one line of numbers")
     table = torch.tensor(values, dtype=torch.float64)

@@ -72,4 +72,4 @@ class Neurons:
 
     def distance(self, other: Neurons) -> float:
         """||theta - theta'||, the Euclidean distance in all weights."""
-        return float((self.w - other.w).square().sum().add((self.a - other.a).square().sum()).sqrt())
+        return float(row_norms(torch.cat([(self.w - other.w).flatten(), self.a - other.a])))

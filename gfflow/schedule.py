@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gfflow.errors import InvalidInput
 
@@ -49,9 +50,9 @@ class Schedule:
         return self.iterations[-1]
 
     def leaps_after(self, iteration: int) -> list[tuple[int, int]]:
-        """The leaps (start, stop) from `iteration` on: from one scheduled iteration to the next."""
+        """The leaps (start, stop) from `iteration` on, one scheduled iteration to the next; none after the last."""
         stops = self.iterations[bisect_right(self.iterations, iteration) :]
-        return list(zip((iteration, *stops[:-1]), stops, strict=True))
+        return list(pairwise((iteration, *stops)))
 
     def thinned(self, count: int) -> Schedule:
         """At most `count` (at least 2) of these iterations: log-spaced and equally spaced half and half."""
