@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,28 @@ EVENT_NAMES = {
 Row = tuple[str, str, str, str]  # name, predicted, measured, difference
 
 
-def closing_table(summary: dict[str, Any]) -> Table:
-    """'event, predicted, measured' of a run: events by iteration, then the end, then the saddle; a section without
-    anything to say is left out."""
-    table = Table(title=f"{summary['experiment']}, seed {summary['seed']}: theory beside measurement")
-    table.add_column("")
-    for name in ("predicted", "measured", "difference"):
-        table.add_column(name, justify="right")
+def closing_sections(summary: Mapping[str, Any]) -> dict[str, list[Row]]:
+    """What the closing table says, section by section: events by iteration, then the end, then the saddle; a section
+    without anything to say is left out."""
     sections = {
         "iteration of the event": _event_rows(summary["events"]),
         f"at the end, iteration {summary['iterations']:,}": _final_rows(summary),
         "least distance to the saddle": _saddle_rows(summary["saddle"]),
     }
-    for title, rows in sections.items():
-        if rows:
-            table.add_section()
-            table.add_row(f"[bold]{title}[/]")
-            for name, *cells in rows:
-                table.add_row(f"  {name}", *cells)
+    return {title: rows for title, rows in sections.items() if rows}
+
+
+def closing_table(summary: Mapping[str, Any]) -> Table:
+    """The closing sections as a table 'event, predicted, measured, difference'."""
+    table = Table(title=f"{summary['experiment']}, seed {summary['seed']}: theory beside measurement")
+    table.add_column("")
+    for name in ("predicted", "measured", "difference"):
+        table.add_column(name, justify="right")
+    for title, rows in closing_sections(summary).items():
+        table.add_section()
+        table.add_row(f"[bold]{title}[/]")
+        for name, *cells in rows:
+            table.add_row(f"  {name}", *cells)
     return table
 
 
@@ -50,7 +55,7 @@ def _event_rows(events: dict[str, dict[str, float | None] | None]) -> list[Row]:
     return rows
 
 
-def _final_rows(summary: dict[str, Any]) -> list[Row]:
+def _final_rows(summary: Mapping[str, Any]) -> list[Row]:
     theory, final = summary["theory"], summary["final"]
     values = [
         ("u+", theory["u_plus_limit"], final["u_plus"]),

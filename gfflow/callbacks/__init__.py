@@ -4,6 +4,7 @@ from gfflow.callbacks.alignment import AlignmentCosines
 from gfflow.callbacks.base import Measurement
 from gfflow.callbacks.checkpoint import LastCheckpoint
 from gfflow.callbacks.distances import LimitDistance, SaddleDistance
+from gfflow.callbacks.histograms import Histograms
 from gfflow.callbacks.invariants import Invariants
 from gfflow.callbacks.loss import GradientNorm, Loss
 from gfflow.callbacks.masses import GroupMasses
@@ -14,6 +15,7 @@ __all__ = [
     "AlignmentCosines",
     "GradientNorm",
     "GroupMasses",
+    "Histograms",
     "Invariants",
     "LastCheckpoint",
     "LimitDistance",

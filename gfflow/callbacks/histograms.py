@@ -1,0 +1,44 @@
+"""Histograms of the neurons for TensorBoard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from gfflow.measures.alignment import own_cosines
+from gfflow.module import GradientFlowModule
+from gfflow.schedule import Schedule
+
+
+class Histograms(pl.Callback):
+    """At the schedule's iterations, into TensorBoard: `neurons/log10_norm` (log10 ||w_j||), `neurons/own_cosine` (the
+    cosine with s_j D_j) and, in the plane, `neurons/angle` (of w_j, in degrees from -180 to 180)."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.wanted = frozenset(schedule)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._write(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._write(trainer, pl_module)
+
+    def _write(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, GradientFlowModule)
+        if module.iteration not in self.wanted or module.stop_reason == "diverged":
+            return
+        snapshot = module.snapshot()
+        neurons = snapshot.neurons
+        values = {"log10_norm": neurons.norms[neurons.norms > 0].log10(), "own_cosine": own_cosines(snapshot)}
+        if neurons.w.shape[1] == 2:
+            values["angle"] = torch.rad2deg(torch.atan2(neurons.directions[:, 1], neurons.directions[:, 0]))
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                for name, value in values.items():
+                    if value.numel():
+                        logger.experiment.add_histogram(f"neurons/{name}", value, module.iteration)
