@@ -8,14 +8,35 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from gfflow.figures.alignment import alignment
+from gfflow.figures.lazy import lazy
+from gfflow.figures.loss import loss
+from gfflow.figures.masses import masses
 from gfflow.figures.overview import overview
+from gfflow.figures.polar import explained_variance, polar
+from gfflow.figures.saddle import saddle
 from gfflow.figures.style import save
+from gfflow.figures.timeline import timeline
+from gfflow.figures.training import training_state
 from gfflow.records import Run
 
 Drawing = Callable[[Run], Figure | None]
 
-MAIN: dict[str, Drawing] = {"overview": overview}
-ALL: dict[str, Drawing] = {**MAIN}
+MAIN: dict[str, Drawing] = {
+    "overview": overview,
+    "training": training_state,
+    "loss": loss,
+    "timeline": timeline,
+}
+ALL: dict[str, Drawing] = {
+    **MAIN,
+    "masses": masses,
+    "alignment": alignment,
+    "saddle": saddle,
+    "polar": polar,
+    "explained_variance": explained_variance,
+    "lazy": lazy,
+}
 
 
 def draw_main(folder: str | Path) -> list[Path]:
@@ -38,4 +59,20 @@ def _draw(drawings: dict[str, Drawing], folder: str | Path) -> list[Path]:
     return paths
 
 
-__all__ = ["ALL", "MAIN", "Drawing", "draw_all", "draw_main", "overview"]
+__all__ = [
+    "ALL",
+    "MAIN",
+    "Drawing",
+    "alignment",
+    "draw_all",
+    "draw_main",
+    "explained_variance",
+    "lazy",
+    "loss",
+    "masses",
+    "overview",
+    "polar",
+    "saddle",
+    "timeline",
+    "training_state",
+]

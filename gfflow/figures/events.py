@@ -28,8 +28,8 @@ def label_events(axes: Axes, run: Run) -> None:
 
     The axes' limits and scale must be set before.
     """
-    shown = [event for event in events(run) if event[2] is not None]
-    shown.sort(key=lambda event: event[2] or 0.0)
+    shown = [(key, predicted, measured) for key, predicted, measured in events(run) if measured is not None]
+    shown.sort(key=lambda event: event[2])
     if not shown:
         return
     to_axes = axes.transData + axes.transAxes.inverted()
@@ -39,7 +39,7 @@ def label_events(axes: Axes, run: Run) -> None:
         axes.text(x - 0.02, height, name, transform=mixed, ha="right", va="bottom", fontsize=7.5, style="italic")
     for tick, place, (key, predicted, measured) in zip(ticks, spread(ticks, 0.135, 0.04, 0.96), shown, strict=True):
         axes.plot([tick, place], [1.0, 1.05], transform=mixed, color=FAINT, linewidth=0.6, clip_on=False)
-        lines = ((EVENT_NAMES[key], 1.24), (number(measured or 0.0), 1.145), (number(predicted), 1.06))
+        lines = ((EVENT_NAMES[key], 1.24), (number(measured), 1.145), (number(predicted), 1.06))
         for text, height in lines:
             axes.text(
                 place,

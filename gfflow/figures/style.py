@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 # Dark blue and light orange: told apart by every kind of colour vision, and in grey by their lightness (27% and
 # 56%). Line styles and markers differ as well, so that colour never carries a meaning alone.
 PLUS, MINUS, OTHER = "#0B4F9E", "#E07B1A", "#8C8C8C"
-INK, FAINT = "#222222", "#B8B8B8"
+INK, FAINT, BAND = "#222222", "#B8B8B8", "#EDEDED"
+FIT = "#3C9A5F"  # the data and the function fitted to them
 WIDTH = 6.75  # inches: the text width of a two-column paper
 
 EVENT_NAMES = {
@@ -27,7 +28,7 @@ EVENT_NAMES = {
     "minus_fitted": "$u_-$ fitted\n(99%)",
 }
 
-PARAMETERS: dict[str, Any] = {
+PARAMETERS: Any = {
     "font.family": "STIXGeneral",
     "mathtext.fontset": "stix",
     "font.size": 9,
