@@ -130,6 +130,10 @@ def train(config: RunConfig, folder: Path) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     summary = summarise(config.name, config.seed, module, experiment.prediction, table.columns(), seconds)
     write_summary(folder / "summary.json", summary)
+    if config.figures:
+        from gfflow.figures import draw_main  # matplotlib is imported only when it is needed
+
+        draw_main(folder)
     if config.verbose:
         print_closing(Console(), summary, experiment.notes, folder)
     if summary["stop_reason"] == "diverged":

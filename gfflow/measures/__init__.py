@@ -1,20 +1,35 @@
 """Measurements: pure functions of neurons and training set."""
 
-from gfflow.measures.alignment import cosines_with, own_cosines
+from gfflow.measures.alignment import cosines_with, own_cosines, own_cosines_by_neuron
+from gfflow.measures.clusters import Clusters, clusters
 from gfflow.measures.events import crossing, mass_crossing
 from gfflow.measures.invariants import balance, balance_drift, reactivations
+from gfflow.measures.kernel import kernel_interpolator, tangent_kernel
+from gfflow.measures.kinks import Kinks, kinks
 from gfflow.measures.masses import largest_norm, mass
+from gfflow.measures.plateaus import Plateau, plateaus
+from gfflow.measures.principal import principal_components
 from gfflow.measures.snapshot import Snapshot
 
 __all__ = [
+    "Clusters",
+    "Kinks",
+    "Plateau",
     "Snapshot",
     "balance",
     "balance_drift",
+    "clusters",
     "cosines_with",
     "crossing",
+    "kernel_interpolator",
+    "kinks",
     "largest_norm",
     "mass",
     "mass_crossing",
     "own_cosines",
+    "own_cosines_by_neuron",
+    "plateaus",
+    "principal_components",
     "reactivations",
+    "tangent_kernel",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from gfflow.measures.snapshot import Snapshot
@@ -17,11 +18,17 @@ def own_cosines(snapshot: Snapshot) -> Tensor:
     """cos(w_j, s_j D_j) for each neuron whose field D_j is not zero: shape (at most m,).
 
     s_j D_j is the direction that the neuron itself is drawn to at this instant (Eq. 9); it exists on any data.
-    A field at rounding level (all labels fitted, or a dead neuron) has no direction and is left out.
     """
+    cosines = own_cosines_by_neuron(snapshot)
+    return cosines[~cosines.isnan()]
+
+
+def own_cosines_by_neuron(snapshot: Snapshot) -> Tensor:
+    """cos(w_j, s_j D_j), shape (m,); NaN where a field at rounding level (all labels fitted, or a dead neuron)
+    has no direction."""
     data = snapshot.training_set
     rounding = 1e-13 * float((data.y.abs() * data.norms).mean())
     moving = snapshot.field_norms > rounding
-    fields = snapshot.fields[moving] / snapshot.field_norms[moving].unsqueeze(1)
     neurons = snapshot.neurons
-    return neurons.signs[moving] * (neurons.directions[moving] * fields).sum(dim=1)
+    cosines = neurons.signs * (neurons.directions * snapshot.fields).sum(dim=1) / snapshot.field_norms
+    return cosines.where(moving, torch.nan)

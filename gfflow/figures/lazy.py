@@ -1,0 +1,57 @@
+"""How lazy the training was: how far the weights moved, and whether a kernel would have learnt the same (Figure 5)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gfflow.figures.frames import snapshot, training_set
+from gfflow.figures.style import FIT, INK, iteration_axis, new_figure, styled
+from gfflow.measures import Snapshot, kernel_interpolator
+from gfflow.records import Run
+
+
+@styled
+def lazy(run: Run) -> Figure | None:
+    """||W - W_0|| / ||W_0|| over the iterations and, for inputs on a line, the final function beside the
+    interpolator of the tangent kernel at the start. None without frames."""
+    trajectory = run.trajectory
+    if trajectory is None or len(trajectory.step) < 2:
+        return None
+    data = training_set(trajectory)
+    scale = np.abs(trajectory.w[0]).max()  # divided out first, so that no square underflows
+    start = np.linalg.norm(trajectory.w[0] / scale)
+    moved = np.array([np.linalg.norm((w - trajectory.w[0]) / scale) / start for w in trajectory.w])
+    figure = new_figure(2.6)
+    panels = figure.subplots(1, 1 + data.one_dimensional, squeeze=False)[0]
+    left = panels[0]
+    left.plot(trajectory.step[1:], moved[1:], color=INK)
+    rich = moved.max() > 10
+    left.set(xlim=(0, trajectory.step[-1]), ylabel=r"$\Vert W - W_0\Vert \,/\, \Vert W_0\Vert$")
+    left.set(yscale="log") if rich else left.set_ylim(0, None)
+    left.set_title(f"movement of the hidden weights: {moved[-1]:.3g} at the end")
+    iteration_axis(left, None)
+    if data.one_dimensional:
+        last = len(trajectory.step) - 1
+        _functions(panels[1], snapshot(trajectory, data, 0), snapshot(trajectory, data, last))
+    return figure
+
+
+def _functions(axes: Axes, start: Snapshot, end: Snapshot) -> None:
+    """h at the end, the kernel's interpolator at the start, h at the start, and the largest gap between the first two."""
+    data = start.training_set
+    low, high = float(data.x[:, 0].min()), float(data.x[:, 0].max())
+    line = torch.linspace(low - 0.25 * (high - low), high + 0.25 * (high - low), 800, dtype=data.x.dtype)
+    inputs = torch.stack([line, torch.ones_like(line)], dim=1)
+    final = (inputs @ end.neurons.w.T).clamp(min=0) @ end.neurons.a
+    kernel = kernel_interpolator(start, inputs)
+    axes.plot(line, final, color=FIT, linewidth=2.2, label="network, end of training")
+    axes.plot(line, kernel, color=INK, linestyle=(0, (4, 2)), linewidth=1.0, label="tangent kernel at the start")
+    axes.plot(data.x[:, 0], data.y, "o", color=FIT, markeredgecolor=INK, markersize=5, label="data")
+    inside = (line >= low) & (line <= high)
+    gap, extent = float((final - kernel)[inside].abs().max()), float(final[inside].max() - final[inside].min())
+    axes.set(xlabel="input $x$", ylabel="$h(x)$", xlim=(float(line[0]), float(line[-1])))
+    axes.set_title(f"largest gap between the data: {gap:.2g} ({gap / extent:.1%} of the range)")
+    axes.legend(loc="best")

@@ -1,0 +1,55 @@
+"""The masses on a logarithmic scale, where growth is a straight line, and how far the prediction is off."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from gfflow.figures.events import mark_events
+from gfflow.figures.style import INK, MINUS, PLUS, iteration_axis, new_figure, styled
+from gfflow.records import Run
+
+SIDES = (("plus", "+", PLUS, "-"), ("minus", "-", MINUS, (0, (5, 1.5))))
+
+
+@styled
+def masses(run: Run) -> Figure | None:
+    """u+ and u- with their predictions and the largest neuron outside both groups; below, the error of the
+    prediction in percent of the limit. None where no mass was measured."""
+    if "mass/u_plus" not in run.metrics:
+        return None
+    theory = (run.summary or {}).get("theory") or {}
+    limits = {side: theory.get(f"u_{side}_limit") for side, *_ in SIDES}
+    predicted = "theory/u_plus" in run.metrics and None not in limits.values()
+    figure = new_figure(4.2 if predicted else 2.6)
+    rows = figure.subplots(
+        2 if predicted else 1, 1, sharex=True, squeeze=False, height_ratios=[1.6, 1][: 1 + predicted]
+    )
+    top = rows[0, 0]
+    for side, sign, color, style in SIDES:
+        step, mass = run.column(f"mass/u_{side}")
+        top.plot(step, mass, color=color, linestyle=style, linewidth=2.2, label=f"$u_{{{sign}}}$ measured")
+    for side, *_ in SIDES:
+        label = "predicted" if side == "plus" else None
+        if predicted:
+            top.plot(*run.column(f"theory/u_{side}"), color=INK, linestyle=(0, (1, 2)), linewidth=1.0, label=label)
+    step, largest = run.column("mass/other_max")
+    if len(step):
+        top.plot(step, largest**2, color="#777777", linewidth=0.8, label=r"largest $\Vert w_j\Vert^2$ outside")
+    top.set(yscale="log", ylabel="mass" if predicted else "mass by sign of $a_j$")
+    top.set_xlim(0, max(run.metrics["step"][-1], 1))
+    top.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=4, borderaxespad=0.0, columnspacing=1.5)
+    if predicted:
+        bottom = rows[1, 0]
+        for side, sign, color, style in SIDES:
+            step, measured = run.column(f"mass/u_{side}")
+            error = 100 * (measured - np.interp(step, *run.column(f"theory/u_{side}"))) / limits[side]
+            worst = np.abs(error).max()
+            bottom.plot(step, error, color=color, linestyle=style, label=f"$u_{{{sign}}}$: at most {worst:.2g} %")
+        bottom.set_ylabel("measured $-$ predicted\n(% of the limit)")
+        bottom.legend(loc="lower left")
+    for axes in rows[:, 0]:
+        mark_events(axes, run)
+    iteration_axis(rows[-1, 0], run.step_size)
+    figure.align_ylabels()
+    return figure

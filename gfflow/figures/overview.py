@@ -1,0 +1,54 @@
+"""The main figure: the loss from saddle to saddle, and below it both masses beside their predicted curves."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gfflow.figures.events import label_events, mark_events
+from gfflow.figures.style import FAINT, INK, MINUS, PLUS, iteration_axis, new_figure, styled
+from gfflow.records import Run
+
+
+@styled
+def overview(run: Run) -> Figure:
+    """Loss above, u+ and u- (measured and, where the theory gives them, predicted) below, over the iterations."""
+    figure = new_figure(4.3)
+    top, bottom = figure.subplots(2, 1, sharex=True)
+    step, loss = run.column("loss")
+    top.plot(step, loss, color=INK)
+    top.set(ylabel="loss $L$", xlim=(0, max(step[-1], 1)), ylim=(0, None))
+    draw_masses(bottom, run)
+    for axes in (top, bottom):
+        mark_events(axes, run)
+    label_events(top, run)
+    iteration_axis(bottom, run.step_size)
+    figure.align_ylabels()
+    return figure
+
+
+def draw_masses(axes: Axes, run: Run) -> None:
+    """Both measured masses, their predictions as dashes on top, and their limits as dotted lines."""
+    theory = (run.summary or {}).get("theory") or {}
+    predicted = "theory/u_plus" in run.metrics
+    for side, sign, color in (("plus", "+", PLUS), ("minus", "-", MINUS)):
+        step, mass = run.column(f"mass/u_{side}")
+        if not len(step):
+            continue
+        axes.plot(step, mass, color=color, linewidth=2.4, label=f"$u_{sign}$ measured")
+        limit = theory.get(f"u_{side}_limit") if predicted else None
+        if limit is not None:
+            axes.axhline(limit, color=FAINT, linewidth=0.8, linestyle=":", zorder=0)
+            axes.annotate(
+                f"$u_{sign}^*={limit:.4g}$", (0.008, limit), (0, 2), ("axes fraction", "data"), "offset points",
+                fontsize=8, va="bottom",
+            )  # fmt: skip
+    for side in ("plus", "minus"):
+        step, mass = run.column(f"theory/u_{side}")
+        if len(step):
+            label = "predicted before training" if side == "plus" else None
+            axes.plot(step, mass, color=INK, linestyle=(0, (4, 3)), linewidth=0.9, label=label)
+    axes.set_ylabel("masses $u_+$, $u_-$" if predicted else "masses by sign of $a_j$")
+    axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), ncols=3, borderaxespad=0.0)

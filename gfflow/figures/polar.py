@@ -1,0 +1,112 @@
+"""The neurons in more than two dimensions, on two principal components of the final weights (Figures 6 and 7(b))."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from gfflow.figures.frames import moments, snapshot, training_set
+from gfflow.figures.style import FAINT, INK, MINUS, OTHER, PLUS, iteration_axis, new_figure, number, styled
+from gfflow.measures import principal_components
+from gfflow.records import Run
+
+
+@styled
+def polar(run: Run) -> Figure | None:
+    """One polar panel for each telling frame: every neuron's hidden weights projected on the two leading
+    uncentred components of the final ones. The inner circle is length zero, so that directions show even where
+    lengths do not. None for d <= 2 or without frames."""
+    trajectory = run.trajectory
+    if trajectory is None or trajectory.w.shape[2] <= 2 or trajectory.w.shape[1] < 2:
+        return None
+    data = training_set(trajectory)
+    told = moments(run, trajectory)
+    shots = [snapshot(trajectory, data, frame).neurons for _, frame in told]
+    components, _ = principal_components(shots[-1])
+    plane = components[:2].T
+    largest = max(float((shot.w @ plane).norm(dim=1).max()) for shot in shots)
+    columns = min(4, len(told))
+    rows = -(-len(told) // columns)
+    figure = new_figure(0.3 + 2.05 * rows)
+    grid = figure.subplots(rows, columns, subplot_kw={"projection": "polar"}, squeeze=False).ravel()
+    for axes, shot, (name, frame) in zip(grid, shots, told, strict=False):
+        # directions first, so that the projection of weights of size 1e-300 keeps its angle
+        flat = (shot.directions @ plane).numpy()
+        angle, length = np.arctan2(flat[:, 1], flat[:, 0]), np.hypot(*flat.T) * shot.norms.numpy()
+        circle = np.linspace(0, 2 * np.pi, 200)
+        axes.plot(circle, np.zeros_like(circle), color=OTHER, linewidth=0.7, zorder=1)
+        for sign, color, face in ((1, PLUS, PLUS), (-1, MINUS, "white")):
+            mine = (shot.signs == sign).numpy()
+            axes.scatter(
+                angle[mine], length[mine], marker="*", s=30, facecolors=face, edgecolors=color, linewidths=0.6,
+                alpha=0.85, zorder=3, clip_on=False, label=f"$a_j {'>' if sign > 0 else '<'} 0$",
+            )  # fmt: skip
+        axes.set_rorigin(-0.5 * largest)
+        axes.set_rlim(0, 1.08 * largest)
+        axes.set_rticks([largest / 2, largest], [])
+        axes.set_thetagrids(range(0, 360, 45), [])
+        axes.grid(color=FAINT, linewidth=0.4)
+        axes.spines["polar"].set_visible(False)
+        axes.set_title(f"{name}\niteration {number(float(trajectory.step[frame]))}", fontsize=8)
+    for axes in grid[len(told) :]:
+        axes.remove()
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, handletextpad=0.2)
+    figure.supxlabel(
+        f"outer grey circle: projected length $\\Vert w_j\\Vert$ = {largest:.3g}; inner circle: length 0",
+        fontsize=8,
+        style="italic",
+    )
+    return figure
+
+
+@styled
+def explained_variance(run: Run) -> Figure | None:
+    """Left, the share of each principal component of the final hidden weights; right, the share of the two leading
+    components of each frame's own weights. None for d <= 2 or without frames."""
+    trajectory = run.trajectory
+    if trajectory is None or trajectory.w.shape[2] <= 2 or trajectory.w.shape[1] < 2:
+        return None
+    data = training_set(trajectory)
+    shares = np.stack(
+        [
+            principal_components(snapshot(trajectory, data, frame).neurons)[1].numpy()
+            for frame in range(len(trajectory.step))
+        ]
+    )
+    figure = new_figure(2.5)
+    left, right = figure.subplots(1, 2, width_ratios=[1, 1.35])
+    shown = min(10, shares.shape[1])
+    left.bar(np.arange(1, shown + 1), 100 * shares[-1, :shown], color=FAINT, edgecolor=INK, linewidth=0.6, width=0.75)
+    left.plot(
+        np.arange(1, shown + 1),
+        100 * shares[-1, :shown].cumsum(),
+        "o-",
+        color=INK,
+        markersize=3,
+        linewidth=0.9,
+        label="cumulated",
+    )
+    left.set(xlabel="principal component", ylabel="explained (%)", ylim=(0, 100), title="final hidden weights")
+    left.set_xticks(np.arange(1, shown + 1))
+    left.legend(loc="center right")
+    step = trajectory.step
+    curves = (
+        (shares[:, :2].sum(axis=1), "first and second", INK, "-"),
+        (shares[:, 0], "first", PLUS, (0, (5, 1.5))),
+        (shares[:, 1], "second", MINUS, (0, (1.5, 1))),
+    )
+    for values, label, color, style in curves:
+        right.plot(step, 100 * values, color=color, linestyle=style, label=label)
+    right.annotate(
+        f"{100 * curves[0][0][-1]:.1f} %",
+        (step[-1], 100 * curves[0][0][-1]),
+        (-2, 4),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+    )
+    right.set(xlim=(0, step[-1]), ylim=(0, 102), title="hidden weights at each iteration")
+    right.legend(loc="center left")
+    iteration_axis(right, None)
+    return figure

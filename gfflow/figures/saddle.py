@@ -1,0 +1,40 @@
+"""How near the run comes to the saddle and to the limit that were predicted before it began (Fact 1, Theorem 1)."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from gfflow.figures.events import label_events, mark_events
+from gfflow.figures.style import INK, PLUS, iteration_axis, new_figure, number, styled
+from gfflow.records import Run
+
+
+@styled
+def saddle(run: Run) -> Figure | None:
+    """Distances to theta_S and theta* over the iterations; None where neither was predicted."""
+    known = [
+        (run.column("saddle/distance"), r"to the saddle $\theta_S$", INK, "-"),
+        (run.column("limit/distance"), r"to the limit $\theta^*$", PLUS, (0, (5, 1.5))),
+    ]
+    known = [curve for curve in known if len(curve[0][0])]
+    if not known:
+        return None
+    figure = new_figure(2.9)
+    axes = figure.subplots()
+    for (step, distance), label, color, style in known:
+        axes.plot(step, distance, color=color, linestyle=style, label=label)
+        i = int(distance.argmin())
+        axes.plot(step[i], distance[i], "o", color=color, markersize=3.5)
+        right = step[i] > 0.8 * step[-1]
+        axes.annotate(
+            f"{distance[i]:.2g} at iteration {number(step[i])}", (step[i], distance[i]), (-4 if right else 6, -2),
+            textcoords="offset points", ha="right" if right else "left", va="top", fontsize=8,
+        )  # fmt: skip
+    axes.set(yscale="log", ylabel="distance in all weights", xlim=(0, max(run.metrics["step"][-1], 1)))
+    low, high = axes.get_ylim()
+    axes.set_ylim(low / 3, high)
+    mark_events(axes, run)
+    axes.legend(loc="lower left")
+    label_events(axes, run)
+    iteration_axis(axes, run.step_size)
+    return figure

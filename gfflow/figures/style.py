@@ -1,0 +1,111 @@
+"""How every figure looks: the fonts of a paper, colours that survive colour blindness and a grey printer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+# Dark blue and light orange: told apart by every kind of colour vision, and in grey by their lightness (27% and
+# 56%). Line styles and markers differ as well, so that colour never carries a meaning alone.
+PLUS, MINUS, OTHER = "#0B4F9E", "#E07B1A", "#8C8C8C"
+INK, FAINT, BAND = "#222222", "#B8B8B8", "#EDEDED"
+FIT = "#3C9A5F"  # the data and the function fitted to them
+WIDTH = 6.75  # inches: the text width of a two-column paper
+
+EVENT_NAMES = {
+    "aligned": "neurons\naligned",
+    "plus_leaves_zero": "$u_+$ leaves\nzero (1%)",
+    "plus_fitted": "$u_+$ fitted\n(99%)",
+    "minus_leaves_zero": "$u_-$ leaves\nzero (1%)",
+    "minus_fitted": "$u_-$ fitted\n(99%)",
+}
+
+PARAMETERS: Any = {
+    "font.family": "STIXGeneral",
+    "mathtext.fontset": "stix",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "legend.handlelength": 2.4,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.formatter.use_mathtext": True,
+    "axes.formatter.limits": (-3, 4),
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "lines.linewidth": 1.3,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,  # TrueType: editable text, accepted by every publisher
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """Runs a drawing function under the style, leaving the global parameters as they were."""
+
+    @wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        with matplotlib.rc_context(PARAMETERS):
+            return function(*args, **kwargs)
+
+    return inner
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure of the given inches, without pyplot and its global list of open figures."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+@styled
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Writes NAME.png and NAME.pdf into the folder and returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf")]
+    figure.savefig(paths[0])
+    figure.set_layout_engine("none")  # laid out once already: the PDF keeps the same places
+    figure.savefig(paths[1], metadata={"CreationDate": None})  # equal runs give equal files
+    return paths
+
+
+def spread(positions: Sequence[float], gap: float, low: float, high: float) -> NDArray[np.float64]:
+    """Increasing positions moved as little as needed to lie `gap` apart within [low, high]."""
+    places = np.array(positions, dtype=np.float64)
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + gap)
+    if len(places):
+        places[-1] = min(places[-1], high)
+    for i in reversed(range(len(places) - 1)):
+        places[i] = min(places[i], places[i + 1] - gap)
+    return np.maximum(places, low)
+
+
+def iteration_axis(axes: Axes, step_size: float | None) -> None:
+    """Labels the horizontal axis with iterations and what one of them is in flow time."""
+    unit = "" if step_size is None else f"   (flow time $t = {step_size:.4g}\\,\\times$ iteration)"
+    axes.set_xlabel(f"iteration{unit}")
+    if axes.get_xscale() == "linear":
+        axes.xaxis.set_major_formatter(lambda value, _: number(value))
+
+
+def number(value: float) -> str:
+    """An iteration as people read it: 14 813."""
+    return f"{value:,.0f}".replace(",", "\N{THIN SPACE}")

@@ -1,0 +1,84 @@
+"""The timeline of Figure 1: the phases as the lemmas bound them, as predicted before training, as measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from gfflow.figures.events import events
+from gfflow.figures.style import INK, MINUS, PLUS, iteration_axis, new_figure, number, spread, styled
+from gfflow.records import Run
+from gfflow.theory.directions import timeline as bounds
+
+Steps = list[float | None]  # ends of: early alignment, growth of the first group, saddle, growth of the second
+HALF = 0.2  # half the height of a lane
+
+
+@styled
+def timeline(run: Run) -> Figure | None:
+    """Three lanes over the iterations; None where the theory predicts no events for both signs."""
+    theory = (run.summary or {}).get("theory") or {}
+    known = {key: (predicted, measured) for key, predicted, measured in events(run)}
+    plus_first = (theory.get("d_plus_norm") or 0) >= (theory.get("d_minus_norm") or 0)
+    first, second = ("plus", "minus") if plus_first else ("minus", "plus")
+    keys = ["aligned", f"{first}_fitted", f"{second}_leaves_zero", f"{second}_fitted"]
+    if run.step_size is None or any(key not in known for key in keys):
+        return None
+    lanes: list[tuple[str, Steps]] = [
+        (name, [known[key][i] for key in keys]) for i, name in ((1, "measured"), (0, "predicted\nbefore training"))
+    ]
+    lanes += _lemmas(run, run.step_size)
+    last = 1.02 * max(run.metrics["step"][-1], *(step for _, steps in lanes for step in steps if step is not None))
+    figure = new_figure(0.85 + 0.62 * len(lanes))
+    axes = figure.subplots()
+    looks = _looks(plus_first)
+    for row, (name, steps) in enumerate(lanes):
+        _lane(axes, row, steps, last, looks)
+        axes.annotate(name, (0, row), (-6, 0), textcoords="offset points", ha="right", va="center")
+    axes.set(xlim=(0, last), ylim=(-0.6, len(lanes) - 0.65), yticks=[])
+    axes.spines["left"].set_visible(False)
+    iteration_axis(axes, run.step_size)
+    patches = [Patch(label=label, **look) for label, look in looks]
+    figure.legend(handles=patches, loc="outside upper center", ncols=5, columnspacing=1.4, handlelength=1.6)
+    return figure
+
+
+def _lemmas(run: Run, step_size: float) -> list[tuple[str, Steps]]:
+    """t1, t2, the end of the stay near the saddle and t3 of Figure 1, for the largest epsilon of B.2."""
+    theory = (run.summary or {})["theory"]
+    epsilon, scale = theory["epsilon_max"], theory["lambda"]
+    if epsilon is None or scale >= 1:
+        return []
+    line = bounds(theory["d_plus_norm"], theory["d_minus_norm"], scale, epsilon)
+    times = (line.aligned, line.first_fitted, line.saddle_left, line.second_fitted)
+    return [(f"bounds of Figure 1\n($\\varepsilon = {epsilon:.3g}$)", [time / step_size for time in times])]
+
+
+def _looks(plus_first: bool) -> list[tuple[str, dict[str, str | float]]]:
+    signs = [("$S_+$ grows", PLUS), ("$S_-$ grows", MINUS)]
+    (first, dark), (second, light) = signs if plus_first else signs[::-1]
+    edge: dict[str, str | float] = {"edgecolor": INK, "linewidth": 0.6}
+    return [
+        ("early alignment", {"facecolor": "#E4E4E4", **edge}),
+        (first, {"facecolor": dark, **edge}),
+        ("near the saddle", {"facecolor": "white", "hatch": "////", **edge}),
+        (second, {"facecolor": light, **edge}),
+        ("near the limit", {"facecolor": "white", **edge}),
+    ]
+
+
+def _lane(
+    axes: Axes, row: int, steps: Steps, last: float, looks: Sequence[tuple[str, dict[str, str | float]]]
+) -> None:
+    """The phases as bars up to the last that was reached, and the iteration at which each ends below them."""
+    reached = [step for step in steps if step is not None]
+    ends = np.maximum.accumulate([0.0, *reached, *([last] if len(reached) == len(steps) else [])])
+    for start, stop, (_, look) in zip(ends, ends[1:], looks, strict=False):
+        axes.barh(row, stop - start, 2 * HALF, left=start, **look)
+    ticks = sorted(reached)
+    for tick, place in zip(ticks, spread(ticks, 0.075 * last, 0, 0.97 * last), strict=True):
+        axes.text(place, row - HALF - 0.06, number(tick), ha="center", va="top", fontsize=7.5)

@@ -1,0 +1,141 @@
+"""A finished run's folder, read back: configuration, metrics, summary and trajectory. Needs no torch and no model."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from gfflow.errors import InvalidInput
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Frames of all weights, and the training set: `trajectory.npz`."""
+
+    step: NDArray[np.int64]  # (T,), increasing
+    w: Array  # (T, m, d)
+    a: Array  # (T, m)
+    x: Array  # (n, d)
+    y: Array  # (n,)
+
+    def nearest(self, step: float) -> int:
+        """The index of the frame whose iteration is nearest to `step`."""
+        return int(np.abs(self.step - step).argmin())
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a run left in its folder. Empty dictionary: no configuration there; None: the run has not ended."""
+
+    folder: Path
+    config: dict[str, Any]
+    metrics: dict[str, Array]  # each of shape (number of measurements,), `step` first; NaN where a cell is empty
+    summary: dict[str, Any] | None
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Run:
+        """Reads all but the trajectory; raises InvalidInput where metrics.csv is missing or a file is damaged."""
+        folder = Path(folder)
+        config, summary = folder / ".hydra" / "config.yaml", folder / "summary.json"
+        return cls(
+            folder,
+            _read_yaml(config) if config.exists() else {},
+            _read_table(folder / "metrics.csv"),
+            _read_json(summary) if summary.exists() else None,
+        )
+
+    @cached_property
+    def trajectory(self) -> Trajectory | None:
+        """The frames, read on first use; None where the run recorded none. Raises InvalidInput if damaged."""
+        path = self.folder / "trajectory.npz"
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in ("step", "w", "a", "x", "y")}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InvalidInput("trajectory", str(path), f"a whole trajectory.npz ({_line(error)})") from None
+        return Trajectory(**arrays)
+
+    @property
+    def name(self) -> str:
+        """The experiment's name, or the folder's where none is recorded."""
+        return str((self.summary or {}).get("experiment") or self.folder.name)
+
+    @property
+    def step_size(self) -> float | None:
+        """eta: flow time per iteration; None before the first step."""
+        step, time = self.metrics["step"], self.metrics["time"]
+        return float(time[-1] / step[-1]) if step[-1] > 0 else None
+
+    def column(self, name: str) -> tuple[Array, Array]:
+        """(step, values) of one scalar where it was measured; both empty where it does not apply to the run."""
+        values = self.metrics.get(name, np.full(len(self.metrics["step"]), np.nan))
+        there = np.isfinite(values)
+        return self.metrics["step"][there], values[there]
+
+
+def find_runs(folder: str | Path) -> list[Path]:
+    """The run folders at or under `folder`, those of a sweep in the order of their numbers.
+
+    Raises InvalidInput where there is none.
+    """
+    folder = Path(folder)
+    found = sorted((path.parent for path in folder.rglob("metrics.csv")), key=_natural)
+    if not found:
+        raise InvalidInput("folder", str(folder), "the folder of a run (with metrics.csv) or of a sweep of runs")
+    return found
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def _read_table(path: Path) -> dict[str, Array]:
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput("metrics", str(path), f"a readable metrics.csv ({_line(error)})") from None
+    if len(rows) < 2 or "step" not in rows[0] or "time" not in rows[0]:
+        raise InvalidInput("metrics", str(path), "columns step and time, and at least one measurement")
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(rows[0]):
+            raise InvalidInput("metrics", f"line {number} of {path}", f"{len(rows[0])} cells, as in its header")
+    try:
+        values = np.array([[float(cell or "nan") for cell in row] for row in rows[1:]])
+    except ValueError as error:
+        raise InvalidInput("metrics", str(path), f"numbers in every cell ({error})") from None
+    return dict(zip(rows[0], values.T, strict=True))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInput("summary", str(path), f"a whole summary.json ({_line(error)})") from None
+    return summary
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InvalidInput("config", str(path), f"a whole YAML file ({_line(error)})") from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
