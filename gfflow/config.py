@@ -99,6 +99,7 @@ class CallbacksConfig:
     limit: bool = True
     invariants: bool = True
     gradient: bool = True
+    histograms: bool = True
     trajectory: bool = True
     checkpoint: bool = True
     progress: bool = True
@@ -138,6 +139,10 @@ class RunConfig:
     def of(cls, values: Mapping[str, Any]) -> RunConfig:
         """From nested plain values, as a YAML file gives them; raises InvalidInput naming the key."""
         return _typed(cls, values, "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, from which `of` makes an equal configuration."""
+        return {**dataclasses.asdict(self), "data": {"name": self.data.name, **self.data.arguments}}
 
 
 def _typed(cls: type, values: Mapping[str, Any], prefix: str) -> Any:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch.utils.tensorboard import SummaryWriter
 
 from gfflow.terminal import closing_sections
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SIDES = {"plus": "S+ with D+", "minus": "S- with -D-", "own": "every neuron with its own direction"}
 CHARTS = {
@@ -76,3 +80,19 @@ def write_hyperparameters(writer: SummaryWriter, config: Mapping[str, Any], summ
     for key in FINAL:
         if summary["final"][key] is not None:
             writer.add_scalar(f"final/{key}", summary["final"][key], summary["iterations"])
+
+
+def write_image(writer: SummaryWriter, tag: str, png: bytes, step: int) -> None:
+    """An encoded PNG as an image."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))  # where every PNG's header has them
+    image = Summary.Image(encoded_image_string=png, width=width, height=height, colorspace=3)
+    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+
+def write_figure(writer: SummaryWriter, tag: str, figure: Figure, step: int) -> None:
+    """A matplotlib Figure as an image."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_image(writer, tag, buffer.getvalue(), step)

@@ -14,7 +14,6 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 from numpy.typing import NDArray
 
-
 MIRRORED = (
     "loss",
     "alignment/plus_min",
@@ -117,3 +116,15 @@ class EventLogger(TensorBoardLogger):
 
         values = [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in metrics.items()]
         self.experiment._get_file_writer().add_summary(Summary(value=values), step)
+
+    def save(self) -> None:
+        """Flushes; the hyperparameters that Lightning would save have no use here."""
+        self.experiment.flush()
+
+    def finalize(self, status: str) -> None:
+        """Lightning's end of training; the writer stays open for what is told after it, until `close`."""
+        self.experiment.flush()
+
+    def close(self) -> None:
+        """Writes what is left and closes the file."""
+        self.experiment.close()

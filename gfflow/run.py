@@ -16,6 +16,7 @@ from rich.console import Console
 from gfflow import callbacks as cb
 from gfflow.callbacks.trajectory import frame_count
 from gfflow.config import RunConfig
+from gfflow.dashboard import write_closing, write_figure, write_image, write_opening
 from gfflow.data import TrainingSet
 from gfflow.errors import Diverged, InvalidInput
 from gfflow.initialization import check_alive, draw_start, initialization_scale
@@ -23,11 +24,14 @@ from gfflow.loggers import EventLogger, MetricsTable
 from gfflow.module import GradientFlowModule
 from gfflow.network import TwoLayerReLU
 from gfflow.neurons import Neurons
+from gfflow.records import Run
 from gfflow.schedule import Schedule
 from gfflow.solvers import make_solver
 from gfflow.summary import summarise, write_summary
 from gfflow.terminal import print_closing
 from gfflow.theory import Prediction, predict
+
+HISTOGRAMS = 24  # how many times the neurons' histograms are written
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path)
     chosen += [cb.SaddleDistance(prediction)] if asked.saddle else []
     chosen += [cb.LimitDistance(prediction)] if asked.limit else []
     chosen += [cb.Invariants()] if asked.invariants else []
+    chosen += [cb.Histograms(schedule.thinned(HISTOGRAMS))] if asked.histograms else []
     chosen += [cb.TrajectoryRecorder(folder / "trajectory.npz", frames)] if asked.trajectory else []
     chosen += [cb.PhaseProgress(prediction)] if asked.progress and config.verbose else []
     chosen += [cb.LastCheckpoint(folder / "checkpoints" / "last.ckpt")] if asked.checkpoint else []
@@ -110,14 +115,14 @@ def train(config: RunConfig, folder: Path) -> dict[str, Any]:
     """
     experiment = build(config)
     folder.mkdir(parents=True, exist_ok=True)
-    table = MetricsTable(folder / "metrics.csv")
+    table, events = MetricsTable(folder / "metrics.csv"), EventLogger(folder)
     module = experiment.module
     _quiet_lightning()
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=1,
         max_epochs=1,
-        logger=[table, EventLogger(folder, name="tensorboard", version="", default_hp_metric=False)],
+        logger=[table, events],
         callbacks=measuring_callbacks(config, experiment, folder),
         default_root_dir=folder,
         enable_checkpointing=False,
@@ -125,15 +130,17 @@ def train(config: RunConfig, folder: Path) -> dict[str, Any]:
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
+    values = config.to_dict()
+    write_opening(events.experiment, values)
     began = time.perf_counter()
     trainer.fit(module)
     seconds = time.perf_counter() - began
     summary = summarise(config.name, config.seed, module, experiment.prediction, table.columns(), seconds)
-    write_summary(folder / "summary.json", summary)
+    write_closing(events.experiment, values, summary, experiment.notes)
     if config.figures:
-        from gfflow.figures import draw_main  # matplotlib is imported only when it is needed
-
-        draw_main(folder)
+        _draw(Run(folder, values, table.columns(), summary), events)
+    events.close()
+    write_summary(folder / "summary.json", summary)
     if config.verbose:
         print_closing(Console(), summary, experiment.notes, folder)
     if summary["stop_reason"] == "diverged":
@@ -142,6 +149,17 @@ def train(config: RunConfig, folder: Path) -> dict[str, Any]:
             f"solver.lr = {config.solver.lr} is likely too large for this data"
         )
     return summary
+
+
+def _draw(run: Run, events: EventLogger) -> None:
+    """The run's main figures, as files and as images in TensorBoard."""
+    from gfflow.figures import draw_main, telling_states  # matplotlib is imported only when it is needed
+
+    for path in draw_main(run):
+        if path.suffix == ".png":
+            write_image(events.experiment, path.stem, path.read_bytes(), int(run.metrics["step"][-1]))
+    for step, figure in telling_states(run):
+        write_figure(events.experiment, "state of training", figure, step)
 
 
 def _quiet_lightning() -> None:

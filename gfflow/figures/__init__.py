@@ -3,12 +3,13 @@ Figure, or None where it does not apply to the run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from gfflow.figures.alignment import alignment
+from gfflow.figures.frames import moments
 from gfflow.figures.lazy import lazy
 from gfflow.figures.loss import loss
 from gfflow.figures.masses import masses
@@ -39,18 +40,29 @@ ALL: dict[str, Drawing] = {
 }
 
 
-def draw_main(folder: str | Path) -> list[Path]:
-    """Draws the few figures that every run ends with into FOLDER/figures; returns the files written."""
-    return _draw(MAIN, folder)
+def draw_main(run: Run) -> list[Path]:
+    """Draws the few figures that every run ends with into the run's figures/; returns the files written."""
+    return _draw(MAIN, run)
 
 
-def draw_all(folder: str | Path) -> list[Path]:
-    """Draws every figure that applies to the run into FOLDER/figures, PNG and PDF; returns the files written."""
-    return _draw(ALL, folder)
+def draw_all(run: Run) -> list[Path]:
+    """Draws every figure that applies into the run's figures/, PNG and PDF; returns the files written."""
+    return _draw(ALL, run)
 
 
-def _draw(drawings: dict[str, Drawing], folder: str | Path) -> list[Path]:
-    run = Run.read(folder)
+def telling_states(run: Run) -> Iterator[tuple[int, Figure]]:
+    """The state of training at each telling frame, one figure each, with its iteration; none off the line."""
+    if run.trajectory is None:
+        return
+    for _, frame in moments(run, run.trajectory):
+        step = int(run.trajectory.step[frame])
+        figure = training_state(run, [step])
+        if figure is None:
+            return
+        yield step, figure
+
+
+def _draw(drawings: dict[str, Drawing], run: Run) -> list[Path]:
     paths: list[Path] = []
     for name, drawing in drawings.items():
         figure = drawing(run)
@@ -73,6 +85,7 @@ __all__ = [
     "overview",
     "polar",
     "saddle",
+    "telling_states",
     "timeline",
     "training_state",
 ]
