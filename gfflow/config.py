@@ -102,6 +102,7 @@ class CallbacksConfig:
     histograms: bool = True
     trajectory: bool = True
     checkpoint: bool = True
+    checkpoint_seconds: float = _positive(30.0)
     progress: bool = True
 
 
@@ -134,6 +135,7 @@ class RunConfig:
     figures: bool = True
     verbose: bool = True
     fail_fast: bool = False
+    resume: str | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> RunConfig:

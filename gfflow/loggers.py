@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from argparse import Namespace
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 from numpy.typing import NDArray
+
+from gfflow.records import read_table
 
 MIRRORED = (
     "loss",
@@ -72,6 +74,15 @@ class MetricsTable(Logger):
             table[name] = np.array([self.rows[step].get(name, np.nan) for step in steps])
         return table
 
+    def restore(self, iteration: int) -> None:
+        """Takes back from the file the rows before `iteration`, with which a resumed run goes on."""
+        columns = read_table(self.path)
+        steps = columns.pop("step")
+        for i, step in enumerate(steps):
+            if step < iteration:
+                row = {name: float(column[i]) for name, column in columns.items()}
+                self.rows[int(step)] = {name: value for name, value in row.items() if not math.isnan(value)}
+
     def save(self) -> None:
         """Writes the whole table (to a neighbouring file first, so that readers never see half of it)."""
         self._unwritten = 0
@@ -104,6 +115,24 @@ class EventLogger(TensorBoardLogger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self._write(metrics, step)
+        self._mirror(metrics, step)
+
+    def restore(self, iteration: int, rows: Mapping[int, Mapping[str, float]]) -> None:
+        """Makes the folder's events those of a run that stands at `iteration` and goes on, whatever was written after
+        it before the interruption; `rows` are the measurements until then, by iteration."""
+        old = sorted(Path(self.log_dir).glob("events.out.tfevents.*"))
+        file = self.experiment._get_file_writer()
+        for event in _events(old):
+            tags = [value.tag for value in event.summary.value]
+            if tags and event.step < iteration and not tags[0].startswith(("log10_iteration/", "_hparams_/")):
+                file.add_event(event, event.step, event.wall_time)
+        for step, row in sorted(rows.items()):
+            self._mirror(row, step)
+        self.experiment.flush()
+        for path in old:
+            path.unlink()
+
+    def _mirror(self, metrics: Mapping[str, float], step: int | None) -> None:
         if step is not None and step >= 1:
             position = round(1000 * math.log10(step))
             new = [tag for tag in metrics if tag in self._mirrored and self._mirrored_at.get(tag, -1) < position]
@@ -128,3 +157,13 @@ class EventLogger(TensorBoardLogger):
     def close(self) -> None:
         """Writes what is left and closes the file."""
         self.experiment.close()
+
+
+def _events(paths: Iterable[Path]) -> Iterator[Any]:
+    """The events in the files, up to where one was cut off."""
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    for path in paths:
+        for record in RawEventFileLoader(str(path)).Load():
+            yield Event.FromString(record)

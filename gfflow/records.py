@@ -52,7 +52,7 @@ class Run:
         return cls(
             folder,
             _read_yaml(config) if config.exists() else {},
-            _read_table(folder / "metrics.csv"),
+            read_table(folder / "metrics.csv"),
             _read_json(summary) if summary.exists() else None,
         )
 
@@ -104,7 +104,8 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
-def _read_table(path: Path) -> dict[str, Array]:
+def read_table(path: Path) -> dict[str, Array]:
+    """metrics.csv by column, NaN where a cell is empty; raises InvalidInput where it is missing or damaged."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))

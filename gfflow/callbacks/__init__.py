@@ -2,9 +2,10 @@
 
 from gfflow.callbacks.alignment import AlignmentCosines
 from gfflow.callbacks.base import Measurement
-from gfflow.callbacks.checkpoint import LastCheckpoint
+from gfflow.callbacks.checkpoint import LastCheckpoint, WholeCheckpointIO
 from gfflow.callbacks.distances import LimitDistance, SaddleDistance
 from gfflow.callbacks.histograms import Histograms
+from gfflow.callbacks.interruption import Interruption
 from gfflow.callbacks.invariants import Invariants
 from gfflow.callbacks.loss import GradientNorm, Loss
 from gfflow.callbacks.masses import GroupMasses
@@ -16,6 +17,7 @@ __all__ = [
     "GradientNorm",
     "GroupMasses",
     "Histograms",
+    "Interruption",
     "Invariants",
     "LastCheckpoint",
     "LimitDistance",
@@ -24,4 +26,5 @@ __all__ = [
     "PhaseProgress",
     "SaddleDistance",
     "TrajectoryRecorder",
+    "WholeCheckpointIO",
 ]

@@ -79,6 +79,10 @@ class Fused(Solver):
         if network.relu_derivative_at_zero != 0:
             raise InvalidInput("solver", self.name, "with network.relu_derivative_at_zero=0; solver=sgd for others")
 
+    def stride(self, network: TwoLayerReLU, training_set: TrainingSet) -> int:
+        n, d = training_set.x.shape
+        return max(1, 10**9 // (4 * n * min(n, d) * len(network.output)))
+
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
         self.check(network, training_set)
         w, a = network.hidden.detach(), network.output.detach()
