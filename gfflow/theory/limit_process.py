@@ -24,7 +24,7 @@ from gfflow.data import TrainingSet
 from gfflow.neurons import Neurons
 
 Array = NDArray[np.float64]
-ON_GATE = 1e-14  # cosine of w and x_k, of some roundings, up to which a neuron that falls towards a gate is on it
+ON_GATE = 1e-14  # some roundings: cosine of w and x_k up to which a neuron that falls towards a gate is on it
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +55,27 @@ class LimitProcess:
     @property
     def log_amplitude(self) -> Array:
         """ln(||w_j(t)|| e^{-N t}) as t grows: ln(|a + p| / 2) - N t at the last gate change, with the log-norm
-        carried; kappa_j + ln lambda. Shape (m,); -inf where the neuron shrinks for ever."""
+        carried; kappa_j + ln lambda. Shape (m,); -inf where the neuron shrinks for ever or has vanished."""
         last = self.pieces[-1]
-        p = (last.u * last.w).sum(axis=1)
+        growing = np.abs(last.a + (last.u * last.w).sum(axis=1)) / 2
         with np.errstate(divide="ignore"):
-            return np.log(np.abs(last.a + p) / 2) - last.rate * last.time + last.log_scale
+            amplitude = np.log(np.where(last.rate > 0, growing, np.linalg.norm(last.w, axis=1)))
+        return amplitude - last.rate * last.time + last.log_scale
+
+    def members(self, sign: int, samples: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which neurons end with the sign of a_j, on all the `samples` (n,), those of this sign: shape (m,).
+
+        They are the ones that align with D+ (sign +1) or -D- (sign -1) and grow at its full rate. From a balanced
+        start they are S+ or S- (Eq. 5 and 6) but for neurons exactly on a gate, which stay on it; from an unbalanced
+        one a_j can change its sign on the way.
+        """
+        last = self.pieces[-1]
+        ends = sign * (last.a + (last.u * last.w).sum(axis=1)) > 0
+        return ends & self.gates[:, samples].all(axis=1)
 
     def at(self, time: float) -> tuple[Array, Array]:
         """Log-norms (m,) and directions (m, d) of the neurons at the given flow time; -inf and zero for a neuron
-        that has shrunk by more than float64 can hold."""
+        that has vanished or shrunk by more than float64 can hold."""
         log_norms = np.empty(len(self.rate))
         directions = np.empty_like(self.pieces[0].w)
         for piece in self.pieces:  # later pieces overwrite earlier ones for the neurons that have reached them
@@ -91,6 +103,10 @@ def solve_limit_process(training_set: TrainingSet, start: Neurons) -> LimitProce
         field = (gates * (y / len(y))) @ x
         rate = np.linalg.norm(field, axis=1)
         u = field / np.where(rate > 0, rate, 1.0)[:, None]
+        p = (u * w).sum(
+            axis=1
+        )  # a = -p: w falls along D and balances a, so it shrinks for ever; a rounding would grow
+        a = np.where((rate > 0) & (np.abs(a + p) <= ON_GATE), -p, a)
         piece = Piece(time, log_scale, w, a, u, rate)
         pieces.append(piece)
         closing = _closings(piece, x, gates)
@@ -105,6 +121,8 @@ def solve_limit_process(training_set: TrainingSet, start: Neurons) -> LimitProce
         gates[j, k[j]] = False
         size = np.ones(len(a))  # a neuron without further events is carried on unchanged
         size[j] = np.linalg.norm(moved[j], axis=1)
+        vanished = size <= ON_GATE  # w fell straight to zero and stays there: no gate is on
+        gates[vanished], moved[vanished], size[vanished] = False, 0.0, 1.0
         w, a = w.copy(), a.copy()
         w[j], a[j] = moved[j] / size[j, None], moved_a[j] / size[j]
         log_scale = log_scale + np.log(size) + growth

@@ -162,6 +162,22 @@ def test_neuron_that_shrinks_for_ever_gives_no_nan() -> None:
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("a", [-1.0, -1.5])  # balanced on one axis: shrinks for ever; |a| larger: reaches zero
+def test_neuron_that_falls_straight_to_zero_gives_no_nan(a: float) -> None:
+    """As many samples as dimensions: behind all other gates w lies along the last sample."""
+    data = orthonormal([0.3, 1.0])
+    start = draw_start(200, 2, 1.0, seed=0)
+    process = solve_limit_process(data, Neurons(start.w, a * start.norms))
+    assert not np.isnan(process.log_amplitude).any()
+    log_norms, directions = process.at(200.0)
+    assert (log_norms < np.log(10)).all()  # a_j < 0 and positive labels: nothing grows
+    assert np.isfinite(directions).all()
+    dead = (start.w <= 0).all(dim=1).numpy()
+    assert log_norms[dead] == pytest.approx(start.log_norms.numpy()[dead], abs=1e-14)
+    assert process.log_amplitude[dead] == pytest.approx(start.log_norms.numpy()[dead], abs=1e-14)
+
+
+@pytest.mark.filterwarnings("error")
 def test_huge_times_overflow_nowhere() -> None:
     data = random_data(4, seed=2, majority=1.0)
     start = draw_start(50, data.d, 1e-300, seed=0)
