@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from torch import Tensor
 
 from gfflow.data import TrainingSet
@@ -74,6 +73,10 @@ class GradientFlowModule(pl.LightningModule):
     def train_dataloader(self) -> Any:
         return _Leaps(self)
 
+    def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
+        """A leap is two plain integers: nothing to move."""
+        return batch
+
     def training_step(self, leap: tuple[int, int], batch_idx: int) -> None:
         start, stop = leap
         began = time.perf_counter()
@@ -93,8 +96,7 @@ class GradientFlowModule(pl.LightningModule):
 
     def _reason_to_stop(self) -> str | None:
         snapshot = self.snapshot()
-        finite = torch.isfinite(snapshot.neurons.w).all() & torch.isfinite(snapshot.neurons.a).all()
-        if not (bool(finite) and math.isfinite(snapshot.loss)):
+        if not (math.isfinite(snapshot.neurons.half_norm_squared) and math.isfinite(snapshot.loss)):
             return "diverged"
         if self.stop_loss is not None and snapshot.loss < self.stop_loss:
             return "loss"

@@ -19,9 +19,8 @@ def own_cosines(snapshot: Snapshot) -> Tensor:
     s_j D_j is the direction that the neuron itself is drawn to at this instant (Eq. 9); it exists on any data.
     A field at rounding level (all labels fitted, or a dead neuron) has no direction and is left out.
     """
-    data = snapshot.training_set
-    rounding = 1e-13 * float((data.y.abs() * data.norms).mean())
+    rounding = 1e-13 * snapshot.training_set.field_scale
     moving = snapshot.field_norms > rounding
-    fields = snapshot.fields[moving] / snapshot.field_norms[moving].unsqueeze(1)
     neurons = snapshot.neurons
-    return neurons.signs[moving] * (neurons.directions[moving] * fields).sum(dim=1)
+    cosines = neurons.signs * (neurons.directions * snapshot.field_directions).sum(dim=1)
+    return cosines if bool(moving.all()) else cosines[moving]
