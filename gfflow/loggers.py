@@ -28,6 +28,7 @@ class MetricsTable(Logger):
         self.rows: dict[int, dict[str, float]] = {}
         self.every_seconds = every_seconds
         self._written = time.monotonic()
+        self._changed = True  # even a table without a row has its file
 
     @property
     def name(self) -> str:
@@ -47,6 +48,7 @@ class MetricsTable(Logger):
         if step not in self.rows and time.monotonic() - self._written > self.every_seconds:
             self.save()
         self.rows.setdefault(step, {}).update(metrics)
+        self._changed = True
 
     def columns(self) -> dict[str, NDArray[np.float64]]:
         """The table by column, `step` first, NaN where a cell is empty; each of shape (number of rows,)."""
@@ -60,6 +62,9 @@ class MetricsTable(Logger):
     def save(self) -> None:
         """Writes the whole table (to a neighbouring file first, so that readers never see half of it)."""
         self._written = time.monotonic()
+        if not self._changed:
+            return
+        self._changed = False
         names = list(dict.fromkeys(name for row in self.rows.values() for name in row))
         temporary = self.path.with_name(self.path.name + ".part")
         with open(temporary, "w", newline="", encoding="utf-8") as file:
