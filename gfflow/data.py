@@ -67,6 +67,11 @@ class TrainingSet:
         return self.x.norm(dim=1)
 
     @cached_property
+    def field_scale(self) -> float:
+        """(1/n) sum_k |y_k| ||x_k||: the size that a field D_j can have while the network is small."""
+        return float((self.y.abs() * self.norms).mean())
+
+    @cached_property
     def orthogonality_defect(self) -> float:
         """max |<x_k, x_l>| / (||x_k|| ||x_l||) over k != l; 0 for a single sample."""
         cosines = self.gram / (self.norms[:, None] * self.norms[None, :])

@@ -77,6 +77,10 @@ class GradientFlowModule(pl.LightningModule):
     def train_dataloader(self) -> Any:
         return _Leaps(self)
 
+    def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
+        """A leap is two plain integers: nothing to move."""
+        return batch
+
     def training_step(self, leap: tuple[int, int], batch_idx: int) -> None:
         _, stop = leap
         stride = self.solver.stride(self.network, self.training_set)
