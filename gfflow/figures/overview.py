@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gfflow.figures.events import label_events, mark_events
+from gfflow.figures.events import LABEL_HEIGHT, events, label_events, mark_events
 from gfflow.figures.style import FAINT, INK, MINUS, PLUS, iteration_axis, new_figure, styled
 from gfflow.records import Run
 
@@ -13,8 +13,9 @@ from gfflow.records import Run
 @styled
 def overview(run: Run) -> Figure:
     """Loss above, u+ and u- (measured and, where the theory gives them, predicted) below, over the iterations."""
-    figure = new_figure(4.3)
-    top, bottom = figure.subplots(2, 1, sharex=True)
+    labels = LABEL_HEIGHT if events(run) else 0.1
+    figure = new_figure(3.55 + labels, margins=(0.65, 0.25, 0.5, labels))
+    top, bottom = figure.subplots(2, 1, sharex=True, gridspec_kw={"hspace": 0.24})
     step, loss = run.column("loss")
     top.plot(step, loss, color=INK)
     top.set(ylabel="loss $L$", xlim=(0, max(step[-1], 1)), ylim=(0, None))

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gfflow.figures.frames import moments, snapshot, training_set
-from gfflow.figures.style import FAINT, INK, MINUS, OTHER, PLUS, iteration_axis, new_figure, number, styled
+from gfflow.figures.style import FAINT, INK, MINUS, OTHER, PLUS, iteration_axis, new_figure, number, quantity, styled
 from gfflow.measures import principal_components
 from gfflow.records import Run
 
@@ -25,7 +25,7 @@ def polar(run: Run) -> Figure | None:
     components, _ = principal_components(shots[-1])
     plane = components[:2].T
     largest = max(float((shot.w @ plane).norm(dim=1).max()) for shot in shots)
-    columns = min(4, len(told))
+    columns = min(4, len(told)) if len(told) != 6 else 3
     rows = -(-len(told) // columns)
     figure = new_figure(0.3 + 2.05 * rows)
     grid = figure.subplots(rows, columns, subplot_kw={"projection": "polar"}, squeeze=False).ravel()
@@ -42,18 +42,18 @@ def polar(run: Run) -> Figure | None:
                 alpha=0.85, zorder=3, clip_on=False, label=f"$a_j {'>' if sign > 0 else '<'} 0$",
             )  # fmt: skip
         axes.set_rorigin(-0.5 * largest)
-        axes.set_rlim(0, 1.08 * largest)
-        axes.set_rticks([largest / 2, largest], [])
+        axes.set_rlim(0, largest)
+        axes.set_rticks([largest / 2], [])
         axes.set_thetagrids(range(0, 360, 45), [])
         axes.grid(color=FAINT, linewidth=0.4)
-        axes.spines["polar"].set_visible(False)
+        axes.spines["polar"].set(color=FAINT, linewidth=0.6)
         axes.set_title(f"{name}\niteration {number(float(trajectory.step[frame]))}", fontsize=8)
     for axes in grid[len(told) :]:
         axes.remove()
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, handletextpad=0.2)
     figure.supxlabel(
-        f"outer grey circle: projected length $\\Vert w_j\\Vert$ = {largest:.3g}; inner circle: length 0",
+        f"inner circle: length 0; outer circle: projected length {quantity(largest)}",
         fontsize=8,
         style="italic",
     )
@@ -108,5 +108,5 @@ def explained_variance(run: Run) -> Figure | None:
     )
     right.set(xlim=(0, step[-1]), ylim=(0, 102), title="hidden weights at each iteration")
     right.legend(loc="center left")
-    iteration_axis(right, None)
+    iteration_axis(right, None, ticks=6)
     return figure
