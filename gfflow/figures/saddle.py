@@ -27,7 +27,7 @@ def saddle(run: Run) -> Figure | None:
         axes.plot(step[i], distance[i], "o", color=color, markersize=3.5)
         right = step[i] > 0.8 * step[-1]
         axes.annotate(
-            f"{quantity(distance[i])} at iteration {number(step[i])}",
+            f"{quantity(distance[i])} at iteration {number(step[i])}".replace("\N{THIN SPACE}", "$\\,$"),
             (step[i], distance[i]), (-4 if right else 6, -2),
             textcoords="offset points", ha="right" if right else "left", va="top", fontsize=8,
         )  # fmt: skip

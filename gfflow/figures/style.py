@@ -126,11 +126,8 @@ def number(value: float) -> str:
 
 
 def quantity(value: float) -> str:
-    """A measured value, with a power of ten where it is very small or large: 2.1×10⁻⁴."""
+    """A measured value to three digits, with a power of ten (as mathematics) where it is very small or large."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.3g}"
     mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa}\N{MULTIPLICATION SIGN}10" + str(int(exponent)).translate(_RAISED)
-
-
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return f"${mantissa}\\times10^{{{int(exponent)}}}$"
