@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -28,8 +30,9 @@ def overview(run: Run) -> Figure:
     return figure
 
 
-def draw_masses(axes: Axes, run: Run) -> None:
-    """Both measured masses, their predictions as dashes on top, and their limits as dotted lines."""
+def draw_masses(axes: Axes, run: Run, **legend: Any) -> None:
+    """Both measured masses, their predictions as dashes on top, and their limits as dotted lines;
+    `legend` are options of the legend above the axes."""
     theory = (run.summary or {}).get("theory") or {}
     predicted = "theory/u_plus" in run.metrics
     for side, sign, color in (("plus", "+", PLUS), ("minus", "-", MINUS)):
@@ -52,4 +55,4 @@ def draw_masses(axes: Axes, run: Run) -> None:
     axes.set_ylabel("masses $u_+$, $u_-$" if predicted else "masses by sign of $a_j$")
     axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), ncols=3, borderaxespad=0.0)
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), ncols=3, borderaxespad=0.0, **legend)

@@ -26,7 +26,7 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
         return None
     told = moments(run, trajectory) if steps is None else [("", trajectory.nearest(step)) for step in steps]
     shots = [snapshot(trajectory, data, frame) for _, frame in told]
-    line = _line(shots[0])
+    line = along(shots[0])
     columns = min(4, len(told)) if len(told) != 6 else 3
     rows = -(-len(told) // columns)
     figure = new_figure(0.75 + 1.65 * rows, margins=(0.55, 0.1, 0.45, 0.72))
@@ -46,7 +46,7 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
             axes.set_xlabel("input $x$, kink of neuron $j$", fontsize=8)
         if i % columns == 0:
             axes.set_ylabel("$h(x)$,  $s_j\\Vert w_j\\Vert$")
-    grid[0].set_ylim(*_heights(shots, line))
+    grid[0].set_ylim(*heights(shots, line))
     for axes, shot in zip(grid, shots, strict=False):
         _note_if_outside(axes, _function(shot, line))
     handles, labels = grid[0].get_legend_handles_labels()
@@ -66,7 +66,7 @@ def _count(shot: Snapshot, line: torch.Tensor) -> str:
     return f"{shown} kink{'' if shown == 1 else 's'}" + (f" ({inner} between data)" if inner != shown else "")
 
 
-def _heights(shots: Sequence[Snapshot], line: torch.Tensor) -> tuple[float, float]:
+def heights(shots: Sequence[Snapshot], line: torch.Tensor) -> tuple[float, float]:
     """A range that holds the data, every neuron, and the last function between the data."""
     data = shots[-1].training_set
     between = (line >= data.x[:, 0].min()) & (line <= data.x[:, 0].max())
@@ -109,8 +109,8 @@ def draw_state(axes: Axes, shot: Snapshot, line: torch.Tensor) -> None:
     axes.set_xlim(float(line[0]), float(line[-1]))
 
 
-def _line(shot: Snapshot) -> torch.Tensor:
-    """Inputs along the line: the data and half their extent more on either side."""
+def along(shot: Snapshot) -> torch.Tensor:
+    """Inputs along the line, (600,): the data and half their extent more on either side."""
     x = shot.training_set.x[:, 0]
     margin = 0.5 * max(float(x.max() - x.min()), 1.0)
     return torch.linspace(float(x.min()) - margin, float(x.max()) + margin, 600, dtype=x.dtype)
