@@ -13,11 +13,11 @@ from gfflow.errors import InvalidInput
 def report(folder: Path, animation: bool = False) -> list[Path]:
     """Draws every figure, and the animation where asked, of each run at or under the folder; returns the files."""
     from gfflow.figures import draw_all  # torch and matplotlib are heavy: not before --help is served
-    from gfflow.records import find_runs
+    from gfflow.records import Run, find_runs
 
     paths: list[Path] = []
     for run in find_runs(folder):
-        paths += draw_all(run)
+        paths += draw_all(Run.read(run))
         if animation:
             from gfflow.figures.animation import animate
 

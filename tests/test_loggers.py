@@ -41,7 +41,9 @@ def test_an_interruption_leaves_a_whole_file(tmp_path):
     for step in range(10):
         table.log_metrics({"loss": float(step)}, step)
     written = [int(row["step"]) for row in read(table.path)]
-    assert written == list(range(len(written))) and len(written) >= 8  # the rows of the last two steps may still be in memory
+    assert (
+        written == list(range(len(written))) and len(written) >= 8
+    )  # the rows of the last two steps may still be in memory
 
 
 def test_tensorboard_has_the_same_names_steps_and_values(tmp_path):
