@@ -107,10 +107,12 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 def read_table(path: Path) -> dict[str, Array]:
     """metrics.csv by column, NaN where a cell is empty; raises InvalidInput where it is missing or damaged."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput("metrics", str(path), f"a readable metrics.csv ({_line(error)})") from None
+    if not text.endswith("\n"):
+        raise InvalidInput("metrics", str(path), "a whole metrics.csv: its last line is cut off")
+    rows = list(csv.reader(text.splitlines()))
     if len(rows) < 2 or "step" not in rows[0] or "time" not in rows[0]:
         raise InvalidInput("metrics", str(path), "columns step and time, and at least one measurement")
     for number, row in enumerate(rows[1:], start=2):
