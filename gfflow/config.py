@@ -99,6 +99,7 @@ class CallbacksConfig:
     limit: bool = True
     invariants: bool = True
     gradient: bool = True
+    structure: bool = True
     histograms: bool = True
     trajectory: bool = True
     checkpoint: bool = True

@@ -34,7 +34,7 @@ from gfflow.summary import summarise, write_summary
 from gfflow.terminal import print_closing
 from gfflow.theory import Prediction, predict
 
-HISTOGRAMS = 24  # how many times the neurons' histograms are written
+FEW = 24  # how many times the costlier measures are taken
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path)
     prediction, schedule = experiment.prediction, experiment.module.schedule
     m, d = experiment.start.w.shape
     frames = schedule.thinned(frame_count(m, d, config.schedule.frames))
+    few = schedule.thinned(FEW)
     asked = config.callbacks
     chosen: list[pl.Callback] = [cb.Loss()]
     chosen += [cb.GradientNorm()] if asked.gradient else []
@@ -103,7 +104,8 @@ def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path)
     chosen += [cb.SaddleDistance(prediction)] if asked.saddle else []
     chosen += [cb.LimitDistance(prediction)] if asked.limit else []
     chosen += [cb.Invariants()] if asked.invariants else []
-    chosen += [cb.Histograms(schedule.thinned(HISTOGRAMS))] if asked.histograms else []
+    chosen += [cb.Structure(few)] if asked.structure else []
+    chosen += [cb.Histograms(few)] if asked.histograms else []
     chosen += [cb.TrajectoryRecorder(folder / "trajectory.npz", frames)] if asked.trajectory else []
     chosen += [cb.PhaseProgress(prediction)] if asked.progress and config.verbose else []
     if asked.checkpoint:

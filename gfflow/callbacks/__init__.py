@@ -10,6 +10,7 @@ from gfflow.callbacks.invariants import Invariants
 from gfflow.callbacks.loss import GradientNorm, Loss
 from gfflow.callbacks.masses import GroupMasses
 from gfflow.callbacks.progress import PhaseProgress
+from gfflow.callbacks.structure import Structure
 from gfflow.callbacks.trajectory import TrajectoryRecorder
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Measurement",
     "PhaseProgress",
     "SaddleDistance",
+    "Structure",
     "TrajectoryRecorder",
     "WholeCheckpointIO",
 ]

@@ -35,5 +35,5 @@ class Measurement(pl.Callback):
         if pl_module.stop_reason == "diverged" or not pl_module.on_schedule():
             return
         scalars = self.measure(pl_module.snapshot())
-        for logger in trainer.loggers:
+        for logger in trainer.loggers if scalars else ():
             logger.log_metrics(scalars, step=pl_module.iteration)
