@@ -123,7 +123,7 @@ class DataConfig:
 class RunConfig:
     """Everything a run depends on: with the same configuration it gives the same numbers."""
 
-    name: str = "fig2"
+    name: str = "run"
     seed: int = _limited(0, "an integer from 0 to 2^63 - 1", lambda v: 0 <= v < 2**63)
     data: DataConfig = field(default_factory=DataConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 import warnings
 from collections.abc import Sequence
@@ -76,6 +77,11 @@ class TrainingSet:
         """max |<x_k, x_l>| / (||x_k|| ||x_l||) over k != l; 0 for a single sample."""
         cosines = self.gram / (self.norms[:, None] * self.norms[None, :])
         return float((cosines - torch.diag(torch.diag(cosines))).abs().max())
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the samples, in hexadecimal: equal for equal data."""
+        return hashlib.sha256(self.x.numpy().tobytes() + self.y.numpy().tobytes()).hexdigest()
 
     @property
     def one_dimensional(self) -> bool:

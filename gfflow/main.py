@@ -72,7 +72,7 @@ def _run(config: DictConfig, job: Any, folder: Path) -> float:
     settings = RunConfig.of(values)
     from gfflow.run import train  # Lightning is heavy: not before the configuration is known to be good
 
-    return float(train(settings, folder, files)["final"]["loss"])
+    return float(train(settings, folder, files=files)["final"]["loss"])
 
 
 def _begun(folder: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:

@@ -6,18 +6,19 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+import yaml
 from lightning.pytorch.loggers.logger import Logger
 from rich.console import Console
 
 from gfflow import callbacks as cb
 from gfflow.callbacks.trajectory import frame_count
-from gfflow.config import RunConfig
+from gfflow.config import DataConfig, RunConfig
 from gfflow.dashboard import write_closing, write_figure, write_image, write_opening
 from gfflow.data import TrainingSet
 from gfflow.errors import Diverged, Interrupted, InvalidInput
@@ -48,11 +49,12 @@ class Experiment:
     notes: tuple[str, ...]
 
 
-def build(config: RunConfig) -> Experiment:
-    """Makes everything that a run needs, and writes nothing. Raises InvalidInput for what cannot be used."""
+def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experiment:
+    """Makes everything that a run needs, and writes nothing; on the training set of the configuration, or the given
+    one. Raises InvalidInput for what cannot be used."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        training_set = config.data.make()
+        training_set = config.data.make() if training_set is None else training_set
     width = config.network.width
     scale = initialization_scale(config.init.scale, config.init.normalization, width, training_set.d)
     start = draw_start(width, training_set.d, scale, config.seed, config.init.balanced)
@@ -113,17 +115,26 @@ def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path)
     return chosen
 
 
-def train(config: RunConfig, folder: Path, files: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Runs the configuration and leaves everything in the folder; returns the summary.
+def train(
+    config: RunConfig,
+    folder: str | Path,
+    training_set: TrainingSet | None = None,
+    files: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Runs the configuration, on its own training set or the given one, and leaves everything in the folder; returns
+    the summary (read the rest back with Run.read).
 
-    `files` are written into the folder first, by relative path (the configuration as it was given). A folder that
+    `files` are written into the folder first, by relative path (None: the configuration, as Hydra would). A folder that
     holds a run already is refused, unless config.resume is 'auto': the run there then goes on from its last
     checkpoint, exactly as if it had never been interrupted, or is left alone if it has come to its end.
 
     Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (SIGINT, SIGTERM), and
     Diverged, after everything is written, where the weights left the finite numbers.
     """
-    experiment = build(config)
+    folder = Path(folder)
+    experiment = build(config, training_set)
+    if training_set is not None:
+        config = replace(config, data=DataConfig("given", {"sha256": training_set.digest}))
     with claimed(folder):
         if holds_run(folder) and config.resume is None:
             raise InvalidInput("run folder", str(folder), "a folder without a run in it, or resume=auto to go on")
@@ -134,7 +145,9 @@ def train(config: RunConfig, folder: Path, files: Mapping[str, str] | None = Non
         checkpoint = read_checkpoint(folder)
         if checkpoint is not None:
             check_same_configuration(folder, checkpoint["gfflow"]["config"], config.to_dict())
-        for name, text in (files or {}).items():
+        if files is None:
+            files = {".hydra/config.yaml": yaml.safe_dump(config.to_dict(), sort_keys=False)}
+        for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")
         return _train(config, experiment, folder, checkpoint)
