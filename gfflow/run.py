@@ -124,8 +124,8 @@ def train(
     """Runs the configuration, on its own training set or the given one, and leaves everything in the folder; returns
     the summary (read the rest back with Run.read).
 
-    `files` are written into the folder first, by relative path (None: the configuration, as Hydra would). A folder that
-    holds a run already is refused, unless config.resume is 'auto': the run there then goes on from its last
+    `files` are written into the folder first, by relative path (None: the configuration, as Hydra would). A folder
+    that holds a run already is refused, unless config.resume is 'auto': the run there then goes on from its last
     checkpoint, exactly as if it had never been interrupted, or is left alone if it has come to its end.
 
     Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (SIGINT, SIGTERM), and
