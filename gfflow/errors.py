@@ -17,3 +17,7 @@ class InvalidInput(ValueError):
 
 class Diverged(ArithmeticError):
     """Training left the finite numbers; the message names the iteration and the likely cause."""
+
+
+class Stalled(Diverged):
+    """An adaptive solver can go no further; the message names the time, the step and the remedy."""

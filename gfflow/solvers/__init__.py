@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from gfflow.errors import InvalidInput
 from gfflow.solvers.base import Solver
+from gfflow.solvers.flow import Flow
 from gfflow.solvers.fused import Fused
 from gfflow.solvers.sgd import SGD
 
-__all__ = ["SGD", "Fused", "Solver", "make_solver"]
+__all__ = ["SGD", "Flow", "Fused", "Solver", "make_solver"]
 
 
 def make_solver(
@@ -35,4 +36,8 @@ def make_solver(
         if cuda:
             raise InvalidInput("solver.name", name, "a solver for CUDA: auto or sgd")
         return Fused(lr)
-    raise InvalidInput("solver.name", name, "auto, fused or sgd")
+    if name == "flow":
+        if cuda:
+            raise InvalidInput("solver.name", name, "a solver for CUDA: auto or sgd")
+        return Flow(lr, rtol, method)
+    raise InvalidInput("solver.name", name, "auto, fused, flow or sgd")
