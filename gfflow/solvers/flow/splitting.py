@@ -7,8 +7,8 @@ the Hermite polynomial of both ends: an equation for the residual alone, solved 
 
 The residual relaxes by dr/dt = -K r. Where K is constant the Hermite equation is the (2, 2) Pade approximation of
 e^{-hK}, so with M = (1 + hK/2 + (hK)^2/12)^{-1} a defect in r is corrected by M times itself: the method is
-A-stable, and its steps are not bound to the fastest relaxation. It is of fourth order where the residual is smooth, of second order
-across kinks, and covers a plateau, where the residual is constant, in one step.
+A-stable, and its steps are not bound to the fastest relaxation. It is of fourth order where the residual is smooth,
+of second order across kinks, and covers a plateau, where the residual is constant, in one step.
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ class Splitting(Integrator):
         return moved, counts
 
     def _error(self, final: Array, course: Array, h: float) -> float:
-        """The error over the tolerance: of the residual, relative, and of what drives log-norms, h ||sum_k r_k x_k|| / n;
-        told by the last sweep's correction and, for the drive, the cubic term, whose mean is a twelfth."""
+        """The error over the tolerance: of the residual, relative, and of h ||sum_k r_k x_k|| / n, which drives the
+        log-norms; told by the last sweep's correction and, for the drive, by the cubic term, whose mean is 1/12."""
         corrections = [value(final, theta) - value(course, theta) for theta in (0.5, 1.0)]
         scale = rms(final.sum(axis=0)) + self.floor
         drives = [*corrections, final[3] / 12]
