@@ -14,8 +14,8 @@ from gfflow.solvers.flow.state import Array, Problem, State
 
 SHORTEST = 1e-13  # a step shorter than this part of the time reached no longer moves it reliably
 MOST_STEPS = 1_000_000
-FLOOR = 1e-6  # residuals below this part of the labels need no relative accuracy
-ROUNDING = 1e-14  # of a residual, relative to the labels
+FLOOR = 1e-9  # residuals below this part of the labels need no relative accuracy
+ROUNDING = 2e-15  # of a residual, relative to the labels
 
 
 def rms(v: Array) -> float:

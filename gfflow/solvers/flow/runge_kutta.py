@@ -144,7 +144,7 @@ class RungeKutta(Integrator):
             return error
         n = self.problem.n
         weights = h * np.tensordot(RK45.P.T, stages, 1)
-        theta, j, k = first_crossing(self.q[:, :n], end[:, :n], np.ascontiguousarray(weights[:, :, :n]), gate)
+        theta, j, k = first_crossing(*(v[..., :n].copy() for v in (self.q, end, weights)), gate)
         freed = self._release(gate, b, r)
         if freed < theta:
             theta, j = freed, -1
@@ -169,9 +169,9 @@ class RungeKutta(Integrator):
     def _settle(self) -> None:
         """Finds the gates' states where the step has ended, and the field there."""
         n, counts = self.problem.n, np.zeros(3, np.int64)
-        gate, z = self.state.gate.copy(), np.ascontiguousarray(self.q[:, :n])
+        gate, z = self.state.gate.copy(), self.q[:, :n].copy()
         _, _, r = self._field(self.q, gate)
-        settle_all(z, np.ascontiguousarray(self.q[:, n]), gate, r / n, self.problem.gram, counts)
+        settle_all(z, self.q[:, n].copy(), gate, r / n, self.problem.gram, counts)
         self.counters["gate_events"] += int(counts[0])
         self.counters["sliding_episodes"] += int(counts[1])
         self.state = self._state(self.q, gate)

@@ -8,7 +8,6 @@ never moves; the part inside is x^+ z_j.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -111,25 +110,22 @@ def enter(training_set: TrainingSet, start: Neurons) -> tuple[Problem, State]:
 
 
 def leave(problem: Problem, state: State) -> Neurons:
-    """The weights of a state. Balanced neurons come out balanced to one rounding, and a gate that is off and held at
-    zero is not on by rounding."""
+    """The weights of a state. Balanced neurons come out balanced to one rounding, and no gate that is off is on by
+    rounding."""
     scale = np.exp(state.log_scale)
-    inside = state.z @ problem.inverse.T
-    w = problem.outside + scale[:, None] * inside
-    held = (state.gate == OFF) & (state.z == 0)
-    _close(w, problem, held)
-    hidden = torch.from_numpy(w)
-    a = problem.signs * row_norms(hidden).numpy() if problem.balanced else scale * state.a
-    return Neurons(hidden, torch.from_numpy(a))
+    w = torch.from_numpy(problem.outside + scale[:, None] * (state.z @ problem.inverse.T))
+    _close(w, torch.from_numpy(problem.x), torch.from_numpy(state.gate == OFF))
+    a = problem.signs * row_norms(w).numpy() if problem.balanced else scale * state.a
+    return Neurons(w, torch.from_numpy(a))
 
 
-def _close(w: Array, problem: Problem, held: Any) -> None:
-    """Moves w, in place, by a few roundings where a held gate would read as on."""
-    for _ in range(3):
-        z = w @ problem.x.T
-        j, k = np.nonzero(held & (z > 0))
-        if not len(j):
+def _close(w: torch.Tensor, x: torch.Tensor, off: torch.Tensor) -> None:
+    """Moves w (m, d), in place, by a few roundings along x_k where a gate that is off reads <w_j, x_k> > 0."""
+    squares = x.square().sum(1)
+    for _ in range(3):  # one suffices on orthogonal inputs; on others a correction may disturb the next gate
+        z = w @ x.T
+        excess = z + 8 * torch.finfo(w.dtype).eps * (row_norms(w)[:, None] * squares.sqrt())
+        excess = torch.where(off & (z > 0), excess / squares, 0.0)
+        if not bool(excess.any()):
             return
-        size = np.abs(w[j]).max(axis=1) * problem.sizes[k]
-        excess = z[j, k] + 4 * np.finfo(float).eps * size
-        np.subtract.at(w, j, (excess / problem.sizes[k] ** 2)[:, None] * problem.x[k])
+        w -= excess @ x
