@@ -25,3 +25,7 @@ class Interrupted(Exception):
     def __init__(self, signal: int, iteration: int) -> None:
         super().__init__(f"interrupted at iteration {iteration}")
         self.signal = signal
+
+
+class Stalled(Diverged):
+    """An adaptive solver can go no further; the message names the time, the step and the remedy."""

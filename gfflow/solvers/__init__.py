@@ -5,10 +5,11 @@ from __future__ import annotations
 from gfflow.errors import InvalidInput
 from gfflow.solvers.base import Solver
 from gfflow.solvers.captured import Captured
+from gfflow.solvers.flow import Flow
 from gfflow.solvers.fused import Fused
 from gfflow.solvers.sgd import SGD
 
-__all__ = ["SGD", "Captured", "Fused", "Solver", "make_solver"]
+__all__ = ["SGD", "Captured", "Flow", "Fused", "Solver", "make_solver"]
 
 
 def make_solver(
@@ -39,6 +40,10 @@ def make_solver(
         return Fused(lr)
     if name == "captured":
         if not cuda:
-            raise InvalidInput("solver.name", name, "on a CPU auto, fused or sgd; captured on CUDA")
+            raise InvalidInput("solver.name", name, "on a CPU auto, fused, flow or sgd; captured on CUDA")
         return Captured(lr)
-    raise InvalidInput("solver.name", name, "auto, fused, captured or sgd")
+    if name == "flow":
+        if cuda:
+            raise InvalidInput("solver.name", name, "on CUDA auto, captured or sgd; flow on a CPU")
+        return Flow(lr, rtol, method)
+    raise InvalidInput("solver.name", name, "auto, fused, captured, flow or sgd")
