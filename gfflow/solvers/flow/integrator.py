@@ -34,7 +34,7 @@ class Integrator(ABC):
         self.rtol = rtol
         self.time = self.began = time  # the last step led from `began` to `time`
         self.state = self.origin = state
-        self.floor = max(FLOOR, ROUNDING / rtol) * rms(problem.y)
+        self.floor = max(FLOOR, ROUNDING / rtol) * rms(problem.y) or np.finfo(float).tiny
         c = problem.y / problem.n
         self.h = 0.1 / float(np.sqrt(c @ problem.gram @ c) or 1.0)
         self.counters = {"evaluations": 0, "steps": 0, "rejected_steps": 0, "gate_events": 0, "sliding_episodes": 0}

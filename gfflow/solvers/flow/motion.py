@@ -74,6 +74,9 @@ def _move_neuron(z, a, gate, duration, c, gram, on_field, b_on, balanced, scratc
             return a, growth
         rate = np.sqrt(square)
         p /= rate
+        if a == 0.0 and p != 0.0:  # only an unbalanced neuron: it is about to have p's sign
+            a = np.copysign(BARELY, p)
+            continue
         if balanced and (p + a) * a < 0.0:
             p = -a  # |p| <= ||w|| = |a|; only rounding says otherwise
         for k in range(z.size):
