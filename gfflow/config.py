@@ -134,6 +134,7 @@ class RunConfig:
     figures: bool = True
     verbose: bool = True
     fail_fast: bool = False
+    optimized_metric: str = "final.loss"
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> RunConfig:

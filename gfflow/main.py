@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ def _job(config: DictConfig) -> float:
         settings = RunConfig.of(values)
         from gfflow.run import train  # Lightning is heavy: not before the configuration is known to be good
 
-        return float(train(settings, folder)["final"]["loss"])
+        return number_at(train(settings, folder), settings.optimized_metric)
     except Exception as error:
         status = _status(error)
         if sweeping:
@@ -50,10 +52,31 @@ def _job(config: DictConfig) -> float:
             return float("nan")
         if status == UNEXPECTED:
             raise
-        if status == BAD_INPUT:
+        if status == BAD_INPUT and not (folder / "summary.json").exists():
             _remove_configuration(folder)
         _ended.append((_one_line(error), status))
         return float("nan")
+
+
+def number_at(summary: Mapping[str, Any], path: str) -> float:
+    """The number at a dotted path of the summary, what a sweeper such as optuna's minimises; NaN where the summary
+    has null there or on the way. Raises InvalidInput for a path that is not there, or that leads to no number."""
+    value: Any = summary
+    passed: list[str] = []
+    for key in path.split("."):
+        if value is None:
+            return math.nan
+        if not isinstance(value, Mapping) or key not in value:
+            place = f" in {'.'.join(passed)}" if passed else " in summary.json"
+            known = ", ".join(value) if isinstance(value, Mapping) else "nothing: it is a value already"
+            raise InvalidInput("optimized_metric", path, f"a dotted path{place}: {known}")
+        value = value[key]
+        passed.append(key)
+    if value is None:
+        return math.nan
+    if not isinstance(value, (int, float)):
+        raise InvalidInput("optimized_metric", path, "a dotted path in summary.json to a number")
+    return float(value)
 
 
 def _status(error: Exception) -> int:

@@ -93,13 +93,14 @@ def find_runs(folder: str | Path) -> list[Path]:
     Raises InvalidInput where there is none.
     """
     folder = Path(folder)
-    found = sorted((path.parent for path in folder.rglob("metrics.csv")), key=_natural)
+    found = sorted((path.parent for path in folder.rglob("metrics.csv")), key=natural_order)
     if not found:
         raise InvalidInput("folder", str(folder), "the folder of a run (with metrics.csv) or of a sweep of runs")
     return found
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def natural_order(path: Path) -> list[tuple[int, str]]:
+    """A key that sorts paths by the numbers in them: 2 before 10."""
     parts = re.split(r"(\d+)", str(path))
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
