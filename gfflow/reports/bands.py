@@ -13,7 +13,7 @@ from gfflow.records import Run
 Array = NDArray[np.float64]
 Clock = Callable[[Run], float | None]  # what one iteration is on the horizontal axis; None: not defined for the run
 QUANTILES = (0.1, 0.9)  # the band: never below zero for a positive scalar, unlike mean and standard deviation
-GRID = 2000  # points at most
+GRID = 1000  # points at most: about as many as a figure has pixels across
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +40,14 @@ def rescaled_time(run: Run) -> float | None:
     return step_size / -np.log(scale) if scale is not None and 0 < scale < 1 and step_size is not None else None
 
 
-def band(runs: Sequence[Run], scalar: str, clock: Clock = iterations) -> Band | None:
+def band(runs: Sequence[Run], scalar: str, clock: Clock = iterations, points: int = GRID) -> Band | None:
     """Mean and band of the scalar over those runs that have it; None where none has.
 
     The runs measure at iterations of their own (the predicted event times differ from seed to seed). The grid is
     the union of all of theirs, and each run is interpolated linearly between its measurements; nothing is
     extrapolated: the grid begins where the last of the runs begins and ends where the first of them ends, so that
-    every point is taken over all `count` runs.
+    every point is taken over all `count` runs. Of a grid of more than `points` evenly chosen ones stay, the ends
+    among them.
     """
     curves = []
     for run in runs:
@@ -61,8 +62,8 @@ def band(runs: Sequence[Run], scalar: str, clock: Clock = iterations) -> Band | 
     grid = grid[(grid >= start) & (grid <= stop)]
     if not len(grid):
         return None
-    if len(grid) > GRID:
-        grid = grid[np.unique(np.linspace(0, len(grid) - 1, GRID).round().astype(int))]
+    if len(grid) > points:
+        grid = grid[np.unique(np.linspace(0, len(grid) - 1, points).round().astype(int))]
     values = np.stack([np.interp(grid, x, y) for x, y in curves])
     low, high = np.quantile(values, QUANTILES, axis=0)
     return Band(grid, values.mean(axis=0), low, high, len(curves))

@@ -63,17 +63,21 @@ def _draw(axes: Axes, groups: list[Group], colors: list[str], scalar: str, clock
 
 
 def _mark_steps(axes: Axes, sweep: Sweep) -> None:
-    """1/||D+|| and 1/||D-||, where the whole sweep has the same data."""
+    """1/||D+|| and 1/||D-||, where the whole sweep has the same data; the axis ends soon after them."""
+    steps = []
     for side, sign in (("plus", "+"), ("minus", "-")):
         norms = {job.number(f"theory.d_{side}_norm") for job in sweep.finished}
         norm = norms.pop() if len(norms) == 1 else None
-        if not norm or 1 / norm > axes.get_xlim()[1]:
-            continue
-        axes.axvline(1 / norm, color=INK, linewidth=0.7, linestyle=(0, (4, 3)), zorder=0)
+        if norm:
+            steps.append((1 / norm, f"$1/\\Vert D_{{{sign}}}\\Vert$"))
+    for (place, text), side in zip(sorted(steps), ("right", "left"), strict=False):
+        axes.axvline(place, color=INK, linewidth=0.7, linestyle=(0, (4, 3)), zorder=0)
         axes.annotate(
-            f"$1/\\Vert D_{{{sign}}}\\Vert$", (1 / norm, 1.0), (0, 3), ("data", "axes fraction"), "offset points",
-            ha="center", va="bottom", fontsize=8,
+            text, (place, 1.0), (4 if side == "right" else -4, 3), ("data", "axes fraction"), "offset points",
+            ha=side, va="bottom", fontsize=8,
         )  # fmt: skip
+    if steps:
+        axes.set_xlim(0, min(axes.get_xlim()[1], 1.8 * max(steps)[0]))
 
 
 def _legend(figure: Figure, sweep: Sweep, shown: list[Group], colors: list[str], known: int, scalar: str) -> None:

@@ -13,6 +13,7 @@ from gfflow.dashboard import write_image
 from gfflow.reports.bands import Clock, band, iterations, rescaled_time
 from gfflow.reports.sweep import Group, Sweep
 
+POINTS = 400  # of each curve: TensorBoard itself shows no more than 1000
 PARTS = ("mean", "low", "high")
 CLOCKS: dict[str, tuple[Clock, float]] = {"": (iterations, 1.0), "rescaled_time/": (rescaled_time, 1000.0)}
 
@@ -44,7 +45,7 @@ def _write_bands(
         int, dict[str, float]
     ] = {}  # all scalars of one step go into one event: ten times cheaper than each alone
     for scalar in scalars:
-        found = band(group.runs, scalar, clock)
+        found = band(group.runs, scalar, clock, POINTS)
         if found is None:
             continue
         for x, *numbers in zip(found.x, found.mean, found.low, found.high, strict=True):

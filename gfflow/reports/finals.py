@@ -13,12 +13,17 @@ from gfflow.reports.labels import is_logarithmic, label
 from gfflow.reports.scaling import fit_power_law
 from gfflow.reports.sweep import Sweep
 
+SIGNED = ("final.norm_gap",)  # crosses zero at rounding: its size is what has a power law
+STRAIGHT = 0.95  # R^2 below which a fitted line is drawn as what it is: not the law of these values
+
 
 def pairs(sweep: Sweep, key: str, value: str) -> tuple[np.ndarray, np.ndarray]:
-    """(x, y): the swept key and the value of the summary, one pair per finished job that has both."""
+    """(x, y): the swept key and the value of the summary, one pair per finished job that has both; of a norm gap
+    the size."""
     found = [(float(job.overrides[key]), job.number(value)) for job in sweep.finished if key in job.overrides]  # type: ignore[arg-type]
     known = [(x, y) for x, y in found if y is not None]
-    return np.array([x for x, _ in known]), np.array([y for _, y in known])
+    x, y = np.array([x for x, _ in known]), np.array([y for _, y in known])
+    return x, np.abs(y) if value in SIGNED else y
 
 
 @styled
@@ -57,5 +62,8 @@ def _draw(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     law = fit_power_law(x, y) if axes.get_xscale() == axes.get_yscale() == "log" else None
     if law is not None:
         text = f"slope {law.slope:.3g} $\\pm$ {law.error:.1g}"
-        axes.plot(levels, law(levels), color=MINUS, linewidth=1.1, label=text)
+        if law.r_squared < STRAIGHT:
+            text += f"\nbut $R^2={law.r_squared:.2f}$: no single power"
+        style = "-" if law.r_squared >= STRAIGHT else (0, (1, 2))
+        axes.plot(levels, law(levels), color=MINUS, linewidth=1.1, linestyle=style, label=text)
     axes.legend(loc="best", handlelength=1.4)

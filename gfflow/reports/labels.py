@@ -23,7 +23,7 @@ NAMES = {
     "limit/norm_gap": "norm gap",
     "saddle.distance_min": r"least distance to $\theta_S$",
     "final.limit_distance": r"final distance to $\theta^*$",
-    "final.norm_gap": "final norm gap",
+    "final.norm_gap": "|final norm gap|",
     "final.loss": "final loss",
     "final.half_norm_squared": r"final $\frac{1}{2}\Vert\theta\Vert^2$",
     "final.u_plus": "final $u_+$",
@@ -42,7 +42,7 @@ def value_label(value: Value) -> str:
         return str(value)
     number = float(value)  # type: ignore[arg-type]
     exponent = math.log10(number) if number > 0 else 0.5
-    if abs(exponent - round(exponent)) < 1e-9 and abs(exponent) >= 2:
+    if abs(exponent - round(exponent)) < 1e-9 and round(exponent) not in (0, 1):
         return f"$10^{{{round(exponent)}}}$"
     return f"{number:.3g}"
 

@@ -16,6 +16,7 @@ class PowerLaw:
     slope: float
     error: float  # the slope's standard error; zero residuals give zero
     intercept: float
+    r_squared: float  # the part of the variance of log10 y that it explains
 
     def __call__(self, x: ArrayLike) -> NDArray[np.float64]:
         return 10.0 ** (self.intercept + self.slope * np.log10(np.asarray(x, dtype=np.float64)))
@@ -31,4 +32,4 @@ def fit_power_law(x: ArrayLike, y: ArrayLike) -> PowerLaw | None:
     if good.sum() < 3 or len(np.unique(x[good])) < 2:
         return None
     fit = linregress(np.log10(x[good]), np.log10(y[good]))
-    return PowerLaw(float(fit.slope), float(fit.stderr), float(fit.intercept))
+    return PowerLaw(float(fit.slope), float(fit.stderr), float(fit.intercept), float(fit.rvalue**2))
