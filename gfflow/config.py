@@ -137,6 +137,7 @@ class RunConfig:
     verbose: bool = True
     fail_fast: bool = False
     resume: str | None = None
+    optimized_metric: str = "final.loss"
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> RunConfig:

@@ -16,7 +16,13 @@ import torch
 from gfflow.errors import InvalidInput
 
 LOCK = ".lock"
-NOT_PART_OF_A_RUN = ("verbose", "figures", "fail_fast", "resume")  # may differ when a run is resumed
+NOT_PART_OF_A_RUN = (
+    "verbose",
+    "figures",
+    "fail_fast",
+    "resume",
+    "optimized_metric",
+)  # may differ when a run is resumed
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def _run(config: DictConfig, job: Any, folder: Path) -> float:
     settings = RunConfig.of(values)
     from gfflow.run import train  # Lightning is heavy: not before the configuration is known to be good
 
-    return float(train(settings, folder, files=files)["final"]["loss"])
+    return number_at(train(settings, folder, files=files), settings.optimized_metric)
 
 
 def _begun(folder: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:
@@ -88,6 +89,27 @@ def _begun(folder: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]
         raise InvalidInput("resume", folder, f"null, auto, or the folder of a run ({reason})") from None
     shown = [o.split("=", 1) for o in overrides if not o.startswith("resume=")]
     return Path(folder), {**values, "resume": "auto", **{key: value == "true" for key, value in shown}}
+
+
+def number_at(summary: Mapping[str, Any], path: str) -> float:
+    """The number at a dotted path of the summary, what a sweeper such as optuna's minimises; NaN where the summary
+    has null there or on the way. Raises InvalidInput for a path that is not there, or that leads to no number."""
+    value: Any = summary
+    passed: list[str] = []
+    for key in path.split("."):
+        if value is None:
+            return math.nan
+        if not isinstance(value, Mapping) or key not in value:
+            place = f" in {'.'.join(passed)}" if passed else " in summary.json"
+            known = ", ".join(value) if isinstance(value, Mapping) else "nothing: it is a value already"
+            raise InvalidInput("optimized_metric", path, f"a dotted path{place}: {known}")
+        value = value[key]
+        passed.append(key)
+    if value is None:
+        return math.nan
+    if not isinstance(value, (int, float)):
+        raise InvalidInput("optimized_metric", path, "a dotted path in summary.json to a number")
+    return float(value)
 
 
 def _status(error: Exception) -> int:

@@ -1,4 +1,4 @@
-"""Draws the figures of a finished run: python scripts/report.py RUN_DIR [--animation]."""
+"""Draws a run's figures, or reports on a sweep: see README.md."""
 
 from gfflow.report import main
 
