@@ -38,11 +38,12 @@ def _run(asked: argparse.Namespace) -> list[Path]:
     from gfflow.figures import draw_all  # torch and matplotlib are heavy: not before --help is served
     from gfflow.records import Run
 
-    paths = draw_all(Run.read(asked.folder))
+    run = Run.read(asked.folder)
+    paths = draw_all(run)
     if asked.animation:
         from gfflow.figures.animation import animate
 
-        paths += animate(asked.folder)
+        paths += animate(run)
     return paths
 
 

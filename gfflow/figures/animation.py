@@ -31,13 +31,12 @@ Pixels = NDArray[np.uint8]
 Painter = Callable[[Axes, int], None]  # draws one recorded frame into prepared axes
 
 
-def animate(folder: str | Path) -> list[Path]:
-    """Writes FOLDER/figures/training.gif, and training.mp4 where ffmpeg is on the PATH; returns the paths.
+def animate(run: Run) -> list[Path]:
+    """Writes training.gif into the run's figures/, and training.mp4 where ffmpeg is on the PATH; returns the paths.
 
     Pictures are log-spaced in time. Empty where no frames were recorded, or where the inputs are in the plane
     without being on a line.
     """
-    run = Run.read(folder)
     pictures = draw_pictures(run)
     if not pictures:
         return []
