@@ -90,7 +90,7 @@ def test_the_end_is_as_near_the_predicted_limit_as_the_step_allows(scale: float,
         values = {"init": {"scale": scale}, "solver": {"lr": lr, "iterations": round(80 / lr)}}
         ends.append(run(tmp_path / str(lr), **values)[0]["final"]["limit_distance"])
     assert max(ends) <= 1e-3
-    if scale < 1e-4:  # at 1e-4 lambda's own share still shows
+    if scale < 1e-4:  # at 1e-4 lambda's own 1.1e-4 stands beside the step's 2.1e-4: measured ratio 1.51
         assert ends[0] / ends[1] == pytest.approx(2, abs=0.1)  # a floor in proportion to the step
 
 
