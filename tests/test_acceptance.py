@@ -44,7 +44,7 @@ def curve_error(summary: dict[str, Any], table: Table) -> float:
     )
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3, 4))])
 def test_figure_2_happens_when_it_was_predicted(seed: int, tmp_path: Path) -> None:
     summary, table = run(tmp_path, seed=seed)
     errors = event_errors(summary)
@@ -90,7 +90,7 @@ def test_the_end_is_as_near_the_predicted_limit_as_the_step_allows(scale: float,
         values = {"init": {"scale": scale}, "solver": {"lr": lr, "iterations": round(80 / lr)}}
         ends.append(run(tmp_path / str(lr), **values)[0]["final"]["limit_distance"])
     assert max(ends) <= 1e-3
-    if scale < 1e-4:  # at 1e-4 lambda's own share still shows
+    if scale < 1e-4:  # at 1e-4 lambda's own 1.1e-4 stands beside the step's 2.1e-4: measured ratio 1.51
         assert ends[0] / ends[1] == pytest.approx(2, abs=0.1)  # a floor in proportion to the step
 
 
@@ -115,6 +115,7 @@ def test_six_samples_at_scale_1e_100(sign: int, norms: list[float] | None, tmp_p
     assert summary["final"]["limit_distance"] < (2e-4 if norms is None else 2e-3)
 
 
+@pytest.mark.slow
 def test_scale_1e_300_is_finite_everywhere(tmp_path: Path) -> None:
     """The events lie at ln(1e300) / ||D|| / lr, 309000 to 618000 iterations: only the first is reached here."""
     summary, table = run(tmp_path, init={"scale": 1e-300}, solver={"iterations": 350_000})
