@@ -246,6 +246,15 @@ def test_figure_4_converges(scale):
     assert solver.summary()["sliding_episodes"] > 0
 
 
+def test_dense_output_of_stiff_steps():
+    """A large start relaxes at rates of some hundreds; once it is fitted, steps are far longer than that."""
+    training_set = five_points()
+    solver = Flow(1.0, 1e-6)
+    frames = trained(solver, training_set, started(training_set, 60, 10.0), [12, 20, 77, 300, 555])
+    assert all(loss(frame, training_set) < 1e-18 for frame in frames[1:])  # tolerance and rounding of sums near 200
+    assert solver.summary()["evaluations"] < 10_000
+
+
 @pytest.mark.slow
 def test_figure_6_against_descent_extrapolated():
     training_set = gaussian_teacher()

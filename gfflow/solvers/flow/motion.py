@@ -141,6 +141,18 @@ def residual(z, a, log_scale, y):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def output_size(z, a, log_scale):  # type: ignore[no-untyped-def]
+    """max_k sum_j |a_j| relu(z_jk): what the residual's rounding is relative to."""
+    total = np.zeros(z.shape[1])
+    for j in range(a.size):
+        share = np.exp(2.0 * log_scale[j]) * abs(a[j])
+        for k in range(total.size):
+            if z[j, k] > 0.0:
+                total[k] += share * z[j, k]
+    return total.max()
+
+
+@compiled
 def slope(z, a, gate, log_scale, r, gram):  # type: ignore[no-untyped-def]
     """dr/dt along the flow, shape (n,), with the gates as they are (those that slide slide)."""
     n = r.size
