@@ -53,7 +53,7 @@ class Run:
         return cls(
             folder,
             _read_yaml(config) if config.exists() else {},
-            _read_table(folder / "metrics.csv"),
+            read_table(folder / "metrics.csv"),
             _read_json(summary) if summary.exists() else None,
         )
 
@@ -106,12 +106,15 @@ def natural_order(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
-def _read_table(path: Path) -> dict[str, Array]:
+def read_table(path: Path) -> dict[str, Array]:
+    """metrics.csv by column, NaN where a cell is empty; raises InvalidInput where it is missing or damaged."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput("metrics", str(path), f"a readable metrics.csv ({_line(error)})") from None
+    if not text.endswith("\n"):
+        raise InvalidInput("metrics", str(path), "a whole metrics.csv: its last line is cut off")
+    rows = list(csv.reader(text.splitlines()))
     if len(rows) < 2 or "step" not in rows[0] or "time" not in rows[0]:
         raise InvalidInput("metrics", str(path), "columns step and time, and at least one measurement")
     for number, row in enumerate(rows[1:], start=2):
