@@ -31,7 +31,9 @@ CHARTS = {
     },
 }
 FINAL = ("loss", "half_norm_squared", "norm_gap", "limit_distance", "u_plus", "u_minus")
-NOT_HYPERPARAMETERS = ("name", "verbose", "figures", "fail_fast", "optimized_metric", "callbacks", "schedule")
+NOT_HYPERPARAMETERS = (
+    "name", "verbose", "figures", "fail_fast", "optimized_metric", "resume", "callbacks", "schedule",
+)  # fmt: skip
 
 
 def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -20,8 +20,8 @@ NOT_PART_OF_A_RUN = (
     "verbose",
     "figures",
     "fail_fast",
-    "resume",
     "optimized_metric",
+    "resume",
 )  # may differ when a run is resumed
 
 

@@ -26,6 +26,9 @@ CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir
 UNEXPECTED, BAD_INPUT, DIVERGED, DISK_FULL = 1, 2, 3, 4  # exit statuses
 _ended: list[tuple[str, int]] = []  # message and exit status of a single run that failed, for main to tell
 
+# ${steps:T,ETA} in a configuration: how many steps of size ETA make the flow time T
+OmegaConf.register_new_resolver("steps", lambda time, step_size: round(time / step_size), replace=True)
+
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def _job(config: DictConfig) -> float:
@@ -34,6 +37,10 @@ def _job(config: DictConfig) -> float:
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
     sweeping = job.mode == RunMode.MULTIRUN
+    if sweeping:
+        from gfflow.sweep import forget_failure, record_failure
+
+        forget_failure(folder)
     try:
         return _run(config, job, folder)
     except Interrupted as error:
@@ -43,8 +50,6 @@ def _job(config: DictConfig) -> float:
     except Exception as error:
         status = _status(error)
         if sweeping:
-            from gfflow.sweep import record_failure
-
             detail = _one_line(error) if status != UNEXPECTED else traceback.format_exc()
             record_failure(folder, " ".join(job.overrides.task), detail, status)
             if config.fail_fast:

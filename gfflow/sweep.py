@@ -21,6 +21,11 @@ def record_failure(folder: Path, overrides: str, message: str, status: int) -> N
     (folder / ERROR_FILE).write_text(f"{status}\n{overrides}\n{message}\n", encoding="utf-8")
 
 
+def forget_failure(folder: Path) -> None:
+    """Takes away the note of an earlier try, where a sweep is resumed."""
+    (folder / ERROR_FILE).unlink(missing_ok=True)
+
+
 class CollectFailures(Callback):
     """Hydra's callback that gathers the notes when all jobs have ended."""
 

@@ -1,4 +1,4 @@
-"""Draws a run's figures, or reports on a sweep: see README.md."""
+"""Draws the figures of a finished run, or reports on a sweep: python scripts/report.py DIR."""
 
 from gfflow.report import main
 

@@ -19,6 +19,7 @@ from gfflow.errors import InvalidInput
 from gfflow.records import Run, natural_order
 
 SEED = "seed"
+NOTE = "error.txt"  # what a failed job leaves: its status, its overrides, and why
 Value = Hashable  # of an override: number, word, true or false, None; a list stands as its JSON text
 
 
@@ -71,7 +72,7 @@ class Sweep:
         """
         folder = Path(folder)
         places = {path.parent.parent for path in folder.rglob(".hydra/overrides.yaml")}
-        places |= {path.parent for path in folder.rglob("metrics.csv")}
+        places |= {path.parent for name in ("metrics.csv", NOTE) for path in folder.rglob(name)}
         if not places:
             raise InvalidInput("folder", str(folder), "the folder of a run (with metrics.csv) or of a sweep of runs")
         return cls(folder, tuple(_read_job(place, folder) for place in sorted(places, key=natural_order)))
@@ -156,25 +157,24 @@ def sortable(value: Value) -> tuple[int, float, str]:
 
 def _read_job(place: Path, root: Path) -> Job:
     name = str(place.relative_to(root)) if place != root else place.name
+    note = (place / NOTE).read_text(encoding="utf-8").splitlines() if (place / NOTE).exists() else None
     overrides: dict[str, Value] = {}
     try:
-        overrides = _read_overrides(place / ".hydra" / "overrides.yaml")
-        run = Run.read(place)
+        overrides = _read_overrides(place / ".hydra" / "overrides.yaml", note)
+        if not (place / "summary.json").exists():
+            return Job(name, overrides, None, note[-1] if note else "no summary.json")
+        return Job(name, overrides, Run.read(place))
     except InvalidInput as error:
-        note = place / "error.txt"
-        return Job(name, overrides, None, _last_line(note) if note.exists() else str(error))
-    return Job(name, overrides, run) if run.summary is not None else Job(name, overrides, None, "no summary.json")
+        return Job(name, overrides, None, str(error))
 
 
-def _last_line(note: Path) -> str:
-    return note.read_text(encoding="utf-8").strip().splitlines()[-1]
-
-
-def _read_overrides(path: Path) -> dict[str, Value]:
-    if not path.exists():
-        return {}
+def _read_overrides(path: Path, note: list[str] | None) -> dict[str, Value]:
+    """From the file that Hydra's overrides are in; a job that never began has them in its note alone."""
     try:
-        lines = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+        if path.exists():
+            lines = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+        else:
+            lines = note[1].split() if note is not None and len(note) > 1 else []
         return dict(_parsed(str(line)) for line in lines)
     except (OSError, ValueError, yaml.YAMLError, HydraException) as error:
         raise InvalidInput("overrides", str(path), f"a list of overrides ({' '.join(str(error).split())})") from None
@@ -193,6 +193,8 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, list):
+        return json.dumps(value)
     return repr(value) if isinstance(value, float) else str(value)
 
 
