@@ -29,7 +29,7 @@ from gfflow.schedule import Schedule
 from gfflow.solvers import make_solver
 from gfflow.summary import summarise, write_summary
 from gfflow.terminal import print_closing
-from gfflow.theory import Prediction, predict
+from gfflow.theory import Prediction, milestone_iterations, predict
 
 HISTOGRAMS = 24  # how many times the neurons' histograms are written
 
@@ -42,6 +42,7 @@ class Experiment:
     start: Neurons
     prediction: Prediction
     module: GradientFlowModule
+    lemma_times: frozenset[int]  # the iterations at which the paper's lemmas speak
     notes: tuple[str, ...]
 
 
@@ -76,22 +77,24 @@ def build(config: RunConfig) -> Experiment:
         cuda=cuda,
     )
     times = (t for t in prediction.events.values() if t is not None)
+    lemma_times = milestone_iterations(prediction, options.lr, descent=solver.name != "flow")
     schedule = Schedule.of(
         options.iterations,
         config.schedule.ratio,
         config.schedule.linear,
-        extra=(round(t / options.lr) for t in times),
+        extra={*(round(t / options.lr) for t in times), *lemma_times},
     )
     network = TwoLayerReLU(start, dtype, config.network.relu_derivative_at_zero)
     module = GradientFlowModule(network, training_set, solver, schedule, options.stop_loss)
-    return Experiment(training_set, start, prediction, module, (*notes, *prediction.assumptions.notes))
+    notes += prediction.assumptions.notes
+    return Experiment(training_set, start, prediction, module, frozenset(lemma_times), tuple(notes))
 
 
 def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path) -> list[pl.Callback]:
     """The callbacks that the configuration asks for, in the order in which they log."""
     prediction, schedule = experiment.prediction, experiment.module.schedule
     m, d = experiment.start.w.shape
-    frames = schedule.thinned(frame_count(m, d, config.schedule.frames))
+    frames = schedule.thinned(frame_count(m, d, config.schedule.frames), experiment.lemma_times)
     asked = config.callbacks
     chosen: list[pl.Callback] = [cb.Loss()]
     chosen += [cb.GradientNorm()] if asked.gradient else []

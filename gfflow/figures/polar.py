@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from gfflow.figures.frames import moments, snapshot, training_set
+from gfflow.figures.frames import moments
 from gfflow.figures.style import FAINT, INK, MINUS, OTHER, PLUS, iteration_axis, new_figure, number, styled
+from gfflow.frames import snapshot, training_set
 from gfflow.measures import principal_components
 from gfflow.records import Run
 
