@@ -27,6 +27,7 @@ from gfflow.neurons import Neurons
 from gfflow.records import Run
 from gfflow.schedule import Schedule
 from gfflow.solvers import make_solver
+from gfflow.statements.report import Report, as_markdown, print_report, verify, write
 from gfflow.summary import summarise, write_summary
 from gfflow.terminal import print_closing
 from gfflow.theory import Prediction, milestone_iterations, predict
@@ -51,6 +52,8 @@ def build(config: RunConfig) -> Experiment:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         training_set = config.data.make()
+    if config.verify and not config.callbacks.trajectory:
+        raise InvalidInput("verify", True, "false, or callbacks.trajectory=true: it reads the recorded frames")
     width = config.network.width
     scale = initialization_scale(config.init.scale, config.init.normalization, width, training_set.d)
     start = draw_start(width, training_set.d, scale, config.seed, config.init.balanced)
@@ -140,12 +143,16 @@ def train(config: RunConfig, folder: Path) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     summary = summarise(config.name, config.seed, module, experiment.prediction, table.columns(), seconds)
     write_closing(events.experiment, values, summary, experiment.notes)
+    run = Run(folder, values, table.columns(), summary)
     if config.figures:
-        _draw(Run(folder, values, table.columns(), summary), events)
+        _draw(run, events)
+    report = _verify(run, events) if config.verify else None
     events.close()
     write_summary(folder / "summary.json", summary)
     if config.verbose:
         print_closing(Console(), summary, experiment.notes, folder)
+        if report is not None:
+            print_report(Console(), report)
     if summary["stop_reason"] == "diverged":
         raise Diverged(
             f"training diverged between iterations {summary['iterations']} and {module.iteration}: "
@@ -163,6 +170,14 @@ def _draw(run: Run, events: EventLogger) -> None:
             write_image(events.experiment, path.stem, path.read_bytes(), int(run.metrics["step"][-1]))
     for step, figure in telling_states(run):
         write_figure(events.experiment, "state of training", figure, step)
+
+
+def _verify(run: Run, events: EventLogger) -> Report:
+    """Every statement of the paper judged on the run, into verification.json and TensorBoard."""
+    report = verify(run)
+    write(report, run.folder)
+    events.experiment.add_text("verification", as_markdown(report), int(run.metrics["step"][-1]))
+    return report
 
 
 def _quiet_lightning() -> None:
