@@ -31,9 +31,10 @@ from gfflow.neurons import Neurons
 from gfflow.records import Run
 from gfflow.schedule import Schedule
 from gfflow.solvers import make_solver
+from gfflow.statements.report import Report, as_markdown, print_report, verify, write
 from gfflow.summary import summarise, write_summary
 from gfflow.terminal import print_closing
-from gfflow.theory import Prediction, predict
+from gfflow.theory import Prediction, milestone_iterations, predict
 
 FEW = 24  # how many times the costlier measures are taken
 
@@ -46,6 +47,7 @@ class Experiment:
     start: Neurons
     prediction: Prediction
     module: GradientFlowModule
+    lemma_times: frozenset[int]  # the iterations at which the paper's lemmas speak
     notes: tuple[str, ...]
 
 
@@ -55,6 +57,8 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         training_set = config.data.make() if training_set is None else training_set
+    if config.verify and not config.callbacks.trajectory:
+        raise InvalidInput("verify", True, "false, or callbacks.trajectory=true: it reads the recorded frames")
     width = config.network.width
     scale = initialization_scale(config.init.scale, config.init.normalization, width, training_set.d)
     start = draw_start(width, training_set.d, scale, config.seed, config.init.balanced)
@@ -81,22 +85,24 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
         cuda=cuda,
     )
     times = (t for t in prediction.events.values() if t is not None)
+    lemma_times = milestone_iterations(prediction, options.lr, descent=solver.name != "flow")
     schedule = Schedule.of(
         options.iterations,
         config.schedule.ratio,
         config.schedule.linear,
-        extra=(round(t / options.lr) for t in times),
+        extra={*(round(t / options.lr) for t in times), *lemma_times},
     )
     network = TwoLayerReLU(start, dtype, config.network.relu_derivative_at_zero)
     module = GradientFlowModule(network, training_set, solver, schedule, options.stop_loss)
-    return Experiment(training_set, start, prediction, module, (*notes, *prediction.assumptions.notes))
+    notes += prediction.assumptions.notes
+    return Experiment(training_set, start, prediction, module, frozenset(lemma_times), tuple(notes))
 
 
 def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path) -> list[pl.Callback]:
     """The callbacks that the configuration asks for, in the order in which they log."""
     prediction, schedule = experiment.prediction, experiment.module.schedule
     m, d = experiment.start.w.shape
-    frames = schedule.thinned(frame_count(m, d, config.schedule.frames))
+    frames = schedule.thinned(frame_count(m, d, config.schedule.frames), experiment.lemma_times)
     few = schedule.thinned(FEW)
     asked = config.callbacks
     chosen: list[pl.Callback] = [cb.Loss()]
@@ -175,12 +181,16 @@ def _train(
     summary = summarise(config.name, config.seed, module, experiment.prediction, table.columns(), seconds)
     summary["config"] = values
     write_closing(events.experiment, values, summary, experiment.notes)
+    run = Run(folder, values, table.columns(), summary)
     if config.figures:
-        _draw(Run(folder, values, table.columns(), summary), events)
+        _draw(run, events)
+    report = _verify(run, events) if config.verify else None
     events.close()
     write_summary(folder / "summary.json", summary)
     if config.verbose:
         print_closing(Console(), summary, experiment.notes, folder)
+        if report is not None:
+            print_report(Console(), report)
     if summary["stop_reason"] == "diverged":
         raise Diverged(
             f"training diverged between iterations {summary['iterations']} and {module.iteration}: "
@@ -219,6 +229,14 @@ def _draw(run: Run, events: EventLogger) -> None:
             write_image(events.experiment, path.stem, path.read_bytes(), int(run.metrics["step"][-1]))
     for step, figure in telling_states(run):
         write_figure(events.experiment, "state of training", figure, step)
+
+
+def _verify(run: Run, events: EventLogger) -> Report:
+    """Every statement of the paper judged on the run, into verification.json and TensorBoard."""
+    report = verify(run)
+    write(report, run.folder)
+    events.experiment.add_text("verification", as_markdown(report), int(run.metrics["step"][-1]))
+    return report
 
 
 def _quiet_lightning() -> None:

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from gfflow.config import RunConfig
-from gfflow.figures.frames import snapshot, training_set
+from gfflow.frames import snapshot, training_set
 from gfflow.main import CONF
 from gfflow.measures import kinks, principal_components
 from gfflow.records import Run

@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from gfflow.figures.frames import snapshot, training_set
 from gfflow.figures.overview import draw_masses
 from gfflow.figures.polar import draw_polar, final_plane, prepare_polar
 from gfflow.figures.style import INK, iteration_axis, number, styled
 from gfflow.figures.training import along, draw_state, heights
+from gfflow.frames import snapshot, training_set
 from gfflow.records import Run, Trajectory
 
 SIZE = 7.2, 3.4  # inches at 100 dots each; even numbers of pixels, as video wants them

@@ -8,8 +8,9 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gfflow.figures.frames import moments, snapshot, training_set
+from gfflow.figures.frames import moments
 from gfflow.figures.style import FAINT, FIT, INK, MINUS, PLUS, new_figure, number, styled
+from gfflow.frames import snapshot, training_set
 from gfflow.measures import Snapshot, kinks
 from gfflow.records import Run
 
