@@ -26,6 +26,18 @@ SHORT: dict[str, dict[str, Any]] = {
         "init": {"scale": 1e-3, "normalization": "width_dim"},
         "solver": {"iterations": 4000},
     },
+    "beside": {
+        "callbacks": {"flow": True},
+        "network": {"width": 20},
+        "init": {"scale": 1e-2},
+        "solver": {"iterations": 3000, "lr": 1e-2},
+    },
+    "sliding": {
+        "data": {"name": "five_points"},
+        "network": {"width": 20},
+        "init": {"scale": 1e-2},
+        "solver": {"name": "flow", "iterations": 3000, "lr": 1e-2},
+    },
     "bare": {
         "callbacks": {"trajectory": False, "masses": False, "alignment": False, "saddle": False, "limit": False},
         "network": {"width": 10},
