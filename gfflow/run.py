@@ -152,7 +152,7 @@ def train(config: RunConfig, folder: Path) -> dict[str, Any]:
     if config.verbose:
         print_closing(Console(), summary, experiment.notes, folder)
         if report is not None:
-            print_report(Console(), report)
+            print_report(report)
     if summary["stop_reason"] == "diverged":
         raise Diverged(
             f"training diverged between iterations {summary['iterations']} and {module.iteration}: "
