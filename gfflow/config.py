@@ -99,9 +99,11 @@ class CallbacksConfig:
     limit: bool = True
     invariants: bool = True
     gradient: bool = True
+    structure: bool = True
     histograms: bool = True
     trajectory: bool = True
     checkpoint: bool = True
+    checkpoint_seconds: float = _positive(30.0)
     progress: bool = True
 
 
@@ -121,7 +123,7 @@ class DataConfig:
 class RunConfig:
     """Everything a run depends on: with the same configuration it gives the same numbers."""
 
-    name: str = "fig2"
+    name: str = "run"
     seed: int = _limited(0, "an integer from 0 to 2^63 - 1", lambda v: 0 <= v < 2**63)
     data: DataConfig = field(default_factory=DataConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -135,6 +137,8 @@ class RunConfig:
     verify: bool = False
     verbose: bool = True
     fail_fast: bool = False
+    resume: str | None = None
+    optimized_metric: str = "final.loss"
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> RunConfig:

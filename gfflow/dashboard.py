@@ -32,7 +32,9 @@ CHARTS = {
     },
 }
 FINAL = ("loss", "half_norm_squared", "norm_gap", "limit_distance", "u_plus", "u_minus")
-NOT_HYPERPARAMETERS = ("name", "verbose", "figures", "verify", "fail_fast", "callbacks", "schedule")
+NOT_HYPERPARAMETERS = (
+    "name", "verbose", "figures", "verify", "fail_fast", "optimized_metric", "resume", "callbacks", "schedule",
+)  # fmt: skip
 
 
 def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

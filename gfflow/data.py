@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 import warnings
 from collections.abc import Sequence
@@ -67,10 +68,20 @@ class TrainingSet:
         return self.x.norm(dim=1)
 
     @cached_property
+    def field_scale(self) -> float:
+        """(1/n) sum_k |y_k| ||x_k||: the size that a field D_j can have while the network is small."""
+        return float((self.y.abs() * self.norms).mean())
+
+    @cached_property
     def orthogonality_defect(self) -> float:
         """max |<x_k, x_l>| / (||x_k|| ||x_l||) over k != l; 0 for a single sample."""
         cosines = self.gram / (self.norms[:, None] * self.norms[None, :])
         return float((cosines - torch.diag(torch.diag(cosines))).abs().max())
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the samples, in hexadecimal: equal for equal data."""
+        return hashlib.sha256(self.x.numpy().tobytes() + self.y.numpy().tobytes()).hexdigest()
 
     @property
     def one_dimensional(self) -> bool:

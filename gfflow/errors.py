@@ -17,3 +17,15 @@ class InvalidInput(ValueError):
 
 class Diverged(ArithmeticError):
     """Training left the finite numbers; the message names the iteration and the likely cause."""
+
+
+class Interrupted(Exception):
+    """A signal asked the run to stop, and it has stopped where it can be resumed."""
+
+    def __init__(self, signal: int, iteration: int) -> None:
+        super().__init__(f"interrupted at iteration {iteration}")
+        self.signal = signal
+
+
+class Stalled(Diverged):
+    """An adaptive solver can go no further; the message names the time, the step and the remedy."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +17,17 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from gfflow.errors import Diverged, InvalidInput
+from gfflow.errors import Diverged, Interrupted, InvalidInput
 
 _PACKAGE = Path(__file__).resolve().parent
 CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir())
-BAD_INPUT, DIVERGED, UNEXPECTED = 2, 3, 1  # exit statuses
+UNEXPECTED, BAD_INPUT, DIVERGED, DISK_FULL = 1, 2, 3, 4  # exit statuses
 _ended: list[tuple[str, int]] = []  # message and exit status of a single run that failed, for main to tell
+
+# ${steps:T,ETA} in a configuration: how many steps of size ETA make the flow time T
+OmegaConf.register_new_resolver("steps", lambda time, step_size: round(time / step_size), replace=True)
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
@@ -30,44 +37,97 @@ def _job(config: DictConfig) -> float:
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
     sweeping = job.mode == RunMode.MULTIRUN
+    if sweeping:
+        from gfflow.sweep import forget_failure, record_failure
+
+        forget_failure(folder)
     try:
-        from gfflow.config import RunConfig
-
-        values: Any = OmegaConf.to_container(config, resolve=True)
-        settings = RunConfig.of(values)
-        from gfflow.run import train  # Lightning is heavy: not before the configuration is known to be good
-
-        return float(train(settings, folder)["final"]["loss"])
+        return _run(config, job, folder)
+    except Interrupted as error:
+        _ended.append((f"{error}; go on with resume={folder}", 128 + error.signal))
+        if sweeping:
+            sys.exit(128 + error.signal)
     except Exception as error:
         status = _status(error)
         if sweeping:
-            from gfflow.sweep import record_failure
-
             detail = _one_line(error) if status != UNEXPECTED else traceback.format_exc()
             record_failure(folder, " ".join(job.overrides.task), detail, status)
             if config.fail_fast:
                 sys.exit(status)
-            return float("nan")
-        if status == UNEXPECTED:
+        elif status == UNEXPECTED:
             raise
-        if status == BAD_INPUT:
-            _remove_configuration(folder)
-        _ended.append((_one_line(error), status))
-        return float("nan")
+        else:
+            _ended.append((_one_line(error), status))
+    finally:
+        _remove_if_empty(folder)
+    return float("nan")
+
+
+def _run(config: DictConfig, job: Any, folder: Path) -> float:
+    from gfflow.config import RunConfig
+
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    files = {
+        ".hydra/config.yaml": OmegaConf.to_yaml(config, resolve=True),
+        ".hydra/hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": OmegaConf.masked_copy(job, list(job))})),
+        ".hydra/overrides.yaml": OmegaConf.to_yaml(job.overrides.task),
+    }
+    if values["resume"] not in (None, "auto"):
+        folder, values = _begun(str(values["resume"]), job.overrides.task)
+        files = {}
+    settings = RunConfig.of(values)
+    from gfflow.run import train  # Lightning is heavy: not before the configuration is known to be good
+
+    return number_at(train(settings, folder, files=files), settings.optimized_metric)
+
+
+def _begun(folder: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:
+    """The folder of an earlier run and its configuration, set to go on; it takes no overrides but how to show it."""
+    others = [o for o in overrides if not o.startswith(("resume=", "verbose=", "figures="))]
+    if others:
+        raise InvalidInput("resume", " ".join(others), "resume=RUN_DIR alone: the run goes on as it was configured")
+    path = Path(folder) / ".hydra" / "config.yaml"
+    try:
+        values: Any = OmegaConf.to_container(OmegaConf.load(path))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInput("resume", folder, f"null, auto, or the folder of a run ({reason})") from None
+    shown = [o.split("=", 1) for o in overrides if not o.startswith("resume=")]
+    return Path(folder), {**values, "resume": "auto", **{key: value == "true" for key, value in shown}}
+
+
+def number_at(summary: Mapping[str, Any], path: str) -> float:
+    """The number at a dotted path of the summary, what a sweeper such as optuna's minimises; NaN where the summary
+    has null there or on the way. Raises InvalidInput for a path that is not there, or that leads to no number."""
+    value: Any = summary
+    passed: list[str] = []
+    for key in path.split("."):
+        if value is None:
+            return math.nan
+        if not isinstance(value, Mapping) or key not in value:
+            place = f" in {'.'.join(passed)}" if passed else " in summary.json"
+            known = ", ".join(value) if isinstance(value, Mapping) else "nothing: it is a value already"
+            raise InvalidInput("optimized_metric", path, f"a dotted path{place}: {known}")
+        value = value[key]
+        passed.append(key)
+    if value is None:
+        return math.nan
+    if not isinstance(value, (int, float)):
+        raise InvalidInput("optimized_metric", path, "a dotted path in summary.json to a number")
+    return float(value)
 
 
 def _status(error: Exception) -> int:
     if isinstance(error, (InvalidInput, HydraException, OmegaConfBaseException)):
         return BAD_INPUT
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DISK_FULL
     return DIVERGED if isinstance(error, Diverged) else UNEXPECTED
 
 
-def _remove_configuration(folder: Path) -> None:
-    """Takes away what Hydra wrote for a run that never began, and the folders under the working one left empty."""
-    for path in (folder / ".hydra").glob("*.yaml"):
-        path.unlink()
-    parents = [parent for parent in folder.parents if Path.cwd() in parent.parents]
-    for empty in (folder / ".hydra", folder, *parents):
+def _remove_if_empty(folder: Path) -> None:
+    """Takes away the folder that Hydra made for a run that never began, and those above it left empty by that."""
+    for empty in (folder, *(parent for parent in folder.parents if Path.cwd() in parent.parents)):
         try:
             empty.rmdir()
         except OSError:
@@ -83,6 +143,8 @@ def main() -> None:
         _job()
     except (HydraException, OmegaConfBaseException) as error:
         _ended.append((_one_line(error), BAD_INPUT))
+    except KeyboardInterrupt:
+        _ended.append(("interrupted", 130))
     from gfflow.sweep import failed_jobs
 
     for message, _ in _ended:

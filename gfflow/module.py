@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 from torch import Tensor
 
 from gfflow.data import TrainingSet
+from gfflow.errors import Interrupted
 from gfflow.measures.snapshot import Snapshot
 from gfflow.network import TwoLayerReLU
 from gfflow.schedule import Schedule
@@ -61,6 +62,8 @@ class GradientFlowModule(pl.LightningModule):
         self.stop_loss = stop_loss
         self.iteration = 0
         self.stop_reason: str | None = None
+        self.configuration: dict[str, Any] = {}  # of the run, kept with its checkpoints
+        self.signal: int | None = None  # set from outside: a signal's number, to stop at the next pause
         self.train_seconds = 0.0
         self._snapshot: Snapshot | None = None
 
@@ -74,15 +77,28 @@ class GradientFlowModule(pl.LightningModule):
     def train_dataloader(self) -> Any:
         return _Leaps(self)
 
+    def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
+        """A leap is two plain integers: nothing to move."""
+        return batch
+
     def training_step(self, leap: tuple[int, int], batch_idx: int) -> None:
-        start, stop = leap
+        _, stop = leap
+        stride = self.solver.stride(self.network, self.training_set)
         began = time.perf_counter()
-        self.solver.advance(self.network, self.training_set, start, stop)
+        while self.iteration < stop:
+            if self.signal is not None:
+                raise Interrupted(self.signal, self.iteration)
+            pause = min(stop, (self.iteration // stride + 1) * stride)
+            self.solver.advance(self.network, self.training_set, self.iteration, pause)
+            self.iteration = pause
         self.train_seconds += time.perf_counter() - began
-        self.iteration = stop
         self.stop_reason = self._reason_to_stop()
         if self.stop_reason is not None:
             self.trainer.should_stop = True
+
+    def on_schedule(self) -> bool:
+        """Whether the network stands at a scheduled iteration (a run resumed in the middle of a leap does not)."""
+        return self.iteration in self.schedule
 
     def snapshot(self) -> Snapshot:
         """The network as it stands, copied: all measurements of one iteration share it."""
@@ -106,7 +122,9 @@ class GradientFlowModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["gfflow"] = {
+            "config": self.configuration,
             "iteration": self.iteration,
+            "stop_reason": self.stop_reason,
             "train_seconds": self.train_seconds,
             "solver": self.solver.state_dict(),
         }
@@ -114,6 +132,7 @@ class GradientFlowModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = checkpoint["gfflow"]
         self.iteration = saved["iteration"]
+        self.stop_reason = saved["stop_reason"]
         self.train_seconds = saved["train_seconds"]
         self.solver.load_state_dict(saved["solver"])
         self._snapshot = None

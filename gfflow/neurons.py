@@ -18,7 +18,7 @@ def row_norms(w: Tensor) -> Tensor:
     keep full relative accuracy. Zero rows give 0.
     """
     largest = w.abs().amax(dim=-1)
-    safe = torch.where(largest > 0, largest, torch.ones_like(largest))
+    safe = largest.masked_fill(largest == 0, 1.0)
     return largest * (w / safe.unsqueeze(-1)).square().sum(dim=-1).sqrt()
 
 
@@ -57,7 +57,7 @@ class Neurons:
     @cached_property
     def directions(self) -> Tensor:
         """w_j / ||w_j|| (Eq. 9), shape (m, d); zero for a zero neuron."""
-        safe = torch.where(self.norms > 0, self.norms, torch.ones_like(self.norms))
+        safe = self.norms.masked_fill(self.norms == 0, 1.0)
         return self.w / safe.unsqueeze(-1)
 
     @cached_property
@@ -67,7 +67,7 @@ class Neurons:
 
     @cached_property
     def half_norm_squared(self) -> float:
-        """1/2 ||theta||^2 = 1/2 (sum_j ||w_j||^2 + a_j^2)."""
+        """1/2 ||theta||^2 = 1/2 (sum_j ||w_j||^2 + a_j^2); finite only where every weight is."""
         return 0.5 * float(self.w.square().sum() + self.a.square().sum())
 
     def distance(self, other: Neurons) -> float:

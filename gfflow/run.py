@@ -5,20 +5,24 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+import yaml
+from lightning.pytorch.loggers.logger import Logger
 from rich.console import Console
 
 from gfflow import callbacks as cb
 from gfflow.callbacks.trajectory import frame_count
-from gfflow.config import RunConfig
+from gfflow.config import DataConfig, RunConfig
 from gfflow.dashboard import write_closing, write_figure, write_image, write_opening
 from gfflow.data import TrainingSet
-from gfflow.errors import Diverged, InvalidInput
+from gfflow.errors import Diverged, Interrupted, InvalidInput
+from gfflow.folder import check_same_configuration, claimed, holds_run, read_checkpoint, read_summary
 from gfflow.initialization import check_alive, draw_start, initialization_scale
 from gfflow.loggers import EventLogger, MetricsTable
 from gfflow.module import GradientFlowModule
@@ -32,7 +36,7 @@ from gfflow.summary import summarise, write_summary
 from gfflow.terminal import print_closing
 from gfflow.theory import Prediction, milestone_iterations, predict
 
-HISTOGRAMS = 24  # how many times the neurons' histograms are written
+FEW = 24  # how many times the costlier measures are taken
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,12 @@ class Experiment:
     notes: tuple[str, ...]
 
 
-def build(config: RunConfig) -> Experiment:
-    """Makes everything that a run needs, and writes nothing. Raises InvalidInput for what cannot be used."""
+def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experiment:
+    """Makes everything that a run needs, and writes nothing; on the training set of the configuration, or the given
+    one. Raises InvalidInput for what cannot be used."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        training_set = config.data.make()
+        training_set = config.data.make() if training_set is None else training_set
     if config.verify and not config.callbacks.trajectory:
         raise InvalidInput("verify", True, "false, or callbacks.trajectory=true: it reads the recorded frames")
     width = config.network.width
@@ -98,6 +103,7 @@ def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path)
     prediction, schedule = experiment.prediction, experiment.module.schedule
     m, d = experiment.start.w.shape
     frames = schedule.thinned(frame_count(m, d, config.schedule.frames), experiment.lemma_times)
+    few = schedule.thinned(FEW)
     asked = config.callbacks
     chosen: list[pl.Callback] = [cb.Loss()]
     chosen += [cb.GradientNorm()] if asked.gradient else []
@@ -106,42 +112,74 @@ def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path)
     chosen += [cb.SaddleDistance(prediction)] if asked.saddle else []
     chosen += [cb.LimitDistance(prediction)] if asked.limit else []
     chosen += [cb.Invariants()] if asked.invariants else []
-    chosen += [cb.Histograms(schedule.thinned(HISTOGRAMS))] if asked.histograms else []
+    chosen += [cb.Structure(few)] if asked.structure else []
+    chosen += [cb.Histograms(few)] if asked.histograms else []
     chosen += [cb.TrajectoryRecorder(folder / "trajectory.npz", frames)] if asked.trajectory else []
     chosen += [cb.PhaseProgress(prediction)] if asked.progress and config.verbose else []
-    chosen += [cb.LastCheckpoint(folder / "checkpoints" / "last.ckpt")] if asked.checkpoint else []
+    if asked.checkpoint:
+        chosen += [cb.LastCheckpoint(folder / "checkpoints" / "last.ckpt", asked.checkpoint_seconds)]
     return chosen
 
 
-def train(config: RunConfig, folder: Path) -> dict[str, Any]:
-    """Runs the configuration and leaves everything in the folder; returns the summary.
+def train(
+    config: RunConfig,
+    folder: str | Path,
+    training_set: TrainingSet | None = None,
+    files: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Runs the configuration, on its own training set or the given one, and leaves everything in the folder; returns
+    the summary (read the rest back with Run.read).
 
-    Raises InvalidInput before anything is written, and Diverged, after everything is written, where the
-    weights left the finite numbers.
+    `files` are written into the folder first, by relative path (None: the configuration, as Hydra would). A folder
+    that holds a run already is refused, unless config.resume is 'auto': the run there then goes on from its last
+    checkpoint, exactly as if it had never been interrupted, or is left alone if it has come to its end.
+
+    Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (SIGINT, SIGTERM), and
+    Diverged, after everything is written, where the weights left the finite numbers.
     """
-    experiment = build(config)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(folder)
+    experiment = build(config, training_set)
+    if training_set is not None:
+        config = replace(config, data=DataConfig("given", {"sha256": training_set.digest}))
+    with claimed(folder):
+        if holds_run(folder) and config.resume is None:
+            raise InvalidInput("run folder", str(folder), "a folder without a run in it, or resume=auto to go on")
+        finished = read_summary(folder)
+        if finished is not None:
+            check_same_configuration(folder, finished["config"], config.to_dict())
+            return finished
+        checkpoint = read_checkpoint(folder)
+        if checkpoint is not None:
+            check_same_configuration(folder, checkpoint["gfflow"]["config"], config.to_dict())
+        if files is None:
+            files = {".hydra/config.yaml": yaml.safe_dump(config.to_dict(), sort_keys=False)}
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+        return _train(config, experiment, folder, checkpoint)
+
+
+def _train(
+    config: RunConfig, experiment: Experiment, folder: Path, checkpoint: dict[str, Any] | None
+) -> dict[str, Any]:
+    values, module = config.to_dict(), experiment.module
+    module.configuration = values
     table, events = MetricsTable(folder / "metrics.csv"), EventLogger(folder)
-    module = experiment.module
-    _quiet_lightning()
-    trainer = pl.Trainer(
-        accelerator=config.trainer.accelerator,
-        devices=1,
-        max_epochs=1,
-        logger=[table, events],
-        callbacks=measuring_callbacks(config, experiment, folder),
-        default_root_dir=folder,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    values = config.to_dict()
-    write_opening(events.experiment, values)
+    if checkpoint is not None:
+        module.load_state_dict(checkpoint["state_dict"])
+        module.on_load_checkpoint(checkpoint)
+        done = module.stop_reason is not None
+        table.restore(module.iteration + done)
+        events.restore(module.iteration + done, table.rows)
+    else:
+        events.restore(0, {})
+        write_opening(events.experiment, values)
     began = time.perf_counter()
-    trainer.fit(module)
+    if module.stop_reason is None:
+        _fit(config, experiment, folder, [table, events], resumed=checkpoint is not None)
     seconds = time.perf_counter() - began
     summary = summarise(config.name, config.seed, module, experiment.prediction, table.columns(), seconds)
+    summary["config"] = values
     write_closing(events.experiment, values, summary, experiment.notes)
     run = Run(folder, values, table.columns(), summary)
     if config.figures:
@@ -159,6 +197,27 @@ def train(config: RunConfig, folder: Path) -> dict[str, Any]:
             f"solver.lr = {config.solver.lr} is likely too large for this data"
         )
     return summary
+
+
+def _fit(config: RunConfig, experiment: Experiment, folder: Path, loggers: list[Logger], resumed: bool) -> None:
+    _quiet_lightning()
+    trainer = pl.Trainer(
+        accelerator=config.trainer.accelerator,
+        devices=1,
+        max_epochs=1,
+        logger=loggers,
+        callbacks=[cb.Interruption(), *measuring_callbacks(config, experiment, folder)],
+        plugins=[cb.WholeCheckpointIO()],
+        default_root_dir=folder,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    path = folder / "checkpoints" / "last.ckpt"
+    trainer.fit(experiment.module, ckpt_path=path if resumed else None, weights_only=True)
+    if experiment.module.signal is not None:  # it came after the last leap: all is saved, the rest can wait
+        raise Interrupted(experiment.module.signal, experiment.module.iteration)
 
 
 def _draw(run: Run, events: EventLogger) -> None:

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from gfflow.errors import InvalidInput
@@ -43,6 +44,13 @@ class Schedule:
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.iterations)
+
+    def __contains__(self, iteration: object) -> bool:
+        return iteration in self._members
+
+    @cached_property
+    def _members(self) -> frozenset[int]:
+        return frozenset(self.iterations)
 
     @property
     def last(self) -> int:

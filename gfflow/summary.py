@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gfflow.measures.clusters import clusters
 from gfflow.measures.events import crossing, mass_crossing
+from gfflow.measures.kinks import kinks_on_line
 from gfflow.module import GradientFlowModule
 from gfflow.theory import Prediction
 
@@ -44,6 +46,7 @@ def summarise(
     measured = measured_events(table, prediction)
     snapshot = module.snapshot()
     diverged = module.stop_reason == "diverged"
+    bends = None if diverged else kinks_on_line(snapshot)
     return {
         "experiment": name,
         "seed": seed,
@@ -65,6 +68,10 @@ def summarise(
             "limit_distance": last.get("limit/distance"),
             "u_plus": last.get("mass/u_plus"),
             "u_minus": last.get("mass/u_minus"),
+        },
+        "structure": {
+            "kinks": None if bends is None else bends.places.tolist(),
+            "clusters": None if diverged else len(clusters(snapshot.neurons)),
         },
         "solver": {"name": module.solver.name, "lr": module.solver.lr, **module.solver.summary()},
         "timing": {

@@ -1,7 +1,8 @@
-"""What a sweep remembers of its failed jobs, across the processes that ran them."""
+"""What holds for the jobs of a sweep together, across the processes that run them: threads, and who failed."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ def record_failure(folder: Path, overrides: str, message: str, status: int) -> N
     (folder / ERROR_FILE).write_text(f"{status}\n{overrides}\n{message}\n", encoding="utf-8")
 
 
+def forget_failure(folder: Path) -> None:
+    """Takes away the note of an earlier try, where a sweep is resumed."""
+    (folder / ERROR_FILE).unlink(missing_ok=True)
+
+
 class CollectFailures(Callback):
     """Hydra's callback that gathers the notes when all jobs have ended."""
 
@@ -32,3 +38,23 @@ class CollectFailures(Callback):
             status, overrides, message = note.read_text(encoding="utf-8").split("\n", 2)
             reason = message.strip().splitlines()[-1]
             failed_jobs.append((f"{note.parent.name} ({overrides}): {reason}", int(status)))
+
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+class OneThreadEach(Callback):
+    """Hydra's callback that gives each parallel job one thread, through the environment that its process inherits:
+    otherwise every job would start as many threads as there are cores. A variable that is set already stays."""
+
+    def __init__(self) -> None:
+        self._set: list[str] = []
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if not config.hydra.launcher._target_.endswith("BasicLauncher"):
+            self._set = [name for name in THREADS if name not in os.environ]
+            os.environ.update(dict.fromkeys(self._set, "1"))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        for name in self._set:
+            os.environ.pop(name, None)

@@ -64,7 +64,13 @@ def _final_rows(summary: Mapping[str, Any]) -> list[Row]:
         ("distance to the limit", None, final["limit_distance"]),
         ("loss", None, final["loss"]),
     ]
-    return [_value_row(*value) for value in values if value[2] is not None]
+    rows = [_value_row(*value) for value in values if value[2] is not None]
+    kinks, clusters = summary["structure"]["kinks"], summary["structure"]["clusters"]
+    if clusters is not None:
+        rows.append(("clusters of neurons, 99% of the mass", "", str(clusters), ""))
+    if kinks is not None:
+        rows.append(("kinks of h(x) around the data", "", str(len(kinks)), ""))
+    return rows
 
 
 def _saddle_rows(saddle: dict[str, Any]) -> list[Row]:

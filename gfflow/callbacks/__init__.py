@@ -2,13 +2,15 @@
 
 from gfflow.callbacks.alignment import AlignmentCosines
 from gfflow.callbacks.base import Measurement
-from gfflow.callbacks.checkpoint import LastCheckpoint
+from gfflow.callbacks.checkpoint import LastCheckpoint, WholeCheckpointIO
 from gfflow.callbacks.distances import LimitDistance, SaddleDistance
 from gfflow.callbacks.histograms import Histograms
+from gfflow.callbacks.interruption import Interruption
 from gfflow.callbacks.invariants import Invariants
 from gfflow.callbacks.loss import GradientNorm, Loss
 from gfflow.callbacks.masses import GroupMasses
 from gfflow.callbacks.progress import PhaseProgress
+from gfflow.callbacks.structure import Structure
 from gfflow.callbacks.trajectory import TrajectoryRecorder
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "GradientNorm",
     "GroupMasses",
     "Histograms",
+    "Interruption",
     "Invariants",
     "LastCheckpoint",
     "LimitDistance",
@@ -23,5 +26,7 @@ __all__ = [
     "Measurement",
     "PhaseProgress",
     "SaddleDistance",
+    "Structure",
     "TrajectoryRecorder",
+    "WholeCheckpointIO",
 ]

@@ -32,8 +32,8 @@ class Measurement(pl.Callback):
 
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, GradientFlowModule)
-        if pl_module.stop_reason == "diverged":
+        if pl_module.stop_reason == "diverged" or not pl_module.on_schedule():
             return
         scalars = self.measure(pl_module.snapshot())
-        for logger in trainer.loggers:
+        for logger in trainer.loggers if scalars else ():
             logger.log_metrics(scalars, step=pl_module.iteration)

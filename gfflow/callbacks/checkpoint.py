@@ -7,15 +7,36 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from gfflow.errors import Interrupted
+from gfflow.folder import sync
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, onto the disk, and renames it into it: at any moment the file there is
+    whole, the previous one or the new one. (Lightning's own goes through the temporary folder, which may lie on
+    another file system.)"""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".part")
+        torch.save(checkpoint, temporary)
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
 
 
 class LastCheckpoint(pl.Callback):
-    """Writes `last.ckpt` at the end of training, and at the end of a leap every so many seconds.
+    """Writes `last.ckpt` at the end of a leap every so many seconds, where training is interrupted, and at its end.
 
-    The file is written beside its place and renamed into it, so that an interruption leaves the previous one.
+    The loggers are flushed first, so that what a resumed run builds on is in the files. Must come last among the
+    callbacks: their states at the same iteration go into the file.
     """
 
-    def __init__(self, path: Path, every_seconds: float = 60.0) -> None:
+    def __init__(self, path: Path, every_seconds: float = 30.0) -> None:
         self.path = path
         self.every_seconds = every_seconds
         self._written = time.monotonic()
@@ -29,9 +50,12 @@ class LastCheckpoint(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._write(trainer)
 
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, Interrupted):
+            self._write(trainer)
+
     def _write(self, trainer: pl.Trainer) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(self.path.name + ".part")
-        trainer.save_checkpoint(temporary)
-        temporary.replace(self.path)
+        for logger in trainer.loggers:
+            logger.save()
+        trainer.save_checkpoint(self.path)
         self._written = time.monotonic()

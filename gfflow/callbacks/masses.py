@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+import lightning.pytorch as pl
 
 from gfflow.callbacks.base import Measurement
 from gfflow.measures.masses import largest_norm, mass
 from gfflow.measures.snapshot import Snapshot
+from gfflow.module import GradientFlowModule
 from gfflow.theory import Group, Prediction
 
 
@@ -20,17 +21,27 @@ class GroupMasses(Measurement):
         self.groups: dict[str, Group | None] = {"plus": None, "minus": None}
         if prediction is not None:
             self.groups = {"plus": prediction.plus, "minus": prediction.minus}
+        self._predicted: dict[str, dict[float, float]] = {}  # side, flow time -> predicted mass
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, GradientFlowModule)
+        times = [pl_module.solver.lr * i for i in pl_module.schedule]
+        for side, group in self.groups.items():
+            if group is not None:  # all times at once: cheap; one by one: not
+                self._predicted[side] = dict(zip(times, group.mass(times).tolist(), strict=True))
+        super().on_train_start(trainer, pl_module)
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         neurons = snapshot.neurons
         masses, predicted = {}, {}
-        others = torch.ones_like(neurons.signs, dtype=torch.bool)
+        grouped = None
         for sign, (side, group) in zip((1, -1), self.groups.items(), strict=True):
             members = sign * neurons.signs > 0 if group is None else group.members
             masses[f"mass/u_{side}"] = mass(neurons, members)
-            others &= ~members
+            grouped = members if grouped is None else grouped | members
             if group is not None:
-                predicted[f"theory/u_{side}"] = float(group.mass(snapshot.time))
-        if predicted and bool(others.any()):
-            masses["mass/other_max"] = largest_norm(neurons, others)
+                known = self._predicted.get(side, {}).get(snapshot.time)
+                predicted[f"theory/u_{side}"] = float(group.mass(snapshot.time)) if known is None else known
+        if predicted and grouped is not None and not bool(grouped.all()):
+            masses["mass/other_max"] = largest_norm(neurons, ~grouped)
         return masses | predicted

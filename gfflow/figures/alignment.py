@@ -44,12 +44,9 @@ def alignment(run: Run) -> Figure | None:
         axes.axhline(1, color=OTHER, linewidth=0.5, zorder=0)
         mark_events(axes, run)
         iteration_axis(axes, None)
-    handles = [Line2D([], [], color=color, linestyle=style, label=label) for color, style, label in _LEGEND]
+    handles = [Line2D([], [], color=PLUS, label="$a_j > 0$"), Line2D([], [], color=MINUS, ls="--", label="$a_j < 0$")]
     figure.legend(handles=handles, loc="outside upper center", ncols=2)
     return figure
-
-
-_LEGEND = ((PLUS, "-", "$a_j > 0$"), (MINUS, "--", "$a_j < 0$"))
 
 
 def _lines(axes: Axes, step: NDArray[np.float64], cosines: NDArray[np.float64], color: str) -> None:

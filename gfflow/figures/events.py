@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from matplotlib.axes import Axes
-from matplotlib.transforms import blended_transform_factory
+from matplotlib.patches import ConnectionPatch
+from matplotlib.transforms import offset_copy
 
 from gfflow.figures.style import EVENT_NAMES, FAINT, INK, number, spread
 from gfflow.records import Run
+
+LABEL_HEIGHT = 0.75  # inches that the labels take above the axes
 
 
 def events(run: Run) -> list[tuple[str, float, float | None]]:
@@ -24,7 +27,7 @@ def mark_events(axes: Axes, run: Run) -> None:
 
 
 def label_events(axes: Axes, run: Run) -> None:
-    """Above the axes, tied to its line: each event's name, measured and predicted iteration.
+    """Above the axes, tied to its line: each event's name, measured and predicted iteration, in LABEL_HEIGHT inches.
 
     The axes' limits and scale must be set before.
     """
@@ -33,22 +36,17 @@ def label_events(axes: Axes, run: Run) -> None:
     if not shown:
         return
     to_axes = axes.transData + axes.transAxes.inverted()
-    ticks = [float(to_axes.transform((event[2], axes.get_ylim()[0]))[0]) for event in shown]
-    mixed = blended_transform_factory(axes.transAxes, axes.transAxes)
-    for x, name, height in ((0.0, "measured", 1.145), (0.0, "predicted", 1.06)):
-        axes.text(x - 0.02, height, name, transform=mixed, ha="right", va="bottom", fontsize=7.5, style="italic")
+    ticks = [float(to_axes.transform((measured, axes.get_ylim()[0]))[0]) for _, _, measured in shown]
+    texts = [(-0.02, "right", "italic", ("", "measured", "predicted"))]
     for tick, place, (key, predicted, measured) in zip(ticks, spread(ticks, 0.135, 0.04, 0.96), shown, strict=True):
-        axes.plot([tick, place], [1.0, 1.05], transform=mixed, color=FAINT, linewidth=0.6, clip_on=False)
-        lines = ((EVENT_NAMES[key], 1.24), (number(measured), 1.145), (number(predicted), 1.06))
-        for text, height in lines:
-            axes.text(
-                place,
-                height,
-                text,
-                transform=mixed,
-                ha="center",
-                va="bottom",
-                fontsize=7.5,
-                color=INK,
-                linespacing=1.1,
-            )
+        texts.append((place, "center", "normal", (EVENT_NAMES[key], number(measured), number(predicted))))
+        lifted = offset_copy(axes.transAxes, axes.get_figure(root=True), 0, 7, "points")
+        tie = ConnectionPatch((tick, 1), (place, 1), axes.transAxes, lifted, color=FAINT, linewidth=0.6)
+        tie.set_in_layout(False)
+        axes.add_artist(tie)
+    for place, side, style, lines in texts:
+        for text, height in zip(lines, (29, 18, 8), strict=True):
+            axes.annotate(
+                text, (place, 1), (0, height), "axes fraction", "offset points", ha=side, va="bottom",
+                fontsize=7.5, fontstyle=style, color=INK, linespacing=1.1,
+            )  # fmt: skip

@@ -37,8 +37,8 @@ def _by_loss(run: Run) -> list[tuple[str, float]]:
         told.append((f"plateau {i + 1}", stay.start + (stay.stop - stay.start) * 2 / 3))
     level = stays[-1].loss if stays else float(loss[0])
     after = stays[-1].stop if stays else 0.0
-    for share in (0.5, 0.01):
+    for share, name in ((0.5, "loss halved"), (0.01, "loss below 1%")):
         below = np.flatnonzero((step > after) & (loss < share * level))
-        if len(below) and not (stays and share == 0.01):
-            told.append((f"loss below {share:.0%} of {'that' if stays else 'its start'}", float(step[below[0]])))
+        if len(below):
+            told.append((name + (" from there" if stays else ""), float(step[below[0]])))
     return told

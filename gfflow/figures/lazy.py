@@ -1,4 +1,5 @@
-"""How lazy the training was: how far the weights moved, and whether a kernel would have learnt the same (Figure 5)."""
+"""How lazy the training was: how far the weights moved, and whether a kernel would have learnt the same
+(Figure 5)."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gfflow.figures.style import FIT, INK, iteration_axis, new_figure, styled
+from gfflow.figures.style import FIT, INK, iteration_axis, new_figure, quantity, styled
 from gfflow.frames import snapshot, training_set
 from gfflow.measures import Snapshot, kernel_interpolator
 from gfflow.records import Run
@@ -31,8 +32,8 @@ def lazy(run: Run) -> Figure | None:
     rich = moved.max() > 10
     left.set(xlim=(0, trajectory.step[-1]), ylabel=r"$\Vert W - W_0\Vert \,/\, \Vert W_0\Vert$")
     left.set(yscale="log") if rich else left.set_ylim(0, None)
-    left.set_title(f"movement of the hidden weights: {moved[-1]:.3g} at the end")
-    iteration_axis(left, None)
+    left.set_title(f"movement of the hidden weights: {quantity(moved[-1])} at the end")
+    iteration_axis(left, None, ticks=5)
     if data.one_dimensional:
         last = len(trajectory.step) - 1
         _functions(panels[1], snapshot(trajectory, data, 0), snapshot(trajectory, data, last))
@@ -40,7 +41,7 @@ def lazy(run: Run) -> Figure | None:
 
 
 def _functions(axes: Axes, start: Snapshot, end: Snapshot) -> None:
-    """h at the end, the kernel's interpolator at the start, h at the start, and the largest gap between the first two."""
+    """h at the end, the interpolator of the tangent kernel at the start, and the gap between them."""
     data = start.training_set
     low, high = float(data.x[:, 0].min()), float(data.x[:, 0].max())
     line = torch.linspace(low - 0.25 * (high - low), high + 0.25 * (high - low), 800, dtype=data.x.dtype)
@@ -51,7 +52,8 @@ def _functions(axes: Axes, start: Snapshot, end: Snapshot) -> None:
     axes.plot(line, kernel, color=INK, linestyle=(0, (4, 2)), linewidth=1.0, label="tangent kernel at the start")
     axes.plot(data.x[:, 0], data.y, "o", color=FIT, markeredgecolor=INK, markersize=5, label="data")
     inside = (line >= low) & (line <= high)
-    gap, extent = float((final - kernel)[inside].abs().max()), float(final[inside].max() - final[inside].min())
+    gap, extent = (final - kernel)[inside], float(final[inside].max() - final[inside].min())
+    root_mean_square, largest = float(gap.square().mean().sqrt()) / extent, float(gap.abs().max()) / extent
     axes.set(xlabel="input $x$", ylabel="$h(x)$", xlim=(float(line[0]), float(line[-1])))
-    axes.set_title(f"largest gap between the data: {gap:.2g} ({gap / extent:.1%} of the range)")
+    axes.set_title(f"gap / range between the data: {root_mean_square:.0%} rms, {largest:.0%} at most")
     axes.legend(loc="best")

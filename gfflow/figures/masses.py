@@ -43,11 +43,12 @@ def masses(run: Run) -> Figure | None:
         bottom = rows[1, 0]
         for side, sign, color, style in SIDES:
             step, measured = run.column(f"mass/u_{side}")
-            error = 100 * (measured - np.interp(step, *run.column(f"theory/u_{side}"))) / limits[side]
+            expected = np.interp(step, *run.column(f"theory/u_{side}"))
+            error = 100 * (measured - expected) / float(limits[side] or np.nan)
             worst = np.abs(error).max()
             bottom.plot(step, error, color=color, linestyle=style, label=f"$u_{{{sign}}}$: at most {worst:.2g} %")
         bottom.set_ylabel("measured $-$ predicted\n(% of the limit)")
-        bottom.legend(loc="lower left")
+        bottom.legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), ncols=2, borderaxespad=0.0)
     for axes in rows[:, 0]:
         mark_events(axes, run)
     iteration_axis(rows[-1, 0], run.step_size)

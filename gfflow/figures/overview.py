@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gfflow.figures.events import label_events, mark_events
+from gfflow.figures.events import LABEL_HEIGHT, events, label_events, mark_events
 from gfflow.figures.style import FAINT, INK, MINUS, PLUS, iteration_axis, new_figure, styled
 from gfflow.records import Run
 
@@ -13,8 +15,9 @@ from gfflow.records import Run
 @styled
 def overview(run: Run) -> Figure:
     """Loss above, u+ and u- (measured and, where the theory gives them, predicted) below, over the iterations."""
-    figure = new_figure(4.3)
-    top, bottom = figure.subplots(2, 1, sharex=True)
+    labels = LABEL_HEIGHT if events(run) else 0.1
+    figure = new_figure(3.55 + labels, margins=(0.65, 0.25, 0.5, labels))
+    top, bottom = figure.subplots(2, 1, sharex=True, gridspec_kw={"hspace": 0.24})
     step, loss = run.column("loss")
     top.plot(step, loss, color=INK)
     top.set(ylabel="loss $L$", xlim=(0, max(step[-1], 1)), ylim=(0, None))
@@ -27,8 +30,9 @@ def overview(run: Run) -> Figure:
     return figure
 
 
-def draw_masses(axes: Axes, run: Run) -> None:
-    """Both measured masses, their predictions as dashes on top, and their limits as dotted lines."""
+def draw_masses(axes: Axes, run: Run, **legend: Any) -> None:
+    """Both measured masses, their predictions as dashes on top, and their limits as dotted lines;
+    `legend` are options of the legend above the axes."""
     theory = (run.summary or {}).get("theory") or {}
     predicted = "theory/u_plus" in run.metrics
     for side, sign, color in (("plus", "+", PLUS), ("minus", "-", MINUS)):
@@ -51,4 +55,4 @@ def draw_masses(axes: Axes, run: Run) -> None:
     axes.set_ylabel("masses $u_+$, $u_-$" if predicted else "masses by sign of $a_j$")
     axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), ncols=3, borderaxespad=0.0)
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), ncols=3, borderaxespad=0.0, **legend)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.projections.polar import PolarAxes
 
 from gfflow.figures.frames import moments
-from gfflow.figures.style import FAINT, INK, MINUS, OTHER, PLUS, iteration_axis, new_figure, number, styled
+from gfflow.figures.style import FAINT, INK, MINUS, PLUS, iteration_axis, new_figure, number, quantity, styled
 from gfflow.frames import snapshot, training_set
 from gfflow.measures import principal_components
-from gfflow.records import Run
+from gfflow.neurons import Neurons
+from gfflow.records import Run, Trajectory
 
 
 @styled
@@ -20,45 +24,60 @@ def polar(run: Run) -> Figure | None:
     trajectory = run.trajectory
     if trajectory is None or trajectory.w.shape[2] <= 2 or trajectory.w.shape[1] < 2:
         return None
-    data = training_set(trajectory)
     told = moments(run, trajectory)
-    shots = [snapshot(trajectory, data, frame).neurons for _, frame in told]
-    components, _ = principal_components(shots[-1])
-    plane = components[:2].T
-    largest = max(float((shot.w @ plane).norm(dim=1).max()) for shot in shots)
-    columns = min(4, len(told))
+    plane, largest = final_plane(trajectory)
+    data = training_set(trajectory)
+    columns = min(4, len(told)) if len(told) != 6 else 3
     rows = -(-len(told) // columns)
     figure = new_figure(0.3 + 2.05 * rows)
     grid = figure.subplots(rows, columns, subplot_kw={"projection": "polar"}, squeeze=False).ravel()
-    for axes, shot, (name, frame) in zip(grid, shots, told, strict=False):
-        # directions first, so that the projection of weights of size 1e-300 keeps its angle
-        flat = (shot.directions @ plane).numpy()
-        angle, length = np.arctan2(flat[:, 1], flat[:, 0]), np.hypot(*flat.T) * shot.norms.numpy()
-        circle = np.linspace(0, 2 * np.pi, 200)
-        axes.plot(circle, np.zeros_like(circle), color=OTHER, linewidth=0.7, zorder=1)
-        for sign, color, face in ((1, PLUS, PLUS), (-1, MINUS, "white")):
-            mine = (shot.signs == sign).numpy()
-            axes.scatter(
-                angle[mine], length[mine], marker="*", s=30, facecolors=face, edgecolors=color, linewidths=0.6,
-                alpha=0.85, zorder=3, clip_on=False, label=f"$a_j {'>' if sign > 0 else '<'} 0$",
-            )  # fmt: skip
-        axes.set_rorigin(-0.5 * largest)
-        axes.set_rlim(0, 1.08 * largest)
-        axes.set_rticks([largest / 2, largest], [])
-        axes.set_thetagrids(range(0, 360, 45), [])
-        axes.grid(color=FAINT, linewidth=0.4)
-        axes.spines["polar"].set_visible(False)
-        axes.set_title(f"{name}\niteration {number(float(trajectory.step[frame]))}", fontsize=8)
+    for axes, (name, frame) in zip(grid, told, strict=False):
+        prepare_polar(axes, largest)
+        draw_polar(axes, snapshot(trajectory, data, frame).neurons, plane)
+        axes.set_title(f"{name}\niteration {number(float(trajectory.step[frame]))}", fontsize=8, linespacing=1.0)
     for axes in grid[len(told) :]:
         axes.remove()
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, handletextpad=0.2)
-    figure.supxlabel(
-        f"outer grey circle: projected length $\\Vert w_j\\Vert$ = {largest:.3g}; inner circle: length 0",
-        fontsize=8,
-        style="italic",
-    )
+    note = f"inner circle: length 0; outer circle: projected length {quantity(largest)}"
+    figure.supxlabel(note, fontsize=8, style="italic")
     return figure
+
+
+def final_plane(trajectory: Trajectory) -> tuple[torch.Tensor, float]:
+    """The two leading uncentred components of the final hidden weights, (d, 2), and the largest length of a
+    neuron projected on them at any frame."""
+    components, _ = principal_components(
+        Neurons(torch.from_numpy(trajectory.w[-1]), torch.from_numpy(trajectory.a[-1]))
+    )
+    plane = components[:2].T
+    return plane, max(float((torch.from_numpy(w) @ plane).norm(dim=1).max()) for w in trajectory.w)
+
+
+def prepare_polar(axes: Axes, largest: float) -> None:
+    """A polar grid whose inner circle is length 0 and whose outer one is `largest`."""
+    assert isinstance(axes, PolarAxes)
+    axes.set_rorigin(-0.5 * largest)
+    axes.set_rlim(0, largest)
+    axes.set_rticks([largest / 2], [])
+    axes.set_thetagrids(range(0, 360, 45), [])
+    axes.grid(color=FAINT, linewidth=0.4)
+    axes.spines["polar"].set(color=FAINT, linewidth=0.6)
+    circle = np.linspace(0, 2 * np.pi, 200)
+    axes.plot(circle, np.zeros_like(circle), color=INK, linewidth=0.7, zorder=1)
+
+
+def draw_polar(axes: Axes, neurons: Neurons, plane: torch.Tensor) -> None:
+    """A star for each neuron, at the angle and the length of its projection on the plane (d, 2)."""
+    # directions are projected, not weights: those of size 1e-300 then keep their angle
+    flat = (neurons.directions @ plane).numpy()
+    angle, length = np.arctan2(flat[:, 1], flat[:, 0]), np.hypot(*flat.T) * neurons.norms.numpy()
+    for sign, color, face in ((1, PLUS, PLUS), (-1, MINUS, "white")):
+        mine = (neurons.signs == sign).numpy()
+        axes.scatter(
+            angle[mine], length[mine], marker="*", s=30, facecolors=face, edgecolors=color, linewidths=0.6,
+            alpha=0.85, zorder=3, clip_on=False, label=f"$a_j {'>' if sign > 0 else '<'} 0$",
+        )  # fmt: skip
 
 
 @styled
@@ -109,5 +128,5 @@ def explained_variance(run: Run) -> Figure | None:
     )
     right.set(xlim=(0, step[-1]), ylim=(0, 102), title="hidden weights at each iteration")
     right.legend(loc="center left")
-    iteration_axis(right, None)
+    iteration_axis(right, None, ticks=6)
     return figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from gfflow.figures.events import label_events, mark_events
-from gfflow.figures.style import INK, PLUS, iteration_axis, new_figure, number, styled
+from gfflow.figures.style import INK, PLUS, iteration_axis, new_figure, number, quantity, styled
 from gfflow.records import Run
 
 
@@ -19,7 +19,7 @@ def saddle(run: Run) -> Figure | None:
     known = [curve for curve in known if len(curve[0][0])]
     if not known:
         return None
-    figure = new_figure(2.9)
+    figure = new_figure(3.1)
     axes = figure.subplots()
     for (step, distance), label, color, style in known:
         axes.plot(step, distance, color=color, linestyle=style, label=label)
@@ -27,14 +27,15 @@ def saddle(run: Run) -> Figure | None:
         axes.plot(step[i], distance[i], "o", color=color, markersize=3.5)
         right = step[i] > 0.8 * step[-1]
         axes.annotate(
-            f"{distance[i]:.2g} at iteration {number(step[i])}", (step[i], distance[i]), (-4 if right else 6, -2),
+            f"{quantity(distance[i])} at iteration {number(step[i])}".replace("\N{THIN SPACE}", "$\\,$"),
+            (step[i], distance[i]), (-4 if right else 6, -2),
             textcoords="offset points", ha="right" if right else "left", va="top", fontsize=8,
         )  # fmt: skip
     axes.set(yscale="log", ylabel="distance in all weights", xlim=(0, max(run.metrics["step"][-1], 1)))
     low, high = axes.get_ylim()
     axes.set_ylim(low / 3, high)
     mark_events(axes, run)
-    axes.legend(loc="lower left")
+    axes.legend(loc="lower left", frameon=True, edgecolor="none", framealpha=1.0)
     label_events(axes, run)
     iteration_axis(axes, run.step_size)
     return figure

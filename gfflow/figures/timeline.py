@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,17 +34,17 @@ def timeline(run: Run) -> Figure | None:
     ]
     lanes += _lemmas(run, run.step_size)
     last = 1.02 * max(run.metrics["step"][-1], *(step for _, steps in lanes for step in steps if step is not None))
-    figure = new_figure(0.85 + 0.62 * len(lanes))
+    figure = new_figure(0.85 + 0.62 * len(lanes), margins=(1.3, 0.25, 0.5, 0.35))
     axes = figure.subplots()
     looks = _looks(plus_first)
     for row, (name, steps) in enumerate(lanes):
-        _lane(axes, row, steps, last, looks)
+        _lane(axes, row, steps, run.metrics["step"][-1] if name == "measured" else last, last, looks)
         axes.annotate(name, (0, row), (-6, 0), textcoords="offset points", ha="right", va="center")
     axes.set(xlim=(0, last), ylim=(-0.6, len(lanes) - 0.65), yticks=[])
     axes.spines["left"].set_visible(False)
     iteration_axis(axes, run.step_size)
     patches = [Patch(label=label, **look) for label, look in looks]
-    figure.legend(handles=patches, loc="outside upper center", ncols=5, columnspacing=1.4, handlelength=1.6)
+    figure.legend(handles=patches, loc="upper center", ncols=5, columnspacing=1.4, handlelength=1.6)
     return figure
 
 
@@ -58,10 +59,10 @@ def _lemmas(run: Run, step_size: float) -> list[tuple[str, Steps]]:
     return [(f"bounds of Figure 1\n($\\varepsilon = {epsilon:.3g}$)", [time / step_size for time in times])]
 
 
-def _looks(plus_first: bool) -> list[tuple[str, dict[str, str | float]]]:
+def _looks(plus_first: bool) -> list[tuple[str, dict[str, Any]]]:
     signs = [("$S_+$ grows", PLUS), ("$S_-$ grows", MINUS)]
     (first, dark), (second, light) = signs if plus_first else signs[::-1]
-    edge: dict[str, str | float] = {"edgecolor": INK, "linewidth": 0.6}
+    edge: dict[str, Any] = {"edgecolor": INK, "linewidth": 0.6}
     return [
         ("early alignment", {"facecolor": "#E4E4E4", **edge}),
         (first, {"facecolor": dark, **edge}),
@@ -72,11 +73,11 @@ def _looks(plus_first: bool) -> list[tuple[str, dict[str, str | float]]]:
 
 
 def _lane(
-    axes: Axes, row: int, steps: Steps, last: float, looks: Sequence[tuple[str, dict[str, str | float]]]
+    axes: Axes, row: int, steps: Steps, end: float, last: float, looks: Sequence[tuple[str, dict[str, Any]]]
 ) -> None:
-    """The phases as bars up to the last that was reached, and the iteration at which each ends below them."""
+    """The phases as bars up to `end`, or to the last that was reached, and the iteration at which each ends below."""
     reached = [step for step in steps if step is not None]
-    ends = np.maximum.accumulate([0.0, *reached, *([last] if len(reached) == len(steps) else [])])
+    ends = np.maximum.accumulate([0.0, *reached, *([end] if len(reached) == len(steps) else [])])
     for start, stop, (_, look) in zip(ends, ends[1:], looks, strict=False):
         axes.barh(row, stop - start, 2 * HALF, left=start, **look)
     ticks = sorted(reached)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gfflow.figures.frames import moments
-from gfflow.figures.style import FAINT, FIT, INK, MINUS, PLUS, WIDTH, new_figure, number, styled
+from gfflow.figures.style import FAINT, FIT, INK, MINUS, PLUS, new_figure, number, styled
 from gfflow.frames import snapshot, training_set
 from gfflow.measures import Snapshot, kinks
 from gfflow.records import Run
@@ -28,15 +27,18 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
         return None
     told = moments(run, trajectory) if steps is None else [("", trajectory.nearest(step)) for step in steps]
     shots = [snapshot(trajectory, data, frame) for _, frame in told]
-    line = _line(shots[0])
-    columns = min(4, len(told))
+    line = along(shots[0])
+    columns = min(4, len(told)) if len(told) != 6 else 3
     rows = -(-len(told) // columns)
-    figure = new_figure(0.45 + 1.75 * rows, WIDTH * max(columns, 2) / 4)
-    grid = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)).ravel()
+    figure = new_figure(0.75 + 1.65 * rows, margins=(0.55, 0.1, 0.45, 0.72))
+    layout = {"hspace": 0.42 + 0.02 * rows, "wspace": 0.1}
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False, gridspec_kw=layout).ravel()
     for axes, (name, frame), shot in zip(grid, told, shots, strict=False):
         draw_state(axes, shot, line)
-        step = number(float(trajectory.step[frame]))
-        axes.set_title(f"{name}\niteration {step}" if name else f"iteration {step}", fontsize=8)
+        if name == "end":
+            name = f"end: {_count(shot, line)}"
+        step = f"iteration {number(float(trajectory.step[frame]))}"
+        axes.set_title(f"{name}\n{step}" if name else step, fontsize=8, linespacing=1.0)
     for axes in grid[len(told) :]:
         axes.remove()
     for i, axes in enumerate(grid[: len(told)]):
@@ -45,28 +47,61 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
             axes.set_xlabel("input $x$, kink of neuron $j$", fontsize=8)
         if i % columns == 0:
             axes.set_ylabel("$h(x)$,  $s_j\\Vert w_j\\Vert$")
-    _legend(figure, grid[0])
-    if shots[-1].iteration == trajectory.step[-1]:
-        count = len(kinks(shots[-1].neurons, float(line[0]), float(line[-1])))
-        text = f"{count} kink{'' if count == 1 else 's'}"
-        grid[len(told) - 1].annotate(
-            text, (0.97, 0.03), xycoords="axes fraction", ha="right", va="bottom", fontsize=8
-        )
+    grid[0].set_ylim(*heights(shots, line))
+    for axes, shot in zip(grid, shots, strict=False):
+        _note_if_outside(axes, _function(shot, line))
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", ncols=4, columnspacing=1.6, handletextpad=0.4)
     return figure
+
+
+def _function(shot: Snapshot, line: torch.Tensor) -> torch.Tensor:
+    """h along the line."""
+    inputs = torch.stack([line, torch.ones_like(line)], dim=1)
+    return (inputs @ shot.neurons.w.T).clamp(min=0) @ shot.neurons.a
+
+
+def _count(shot: Snapshot, line: torch.Tensor) -> str:
+    x = shot.training_set.x[:, 0]
+    shown, inner = (len(kinks(shot.neurons, float(z.min()), float(z.max()))) for z in (line, x))
+    return f"{shown} kink{'' if shown == 1 else 's'}" + (f" ({inner} between data)" if inner != shown else "")
+
+
+def heights(shots: Sequence[Snapshot], line: torch.Tensor) -> tuple[float, float]:
+    """A range that holds the data, every neuron, and the last function between the data."""
+    data = shots[-1].training_set
+    between = (line >= data.x[:, 0].min()) & (line <= data.x[:, 0].max())
+    shown = [
+        data.y,
+        _function(shots[-1], line)[between],
+        *(shot.neurons.signs * shot.neurons.norms for shot in shots),
+    ]
+    low, high = (float(edge) for edge in torch.cat(shown).aminmax())
+    margin = 0.12 * max(high - low, 1e-3)
+    return low - margin, high + margin
+
+
+def _note_if_outside(axes: Axes, values: torch.Tensor) -> None:
+    low, high = axes.get_ylim()
+    if float(values.min()) > high or float(values.max()) < low:
+        above = float(values.min()) > high
+        axes.annotate(
+            f"$h(x)$ from {values.min():.0f} to {values.max():.0f}, off the scale", (0.5, 0.95 if above else 0.05),
+            xycoords="axes fraction", ha="center", va="top" if above else "bottom", fontsize=7.5, style="italic",
+        )  # fmt: skip
 
 
 def draw_state(axes: Axes, shot: Snapshot, line: torch.Tensor) -> None:
     """Data, function and neurons of one snapshot."""
     neurons, data = shot.neurons, shot.training_set
-    inputs = torch.stack([line, torch.ones_like(line)], dim=1)
     axes.axhline(0, color=FAINT, linewidth=0.6, zorder=0)
-    axes.plot(line, (inputs @ neurons.w.T).clamp(min=0) @ neurons.a, color=FIT, zorder=2, label="$h(x)$")
+    axes.plot(line, _function(shot, line), color=FIT, zorder=2, label="$h(x)$")
     axes.scatter(
         data.x[:, 0], data.y, s=26, color=FIT, edgecolors=INK, linewidths=0.7, zorder=4, label="data $(x_k, y_k)$"
     )
-    places = -neurons.w[:, 1] / neurons.w[:, 0]
+    places, edge = -neurons.w[:, 1] / neurons.w[:, 0], 0.03 * float(line[-1] - line[0])  # no star cut in half
     for sign, color, face in ((1, PLUS, PLUS), (-1, MINUS, "white")):
-        mine = (neurons.signs == sign) & (places >= line[0]) & (places <= line[-1])
+        mine = (neurons.signs == sign) & (places >= line[0] + edge) & (places <= line[-1] - edge)
         label = f"neurons with $a_j {'>' if sign > 0 else '<'} 0$"
         axes.scatter(
             places[mine], sign * neurons.norms[mine],
@@ -75,13 +110,8 @@ def draw_state(axes: Axes, shot: Snapshot, line: torch.Tensor) -> None:
     axes.set_xlim(float(line[0]), float(line[-1]))
 
 
-def _line(shot: Snapshot) -> torch.Tensor:
-    """Inputs along the line: the data and half their extent more on either side."""
+def along(shot: Snapshot) -> torch.Tensor:
+    """Inputs along the line, (600,): the data and half their extent more on either side."""
     x = shot.training_set.x[:, 0]
     margin = 0.5 * max(float(x.max() - x.min()), 1.0)
     return torch.linspace(float(x.min()) - margin, float(x.max()) + margin, 600, dtype=x.dtype)
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, columnspacing=1.6, handletextpad=0.4)

@@ -5,7 +5,7 @@ from gfflow.measures.clusters import Clusters, clusters
 from gfflow.measures.events import crossing, mass_crossing
 from gfflow.measures.invariants import balance, balance_drift, reactivations
 from gfflow.measures.kernel import kernel_interpolator, tangent_kernel
-from gfflow.measures.kinks import Kinks, kinks
+from gfflow.measures.kinks import Kinks, kinks, kinks_on_line
 from gfflow.measures.masses import largest_norm, mass
 from gfflow.measures.plateaus import Plateau, plateaus
 from gfflow.measures.principal import principal_components
@@ -23,6 +23,7 @@ __all__ = [
     "crossing",
     "kernel_interpolator",
     "kinks",
+    "kinks_on_line",
     "largest_norm",
     "mass",
     "mass_crossing",

@@ -20,15 +20,14 @@ def own_cosines(snapshot: Snapshot) -> Tensor:
     s_j D_j is the direction that the neuron itself is drawn to at this instant (Eq. 9); it exists on any data.
     """
     cosines = own_cosines_by_neuron(snapshot)
-    return cosines[~cosines.isnan()]
+    known = ~cosines.isnan()
+    return cosines if bool(known.all()) else cosines[known]
 
 
 def own_cosines_by_neuron(snapshot: Snapshot) -> Tensor:
     """cos(w_j, s_j D_j), shape (m,); NaN where a field at rounding level (all labels fitted, or a dead neuron)
     has no direction."""
-    data = snapshot.training_set
-    rounding = 1e-13 * float((data.y.abs() * data.norms).mean())
-    moving = snapshot.field_norms > rounding
+    moving = snapshot.field_norms > 1e-13 * snapshot.training_set.field_scale
     neurons = snapshot.neurons
-    cosines = neurons.signs * (neurons.directions * snapshot.fields).sum(dim=1) / snapshot.field_norms
+    cosines = neurons.signs * (neurons.directions * snapshot.field_directions).sum(dim=1)
     return cosines.where(moving, torch.nan)

@@ -9,7 +9,8 @@ from gfflow.neurons import Neurons
 
 def balance(neurons: Neurons) -> Tensor:
     """a_j^2 - ||w_j||^2 (Lemma 1), shape (m,), written as a product so that equal sizes cancel exactly."""
-    return (neurons.a.abs() - neurons.norms) * (neurons.a.abs() + neurons.norms)
+    size = neurons.a.abs()
+    return (size - neurons.norms) * (size + neurons.norms)
 
 
 def balance_drift(neurons: Neurons, start: Neurons) -> float:
@@ -19,4 +20,4 @@ def balance_drift(neurons: Neurons, start: Neurons) -> float:
 
 def reactivations(gates_before: Tensor, gates: Tensor) -> int:
     """How many gates (boolean, (m, n)) were off before and are on now; none on orthogonal data (Lemma 6)."""
-    return int((gates & ~gates_before).sum())
+    return int((gates > gates_before).sum())

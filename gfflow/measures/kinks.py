@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gfflow.measures.snapshot import Snapshot
 from gfflow.neurons import Neurons
 
 
@@ -48,3 +49,14 @@ def kinks(neurons: Neurons, low: float, high: float, tolerance: float = 1e-2, ne
     merged, centres = total(changes), total(weights * places) / total(weights).clamp(min=torch.finfo(w.dtype).tiny)
     kept = merged.abs() > smallest
     return Kinks(centres[kept], merged[kept])
+
+
+def kinks_on_line(snapshot: Snapshot) -> Kinks | None:
+    """The kinks around the data: between the smallest and largest input, and a quarter of their distance beyond (1
+    beyond a single input). None where the inputs are not on a line with bias."""
+    data = snapshot.training_set
+    if not data.one_dimensional:
+        return None
+    low, high = float(data.x[:, 0].min()), float(data.x[:, 0].max())
+    margin = (high - low) / 4 or 1.0
+    return kinks(snapshot.neurons, low - margin, high + margin)

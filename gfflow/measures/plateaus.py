@@ -23,13 +23,18 @@ def plateaus(
     change: float = 0.05,
     least: float = 0.02,
     zero: float = 1e-3,
+    flatter: float = 2.0,
 ) -> list[Plateau]:
     """The stretches along which the loss stays within a relative `change`, the longest taken first.
 
-    A stretch counts if it lasts at least the fraction `least` of the run, if it does not touch a longer one (it is
-    then that one's bend), and if its loss is above `zero` times the largest: below that the run has fitted its
-    labels and is at no saddle. step and loss have the same shape (T,), step increasing; the stretches returned are
-    disjoint and in order.
+    A stretch counts if
+    - it lasts at least the fraction `least` of the run;
+    - it does not touch a longer one, whose bend it then is;
+    - ln(loss) changes at least `flatter` times as much in an equally long time before it (unless the run begins
+      with it) and after it (unless the run ends with it): a steady fall has no plateau;
+    - its loss is above `zero` times the largest: below that the run has fitted its labels and is at no saddle.
+
+    step and loss have the same shape (T,), step increasing; the stretches returned are disjoint and in order.
     """
     free = loss > zero * loss.max(initial=0.0)
     taken = np.zeros(len(step) + 2, dtype=bool)  # one cell more at each end, so that neighbours always exist
@@ -38,7 +43,7 @@ def plateaus(
         i, j = _longest(step, loss, free, change)
         if j <= i or step[j] - step[i] < least * step[-1]:
             return sorted(found, key=lambda plateau: plateau.start)
-        if not (taken[i] or taken[j + 2]):
+        if not (taken[i] or taken[j + 2]) and _flat(step, loss, i, j, flatter):
             middle = float(np.interp((step[i] + step[j]) / 2, step, loss))
             found.append(Plateau(float(step[i]), float(step[j]), middle))
         free[i : j + 1] = False
@@ -59,3 +64,14 @@ def _longest(
         if step[stop] - step[start] > step[best[1]] - step[best[0]]:
             best = start, stop
     return best
+
+
+def _flat(step: NDArray[np.float64], loss: NDArray[np.float64], i: int, j: int, flatter: float) -> bool:
+    """Whether ln(loss) changes `flatter` times as much before and after the stretch [i, j] as along it."""
+    logs = np.log(np.maximum(loss, np.finfo(np.float64).tiny))
+    duration, along = step[j] - step[i], np.ptp(logs[i : j + 1])
+    before, after = np.interp([step[i] - duration, step[j] + duration], step, logs)
+    return bool(
+        (i == 0 or abs(before - logs[i]) >= flatter * along)
+        and (j == len(step) - 1 or abs(after - logs[j]) >= flatter * along)
+    )

@@ -53,6 +53,11 @@ class Snapshot:
         return row_norms(self.fields)
 
     @cached_property
+    def field_directions(self) -> Tensor:
+        """D_j / ||D_j||, shape (m, d); zero for a zero field."""
+        return self.fields / self.field_norms.masked_fill(self.field_norms == 0, 1.0).unsqueeze(1)
+
+    @cached_property
     def gradient_norm(self) -> float:
         """||grad L||: the gradient is (-a_j D_j, -<D_j, w_j>) neuron by neuron (Eq. 3)."""
         hidden = self.neurons.a.abs() * self.field_norms

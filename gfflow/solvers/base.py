@@ -27,6 +27,11 @@ class Solver(ABC):
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:  # noqa: B027
         """Raises InvalidInput, naming the solver that can, where this one cannot do what is asked."""
 
+    def stride(self, network: TwoLayerReLU, training_set: TrainingSet) -> int:
+        """How many steps may pass between two looks at whether a signal has come: about a tenth of a second's worth.
+        A leap is always cut at the multiples of this number, so that stopping and resuming at one changes nothing."""
+        return 200
+
     @abstractmethod
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
         """Moves the network, which stands at iteration `start`, to iteration `stop`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gfflow.data import TrainingSet
@@ -26,6 +25,45 @@ def choose_form(n: int, d: int, diagonal: bool) -> str:
     return "gram" if n < 2 * d else "direct"
 
 
+class Descent:
+    """Gradient descent on L (Eq. 1) with step size lr for one training set x (n, d), y (n,): prepared once, for many
+    calls.
+
+    Every call does `steps` steps in place on w (m, d) and a (m,), of the dtype of x and y, float64 or float32.
+    Each step is the one of torch.optim.SGD, up to the rounding of sums. The forms 'gram' and 'diagonal' carry the
+    pre-activations from step to step and compute them anew from the weights every ANCHOR steps, so that their
+    rounding errors stay below ANCHOR units in the last place of a neuron's own size.
+    """
+
+    def __init__(self, x: NDArray[Any], y: NDArray[Any], lr: float, form: str | None = None) -> None:
+        """form None chooses the cheapest; 'diagonal' is right for exactly orthogonal inputs only."""
+        from gfflow.solvers import kernels  # numba is imported only when it is needed
+
+        self.x, self.y, self.rate = x, y, x.dtype.type(lr)
+        n, d = x.shape
+        gram = x @ x.T
+        squares = np.diag(gram).copy()
+        self.form = form or choose_form(n, d, diagonal=bool((gram == np.diag(squares)).all()))
+        number: Any = x.dtype.type
+        self._kernel, self._products = {
+            "unrolled": lambda: (kernels.unrolled(n, d, number), None),
+            "direct": lambda: (kernels.descend_direct, None),
+            "gram": lambda: (kernels.descend_gram, gram),
+            "diagonal": lambda: (kernels.descend_diagonal, squares),
+        }[self.form]()
+
+    def __call__(self, w: NDArray[Any], a: NDArray[Any], steps: int) -> None:
+        if self._products is None:
+            self._kernel(w, a, self.x, self.y, self.rate, steps)
+            return
+        while steps > 0:
+            z = np.ascontiguousarray(self.x @ w.T)
+            sums = np.zeros_like(z)
+            self._kernel(z, a, self._products, self.y, self.rate, min(steps, ANCHOR), sums)
+            w += sums.T @ self.x
+            steps -= ANCHOR
+
+
 def descend(
     w: NDArray[Any],
     a: NDArray[Any],
@@ -35,37 +73,8 @@ def descend(
     steps: int,
     form: str | None = None,
 ) -> None:
-    """`steps` steps of gradient descent on L (Eq. 1), in place on w (m, d) and a (m,); x (n, d), y (n,).
-
-    All arrays are of one dtype, float64 or float32. Each step is the one of torch.optim.SGD with lr, up to the
-    rounding of sums over neurons. The forms 'gram' and 'diagonal' carry the pre-activations from step to step and
-    compute them anew from the weights every ANCHOR steps, so that their rounding errors stay below ANCHOR units in
-    the last place of a neuron's own size.
-    """
-    from gfflow.solvers import kernels  # numba is imported only when it is needed
-
-    gram = x @ x.T
-    squares = np.diag(gram).copy()
-    n, d = x.shape
-    form = form or choose_form(n, d, diagonal=bool((gram == np.diag(squares)).all()))
-    rate = w.dtype.type(lr)
-    if form in ("unrolled", "direct"):
-        columns = np.ascontiguousarray(w.T)
-        number: Any = w.dtype.type
-        kernel = kernels.unrolled(n, d, number) if form == "unrolled" else kernels.descend_direct
-        kernel(columns, a, x, y, rate, steps)
-        w[:] = columns.T
-        return
-    kernel, inputs = {
-        "gram": (kernels.descend_gram, gram),
-        "diagonal": (kernels.descend_diagonal, squares),
-    }[form]
-    while steps > 0:
-        z = np.ascontiguousarray(x @ w.T)
-        sums = np.zeros_like(z)
-        kernel(z, a, inputs, y, rate, min(steps, ANCHOR), sums)
-        w += sums.T @ x
-        steps -= ANCHOR
+    """`steps` steps of gradient descent in place on w (m, d) and a (m,): see Descent."""
+    Descent(x, y, lr, form)(w, a, steps)
 
 
 class Fused(Solver):
@@ -73,15 +82,28 @@ class Fused(Solver):
 
     name: ClassVar[str] = "fused"
 
+    def __init__(self, lr: float) -> None:
+        super().__init__(lr)
+        self._key: Any = None
+        self._leap: Any = None  # the descent and the arrays that it moves, prepared for the key
+
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
         if network.hidden.device.type != "cpu":
             raise InvalidInput("solver", self.name, "on a CPU; solver=captured on CUDA, solver=sgd on any device")
         if network.relu_derivative_at_zero != 0:
             raise InvalidInput("solver", self.name, "with network.relu_derivative_at_zero=0; solver=sgd for others")
 
+    def stride(self, network: TwoLayerReLU, training_set: TrainingSet) -> int:
+        n, d = training_set.x.shape
+        return max(1, 10**9 // (4 * n * min(n, d) * len(network.output)))
+
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
-        self.check(network, training_set)
-        w, a = network.hidden.detach(), network.output.detach()
-        x, y = training_set.x.to(w.dtype), training_set.y.to(w.dtype)
-        with torch.no_grad():
-            descend(w.numpy(), a.numpy(), x.numpy(), y.numpy(), self.lr, stop - start)
+        hidden, output = network.hidden, network.output
+        key = training_set, hidden.data_ptr(), output.data_ptr()  # the arrays kept in _leap keep these addresses
+        if key != self._key:
+            self.check(network, training_set)
+            w, a = hidden.detach().numpy(), output.detach().numpy()
+            x, y = (values.to(hidden.dtype).numpy() for values in (training_set.x, training_set.y))
+            self._key, self._leap = key, (Descent(x, y, self.lr), w, a)
+        descent, w, a = self._leap
+        descent(w, a, stop - start)

@@ -49,11 +49,12 @@ class Logistic(MassCurve):
 
 class SingleNeuron(MassCurve):
     """Inputs of unequal norms: the direction turns from D to the fit while u grows, so the single neuron is
-    integrated, in (ln u, direction), from where u is EARLY of its limit; before that growth is exponential.
+    integrated, in (ln u, direction), from where u is EARLY of its limit until all residuals are FITTED of the
+    largest label; before that growth is exponential, and after it u is at its limit.
     """
 
     EARLY = 1e-14
-    FITTED = 1e-10  # largest relative residual from which u counts as its limit
+    FITTED = 1e-11  # ten times the integration's tolerance, whose errors the residuals would never leave
 
     def __init__(self, log_amplitude: float, rate: float, limit: float, x: Array, y: Array, n: int) -> None:
         """x (k, d) and |y| (k,) are the samples of the group's sign; n counts all samples."""
@@ -73,21 +74,14 @@ class SingleNeuron(MassCurve):
 
         def fitted(_: float, state: Array) -> float:
             residual = self._y - math.exp(state[0]) * (self._x @ state[1:])
-            return float(np.abs(residual / self._y).max()) - self.FITTED
+            return float(np.abs(residual).max() / self._y.max()) - self.FITTED
 
         fitted.terminal = True  # type: ignore[attr-defined]
         field = self._y @ self._x
         start = np.concatenate([[math.log(self.EARLY * self.limit)], field / np.linalg.norm(field)])
-        return solve_ivp(
-            slope,
-            (0, 1e9 / self.rate),
-            start,
-            "LSODA",
-            dense_output=True,
-            events=fitted,
-            rtol=1e-11,
-            atol=1e-13,
-        )
+        # LSODA, since unequal norms make the end stiff: a sample is fitted at a rate in proportion to ||x_k||^2
+        span = (0, 1e12 / self.rate)
+        return solve_ivp(slope, span, start, "LSODA", dense_output=True, events=fitted, rtol=1e-12, atol=1e-14)
 
     def mass(self, time: ArrayLike) -> Array:
         time = np.asarray(time, dtype=np.float64)
@@ -103,6 +97,7 @@ class SingleNeuron(MassCurve):
         goal = math.log(fraction * self.limit)
         if fraction <= self.EARLY:
             return (goal - self.log_amplitude) / (2 * self.rate)
+        goal = min(goal, self._solution.y[0, -1])
         after = int(np.argmax(self._solution.y[0] >= goal))
         bracket = self._solution.t[max(after - 1, 0)], self._solution.t[after]
         return self._begin + brentq(lambda t: self._solution.sol(t)[0] - goal, *bracket, xtol=1e-12)

@@ -5,11 +5,12 @@ Between two gate changes D is constant and, with N = ||D||, u = D/N, p = <u, w>,
 
     w(t) = w + u (p (cosh Nt - 1) + a sinh Nt),     a(t) = a cosh Nt + p sinh Nt.
 
-Sample k with z = <w, x_k>, c = <u, x_k> closes its gate at the smallest E = e^{Nt} > 1 with
+Sample k with z = <w, x_k>, c = <u, x_k> closes its gate at the E = e^{Nt} > 1 with
 
-    c (p + a)/2 E^2 + (z - c p) E + c (p - a)/2 = 0,
+    c (p + a)/2 E^2 + (z - c p) E + c (p - a)/2 = 0
 
-and on orthogonal inputs a closed gate stays closed (Lemma 6). A neuron therefore takes at most n + 1 pieces.
+at which the left side, E <w(t), x_k>, falls; and on orthogonal inputs a closed gate stays closed (Lemma 6). A
+neuron therefore takes at most n + 1 pieces.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from gfflow.data import TrainingSet
 from gfflow.neurons import Neurons
 
 Array = NDArray[np.float64]
-VANISHED = 1e-13  # size, relative to the neuron at the start of a piece, below which rounding alone is left of it
+ON_GATE = 1e-14  # some roundings: cosine of w and x_k up to which a neuron that falls towards a gate is on it
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,7 @@ class LimitProcess:
     log-norms, which it shifts."""
 
     pieces: tuple[Piece, ...]
+    gates: NDArray[np.bool_]  # (m, n), after the last gate change
 
     @property
     def rate(self) -> Array:
@@ -53,21 +55,34 @@ class LimitProcess:
     @property
     def log_amplitude(self) -> Array:
         """ln(||w_j(t)|| e^{-N t}) as t grows: ln(|a + p| / 2) - N t at the last gate change, with the log-norm
-        carried; kappa_j + ln lambda. Shape (m,); -inf where the neuron shrinks for ever."""
+        carried; kappa_j + ln lambda. Shape (m,); -inf where the neuron shrinks for ever or has vanished."""
         last = self.pieces[-1]
-        p = (last.u * last.w).sum(axis=1)
+        growing = np.abs(last.a + (last.u * last.w).sum(axis=1)) / 2
         with np.errstate(divide="ignore"):
-            return np.log(np.abs(last.a + p) / 2) - last.rate * last.time + last.log_scale
+            amplitude = np.log(np.where(last.rate > 0, growing, np.linalg.norm(last.w, axis=1)))
+        return amplitude - last.rate * last.time + last.log_scale
+
+    def members(self, sign: int, samples: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which neurons end with the sign of a_j, on all the `samples` (n,), those of this sign: shape (m,).
+
+        They are the ones that align with D+ (sign +1) or -D- (sign -1) and grow at its full rate. From a balanced
+        start they are S+ or S- (Eq. 5 and 6) but for neurons exactly on a gate, which stay on it; from an unbalanced
+        one a_j can change its sign on the way.
+        """
+        last = self.pieces[-1]
+        ends = sign * (last.a + (last.u * last.w).sum(axis=1)) > 0
+        return ends & self.gates[:, samples].all(axis=1)
 
     def at(self, time: float) -> tuple[Array, Array]:
-        """Log-norms (m,) and directions (m, d) of the neurons at the given flow time."""
+        """Log-norms (m,) and directions (m, d) of the neurons at the given flow time; -inf and zero for a neuron
+        that has vanished or shrunk by more than float64 can hold."""
         log_norms = np.empty(len(self.rate))
         directions = np.empty_like(self.pieces[0].w)
         for piece in self.pieces:  # later pieces overwrite earlier ones for the neurons that have reached them
             reached = piece.time <= time
             w, _, growth = _move(piece, np.where(reached, time - piece.time, 0.0))
             norms = np.linalg.norm(w, axis=1)
-            with np.errstate(divide="ignore"):  # a neuron that has shrunk to nothing: log-norm -inf, direction zero
+            with np.errstate(divide="ignore"):
                 log_norms[reached] = (piece.log_scale + growth + np.log(norms))[reached]
             directions[reached] = (w / np.where(norms > 0, norms, 1.0)[:, None])[reached]
         return log_norms, directions
@@ -76,38 +91,44 @@ class LimitProcess:
 def solve_limit_process(training_set: TrainingSet, start: Neurons) -> LimitProcess:
     """Solves the limit process from the start, balanced or not, piece by piece; inputs must be orthogonal."""
     x, y = training_set.x.numpy(), training_set.y.numpy()
-    squares = (x**2).sum(axis=1)
-    w, norms = start.directions.numpy().copy(), start.norms.numpy()
+    lengths = training_set.norms.numpy()
+    w, norms = start.directions.numpy(), start.norms.numpy()
     a = start.a.numpy() / norms
+    balanced = np.abs(np.abs(a) - 1) <= ON_GATE
     time, log_scale = np.zeros(len(a)), np.log(norms)
-    z = w @ x.T
-    gates = z > 0
-    vanishing = np.zeros(len(a), dtype=bool)  # shrinking for ever: would close its last gate at w = 0 only
+    gates = start.w.numpy() @ x.T > 0  # not from the directions: their rounding opens a gate that is exactly zero
     pieces = []
     while True:
+        falling = a[:, None] * y < 0  # the sign of d<w, x_k>/dt
+        gates = gates & ~(falling & (w @ x.T <= ON_GATE * lengths))
         field = (gates * (y / len(y))) @ x
         rate = np.linalg.norm(field, axis=1)
         u = field / np.where(rate > 0, rate, 1.0)[:, None]
+        p = (u * w).sum(
+            axis=1
+        )  # a = -p: w falls along D and balances a, so it shrinks for ever; a rounding would grow
+        a = np.where((rate > 0) & (np.abs(a + p) <= ON_GATE), -p, a)
         piece = Piece(time, log_scale, w, a, u, rate)
         pieces.append(piece)
-        closing, k = _first_closing(piece, x, np.where(gates, z, 0.0), gates & ~vanishing[:, None])
-        moving = np.isfinite(closing)
-        duration = np.where(moving, np.log(closing) / np.where(moving, rate, 1.0), 0.0)
+        closing = _closings(piece, x, gates)
+        k = closing.argmin(axis=1)
+        j = np.flatnonzero(np.isfinite(closing.min(axis=1)))
+        if len(j) == 0:
+            return LimitProcess(tuple(pieces), gates)
+        duration = np.zeros(len(a))
+        duration[j] = np.log(closing[j, k[j]]) / rate[j]
         moved, moved_a, growth = _move(piece, duration)
-        along = (moved * x[k]).sum(axis=1) / squares[k]
-        moved = moved - np.where(moving, along, 0.0)[:, None] * x[k]  # exactly on the gate
-        vanishing |= moving & (np.linalg.norm(moved, axis=1) <= VANISHED * np.exp(-growth))
-        moving &= ~vanishing
-        if not moving.any():
-            return LimitProcess(tuple(pieces))
-        duration = np.where(moving, duration, 0.0)
-        w, a = np.where(moving[:, None], moved, w), np.where(moving, moved_a, a)
-        gates[moving, k[moving]] = False
-        size = np.linalg.norm(w, axis=1)
-        w, a = w / size[:, None], a / size
-        log_scale = log_scale + np.log(size) + np.where(moving, growth, 0.0)
-        time = time + duration  # a neuron without further events is carried on unchanged
-        z = w @ x.T
+        moved[j] -= ((moved[j] * x[k[j]]).sum(axis=1) / lengths[k[j]] ** 2)[:, None] * x[k[j]]  # exactly on the gate
+        gates[j, k[j]] = False
+        size = np.ones(len(a))  # a neuron without further events is carried on unchanged
+        size[j] = np.linalg.norm(moved[j], axis=1)
+        vanished = size <= ON_GATE  # w fell straight to zero and stays there: no gate is on
+        gates[vanished], moved[vanished], size[vanished] = False, 0.0, 1.0
+        w, a = w.copy(), a.copy()
+        w[j], a[j] = moved[j] / size[j, None], moved_a[j] / size[j]
+        a = np.where(balanced, np.sign(a), a)  # Lemma 1, which rounding loses where a neuron has shrunk much
+        log_scale = log_scale + np.log(size) + growth
+        time = time + duration
 
 
 def _move(piece: Piece, duration: Array) -> tuple[Array, Array, Array]:
@@ -115,25 +136,21 @@ def _move(piece: Piece, duration: Array) -> tuple[Array, Array, Array]:
     growth = piece.rate * duration
     once, twice = np.exp(-growth), np.exp(-2 * growth)
     p = (piece.u * piece.w).sum(axis=1)
-    along = p * ((1 + twice) / 2 - once) + piece.a * (1 - twice) / 2
-    w = piece.w * once[:, None] + piece.u * along[:, None]
-    a = piece.a * (1 + twice) / 2 + p * (1 - twice) / 2
-    return w, a, growth
+    rising, shrinking = (p + piece.a) / 2, (p - piece.a) / 2 * twice  # the modes e^{Nt} and e^{-Nt} of p
+    across = piece.w - p[:, None] * piece.u
+    return across * once[:, None] + piece.u * (rising + shrinking)[:, None], rising - shrinking, growth
 
 
-def _first_closing(piece: Piece, x: Array, z: Array, gates: NDArray[np.bool_]) -> tuple[Array, NDArray[np.int64]]:
-    """For each neuron the smallest E > 1 at which an open gate closes (inf: none), and that sample's index."""
-    p = (piece.u * piece.w).sum(axis=1)
-    c = piece.u @ x.T
-    square, linear, constant = (
-        c * ((p + piece.a) / 2)[:, None],
-        z - c * p[:, None],
-        c * ((p - piece.a) / 2)[:, None],
-    )
+def _closings(piece: Piece, x: Array, gates: NDArray[np.bool_]) -> Array:
+    """The E > 1 at which each open gate would close in this piece, inf where it does not: shape (m, n).
+
+    Of the quadratic's two roots it is the one at which the left side falls, (-linear - root) / (2 square).
+    """
+    p = (piece.u * piece.w).sum(axis=1)[:, None]
+    a, c = piece.a[:, None], piece.u @ x.T
+    square, linear, constant = c * (p + a) / 2, piece.w @ x.T - c * p, c * (p - a) / 2
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         root = np.sqrt(linear**2 - 4 * square * constant)
         q = -(linear + np.copysign(root, linear)) / 2  # the form of the quadratic formula without cancellation
-        roots = np.stack([q / square, constant / q])
-        roots = np.where(np.isfinite(roots) & (roots > 1) & gates, roots, np.inf).min(axis=0)
-    k = roots.argmin(axis=1)
-    return roots[np.arange(len(k)), k], k
+        closing = np.where(linear >= 0, q / square, constant / q)
+    return np.where(gates & np.isfinite(closing) & (closing > 1), closing, np.inf)

@@ -29,7 +29,10 @@ ALIGNED = 0.999  # cosine from which a neuron counts as aligned
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """S+ (sign +1) or S- (sign -1): which neurons, where they align, how they share the mass, how it grows."""
+    """S+ (sign +1) or S- (sign -1): which neurons, where they align, how they share the mass, how it grows.
+
+    The members are those that the limit process brings to the direction: from a balanced start the cone of Eq. 5.
+    """
 
     sign: int
     members: Tensor  # (m,), boolean
@@ -123,8 +126,8 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
     plus = minus = saddle = limit = minimum = epsilon = epsilon_sharp = process = None
     if assumptions.orthogonal_inputs:
         process = solve_limit_process(training_set, start)
-        plus = _group(1, training_set, process, s_plus, d_plus, scale)
-        minus = _group(-1, training_set, process, s_minus, d_minus, scale)
+        plus = _group(1, training_set, process, d_plus, scale)
+        minus = _group(-1, training_set, process, d_minus, scale)
         minimum = sum(float(_fit(training_set, sign).norm()) for sign in (1, -1))
         saddle, limit = _saddle(plus, minus), _limit(training_set, plus, minus)
         epsilon = largest_epsilon(training_set)
@@ -157,11 +160,11 @@ def _group(
     sign: int,
     training_set: TrainingSet,
     process: LimitProcess,
-    members: Tensor,
     attractor: Tensor,
     scale: float,
 ) -> Group | None:
     mine = sign * training_set.y > 0
+    members = torch.from_numpy(process.members(sign, mine.numpy()))
     if not (bool(members.any()) and bool(mine.any())):
         return None
     logs = torch.where(members, torch.from_numpy(process.log_amplitude), -torch.inf)

@@ -1,0 +1,96 @@
+"""A run's folder: claimed by one process, never overwritten, known by the configuration it was begun with."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gfflow.errors import InvalidInput
+
+LOCK = ".lock"
+NOT_PART_OF_A_RUN = (
+    "verbose",
+    "figures",
+    "verify",
+    "fail_fast",
+    "optimized_metric",
+    "resume",
+)  # may differ when a run is resumed
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Makes the folder and holds it for this process alone; raises InvalidInput where another one holds it.
+
+    The lock goes with the process, so that a killed run leaves none behind.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LOCK
+    with open(path, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InvalidInput("run folder", str(folder), "a folder that no other process is writing") from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a run has been begun in the folder."""
+    return any((folder / name).exists() for name in ("summary.json", "metrics.csv", "checkpoints"))
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """The summary of a run that has come to its end, else None; raises InvalidInput for a damaged file."""
+    path = folder / "summary.json"
+    if not path.exists():
+        return None
+    try:
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return summary
+    except ValueError as error:
+        raise InvalidInput("resume", str(path), f"a whole summary.json ({error})") from None
+
+
+def read_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The last checkpoint of a run, None where there is none yet. It is data alone: nothing in it is executed.
+
+    Raises InvalidInput, in one line, for a file that is truncated, tampered with, or not of a run of this kind.
+    """
+    path = folder / "checkpoints" / "last.ckpt"
+    if not path.exists():
+        return None
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint["gfflow"]["iteration"], checkpoint["state_dict"]["network.hidden"]
+        return checkpoint
+    except (OSError, RuntimeError, EOFError, TypeError, ValueError, LookupError, pickle.UnpicklingError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InvalidInput("resume", str(path), f"a whole checkpoint of a run ({reason})") from None
+
+
+def check_same_configuration(folder: Path, begun: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Raises InvalidInput, naming the first key that differs, where a run would go on under another configuration."""
+    for key in asked:
+        if key not in NOT_PART_OF_A_RUN and begun.get(key) != asked[key]:
+            allowed = f"{begun.get(key)!r}, with which the run in {folder} was begun"
+            raise InvalidInput(key, repr(asked[key]), allowed)
+
+
+def sync(path: Path) -> None:
+    """Puts a file or folder on the disk itself."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,69 @@
+"""Mean and band over seeds of any scalar, against the iteration or the rescaled time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gfflow.records import Run
+
+Array = NDArray[np.float64]
+Clock = Callable[[Run], float | None]  # what one iteration is on the horizontal axis; None: not defined for the run
+QUANTILES = (0.1, 0.9)  # the band: never below zero for a positive scalar, unlike mean and standard deviation
+GRID = 1000  # points at most: about as many as a figure has pixels across
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """Mean over runs, and the band from the 10% to the 90% quantile, on a common grid; each of shape (K,)."""
+
+    x: Array
+    mean: Array
+    low: Array
+    high: Array
+    count: int  # runs that it is taken over
+
+
+def iterations(run: Run) -> float | None:
+    """The clock of iterations."""
+    return 1.0
+
+
+def rescaled_time(run: Run) -> float | None:
+    """The clock t / (-ln lambda), the theory's own: for small lambda the sign with direction D is fitted at 1/||D||.
+    None where the run has no lambda below 1."""
+    scale = ((run.summary or {}).get("theory") or {}).get("lambda")
+    step_size = run.step_size
+    return step_size / -np.log(scale) if scale is not None and 0 < scale < 1 and step_size is not None else None
+
+
+def band(runs: Sequence[Run], scalar: str, clock: Clock = iterations, points: int = GRID) -> Band | None:
+    """Mean and band of the scalar over those runs that have it; None where none has.
+
+    The runs measure at iterations of their own (the predicted event times differ from seed to seed). The grid is
+    the union of all of theirs, and each run is interpolated linearly between its measurements; nothing is
+    extrapolated: the grid begins where the last of the runs begins and ends where the first of them ends, so that
+    every point is taken over all `count` runs. Of a grid of more than `points` evenly chosen ones stay, the ends
+    among them.
+    """
+    curves = []
+    for run in runs:
+        unit = clock(run)
+        step, values = run.column(scalar)
+        if unit is not None and len(step):
+            curves.append((unit * step, values))
+    if not curves:
+        return None
+    start, stop = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
+    grid = np.unique(np.concatenate([x for x, _ in curves]))
+    grid = grid[(grid >= start) & (grid <= stop)]
+    if not len(grid):
+        return None
+    if len(grid) > points:
+        grid = grid[np.unique(np.linspace(0, len(grid) - 1, points).round().astype(int))]
+    values = np.stack([np.interp(grid, x, y) for x, y in curves])
+    low, high = np.quantile(values, QUANTILES, axis=0)
+    return Band(grid, values.mean(axis=0), low, high, len(curves))

@@ -1,0 +1,69 @@
+"""How swept keys, their values and the scalars read in figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+from matplotlib.colors import to_hex
+
+from gfflow.reports.sweep import Sweep, Value, is_number
+
+NAMES = {
+    "init.scale": "scale",
+    "network.width": "$m$",
+    "solver.lr": r"$\eta$",
+    "theory.lambda": r"$\lambda$",
+    "loss": "loss $L$",
+    "mass/u_plus": "$u_+$",
+    "mass/u_minus": "$u_-$",
+    "saddle/distance": r"distance to $\theta_S$",
+    "limit/distance": r"distance to $\theta^*$",
+    "limit/norm_gap": "norm gap",
+    "saddle.distance_min": r"least distance to $\theta_S$",
+    "final.limit_distance": r"final distance to $\theta^*$",
+    "final.norm_gap": "|final norm gap|",
+    "final.loss": "final loss",
+    "final.half_norm_squared": r"final $\frac{1}{2}\Vert\theta\Vert^2$",
+    "final.u_plus": "final $u_+$",
+    "final.u_minus": "final $u_-$",
+}
+
+
+def label(name: str) -> str:
+    """The name of a key, scalar or summary value as a figure shows it."""
+    return NAMES.get(name, name)
+
+
+def value_label(value: Value) -> str:
+    """A value of a swept key: powers of ten as such, other numbers in three digits."""
+    if not is_number(value):
+        return str(value)
+    number = float(value)  # type: ignore[arg-type]
+    exponent = math.log10(number) if number > 0 else 0.5
+    if abs(exponent - round(exponent)) < 1e-9 and round(exponent) not in (0, 1):
+        return f"$10^{{{round(exponent)}}}$"
+    return f"{number:.3g}"
+
+
+def group_label(values: Mapping[str, Value]) -> str:
+    """The values of several swept keys in one line; of one key alone, its value."""
+    if len(values) == 1:
+        return value_label(next(iter(values.values())))
+    return ", ".join(f"{label(key)} {value_label(value)}" for key, value in values.items())
+
+
+def sequence(count: int) -> list[str]:
+    """Colours from dark to light, evenly spaced, that order survives colour blindness and a grey printer."""
+    return [to_hex(matplotlib.colormaps["viridis"](0.92 * i / max(count - 1, 1))) for i in range(count)]
+
+
+def numeric_keys(sweep: Sweep) -> list[str]:
+    """The swept keys, other than the seed, whose values are all numbers."""
+    return [key for key in sweep.keys if all(is_number(value) for value in sweep.levels(key))]
+
+
+def is_logarithmic(values: Sequence[float]) -> bool:
+    """Whether positive values span so much that an axis of them wants a logarithm."""
+    return len(values) > 0 and min(values) > 0 and max(values) / min(values) > 20

@@ -1,0 +1,144 @@
+"""Every figure on short real runs: what it shows, where it does not apply, and that it needs records alone."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.axis import Tick
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from gfflow.figures import ALL, MAIN, draw_all, draw_main, overview, training_state
+from gfflow.figures.frames import moments
+from gfflow.figures.style import quantity, spread
+from gfflow.records import Run
+
+Trained = Callable[[str], Run]
+
+# What each kind of run has to show. Everything else must say None, not an empty picture.
+APPLIES = {
+    "pair": {"overview", "training", "loss", "timeline", "masses", "alignment", "saddle", "lazy"},
+    "points": {"overview", "training", "loss", "masses", "alignment", "lazy"},
+    "teacher": {"overview", "loss", "masses", "alignment", "polar", "explained_variance", "lazy"},
+    "bare": {"overview", "loss", "timeline"},
+}
+
+
+@pytest.mark.parametrize("name", APPLIES)
+def test_each_figure_applies_where_it_should(trained: Trained, name: str) -> None:
+    run = trained(name)
+    figures = {key: drawing(run) for key, drawing in ALL.items()}
+    assert {key for key, figure in figures.items() if figure is not None} == APPLIES[name]
+    assert all(figure is None or isinstance(figure, Figure) for figure in figures.values())
+
+
+@pytest.mark.parametrize("name", ["pair", "teacher"])
+def test_every_text_lies_within_its_figure_and_has_its_glyphs(trained: Trained, name: str) -> None:
+    for key, drawing in ALL.items():
+        figure = drawing(trained(name))
+        if figure is None:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a missing glyph, or a layout without room, is a warning
+            FigureCanvasAgg(figure).draw()
+        width, height = figure.bbox.size
+        ticks = figure.findobj(Tick)  # some of them lie outside their axes' limits, and are not drawn
+        ignored = {id(label) for tick in ticks for label in (tick.label1, tick.label2)}
+        for text in figure.findobj(matplotlib.text.Text):
+            if text.get_text() and text.get_visible() and id(text) not in ignored:
+                box = text.get_window_extent()
+                fits = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1  # one dot
+                assert fits, f"{key}: {text.get_text()!r} is cut off"
+
+
+def test_the_main_figure_shows_what_was_measured_and_predicted(trained: Trained) -> None:
+    run = trained("pair")
+    top, bottom = overview(run).axes
+    np.testing.assert_array_equal(top.lines[0].get_ydata(), run.metrics["loss"])
+    curves = {line.get_label(): line.get_ydata() for line in bottom.lines}
+    np.testing.assert_array_equal(curves["$u_+$ measured"], run.metrics["mass/u_plus"])
+    np.testing.assert_array_equal(curves["predicted before training"], run.metrics["theory/u_plus"])
+    assert run.summary is not None
+    marked = {line.get_xdata()[0] for line in top.lines[1:]}
+    assert marked == {event["measured_step"] for event in run.summary["events"].values()}
+
+
+def test_stars_stand_at_the_kinks(trained: Trained) -> None:
+    run = trained("pair")
+    figure = training_state(run, steps=[10000])
+    assert figure is not None
+    assert run.trajectory is not None
+    w, a = run.trajectory.w[-1], run.trajectory.a[-1]
+    panel = figure.axes[0]
+    stars = np.concatenate([dots.get_offsets() for dots in panel.collections[1:]])
+    low, high = panel.get_xlim()
+    expected = np.stack([-w[:, 1] / w[:, 0], np.sign(a) * np.linalg.norm(w, axis=1)], axis=1)
+    margin = 0.03 * (high - low)
+    expected = expected[(expected[:, 0] > low + margin) & (expected[:, 0] < high - margin)]
+    assert len(stars) == len(expected) > 10
+    np.testing.assert_allclose(stars[np.lexsort(stars.T)], expected[np.lexsort(expected.T)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["pair", "points", "teacher"])
+def test_moments_begin_and_end_the_run_in_order(trained: Trained, name: str) -> None:
+    run = trained(name)
+    assert run.trajectory is not None
+    frames = [frame for _, frame in moments(run, run.trajectory)]
+    assert frames[0] == 0
+    assert frames[-1] == len(run.trajectory.step) - 1
+    assert frames == sorted(set(frames))
+    assert 3 <= len(frames) <= 8
+
+
+def test_files_are_written_and_global_style_is_left_alone(trained: Trained, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained("teacher").folder, folder)
+    before = dict(matplotlib.rcParams)
+    written = draw_all(Run.read(folder))
+    assert dict(matplotlib.rcParams) == before
+    expected = {folder / "figures" / f"{key}.{kind}" for key in APPLIES["teacher"] for kind in ("png", "pdf")}
+    assert set(written) == expected
+    for path in written:
+        content = path.read_bytes()
+        assert content.startswith(b"%PDF") if path.suffix == ".pdf" else Image.open(path).size[0] > 1000
+    assert {path.stem for path in draw_main(Run.read(folder))} == set(MAIN) & APPLIES["teacher"]
+
+
+def test_drawing_needs_no_model_and_no_pyplot(trained: Trained, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained("bare").folder, folder)
+    forbidden = ["lightning", "gfflow.module", "gfflow.network", "gfflow.solvers", "gfflow.run", "matplotlib.pyplot"]
+    program = (
+        "import sys; import gfflow.figures.animation; from gfflow.figures import draw_main\n"
+        f"from gfflow.records import Run; draw_main(Run.read({str(folder)!r}))\n"
+        f"found = [name for name in {forbidden} if name in sys.modules]\n"
+        "assert not found, found"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_labels_are_spread_within_their_range() -> None:
+    generator = np.random.default_rng(0)
+    for count in range(1, 8):
+        places = np.sort(generator.random(count))
+        moved = spread(places, 0.1, 0.0, 1.0)
+        assert (np.diff(moved) >= 0.1 - 1e-12).all()
+        assert moved.min() >= 0
+        assert moved.max() <= 1
+        apart = np.arange(count) * 0.12
+        np.testing.assert_array_equal(spread(apart, 0.1, 0.0, 1.0), apart)
+
+
+def test_quantities_are_readable() -> None:
+    assert quantity(0.16) == "0.16"
+    assert quantity(2.1e-4) == r"$2.1\times10^{-4}$"
+    assert quantity(19695.06) == r"$2.0\times10^{4}$"

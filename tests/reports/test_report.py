@@ -1,0 +1,139 @@
+"""The report on a sweep as a whole: figures, TensorBoard and the command."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from gfflow.report import main
+from gfflow.reports import Sweep, report
+from gfflow.reports.bands import band
+from gfflow.reports.curves import curves
+from gfflow.reports.finals import finals, pairs
+from gfflow.reports.heatmap import heatmap
+
+from .conftest import D_MINUS, D_PLUS
+
+SCALES = ("1e-4", "1e-8", "1e-16")
+
+
+@pytest.fixture
+def sweep(write_job, tmp_path: Path) -> Sweep:
+    """Three scales, three seeds; the final loss is 5 scale^0.4, up to the seed."""
+    number = 0
+    for scale in SCALES:
+        for seed in range(3):
+            final = {"loss": 5 * float(scale) ** 0.4 * (1 + 0.01 * seed)}
+            write_job(number, {"init.scale": scale, "seed": str(seed)}, float(scale), final)
+            number += 1
+    return Sweep.read(tmp_path / "sweep")
+
+
+def texts(figure: Figure) -> str:
+    return " ".join(artist.get_text() for axes in figure.axes for artist in axes.texts)
+
+
+def test_curves_collapse_on_the_rescaled_clock(sweep: Sweep) -> None:
+    """Each curve passes half its limit at t = (-ln lambda + ln(1/2) / 2) / D: on the clock at 1/D, up to
+    ln(2) / (2 D (-ln lambda)), while over the iterations the three lie a factor of four apart."""
+    figure = curves(sweep, "mass/u_plus")
+    assert figure is not None
+    left, right = figure.axes
+    halves = []
+    for axes in (left, right):
+        lines = [line for line in axes.lines if len(line.get_xdata()) > 2]
+        assert len(lines) == len(SCALES)
+        halves.append([np.interp(0.25, line.get_ydata(), line.get_xdata()) for line in lines])
+    assert max(halves[0]) / min(halves[0]) > 3.5
+    logs = [-np.log(float(scale)) for scale in reversed(SCALES)]
+    expected = [(1 + np.log(0.5) / (2 * log)) / D_PLUS for log in logs]
+    np.testing.assert_allclose(halves[1], expected, rtol=1e-3)  # interpolated between points 0.1 apart in time
+    marks = sorted(line.get_xdata()[0] for line in right.lines if len(line.get_xdata()) == 2)
+    np.testing.assert_allclose(marks, [1 / D_PLUS, 1 / D_MINUS], rtol=1e-14)
+    assert "D_{+}" in texts(figure) and "D_{-}" in texts(figure)
+
+
+def test_final_values_show_the_slope(sweep: Sweep) -> None:
+    x, y = pairs(sweep, "init.scale", "final.loss")
+    assert len(x) == len(y) == 9
+    figure = finals(sweep, "init.scale", ["final.loss", "final.norm_gap"])
+    assert figure is not None
+    (panel,) = figure.axes  # no run has a norm gap
+    assert any("slope 0.4 " in text.get_text() for text in panel.get_legend().get_texts())
+    assert finals(sweep, "init.scale", ["final.norm_gap"]) is None
+
+
+def test_heat_map_shows_means_over_seeds_and_leaves_holes_white(write_job, tmp_path: Path) -> None:
+    jobs = [(w, s, seed) for w in (8, 4) for s in ("1e-2", "1", "1e-1") for seed in (0, 1) if (w, s) != (4, "1")]
+    for number, (width, scale, seed) in enumerate(jobs):
+        value = width * float(scale) + seed  # mean over seeds: width * scale + 1/2
+        overrides = {"network.width": str(width), "init.scale": scale, "seed": str(seed)}
+        write_job(number, overrides, final={"loss": value})
+    figure = heatmap(Sweep.read(tmp_path / "sweep"), "final.loss")
+    assert figure is not None
+    cells = np.ma.filled(figure.axes[0].images[0].get_array(), np.nan)  # rows: widths 4, 8; columns: scales
+    np.testing.assert_allclose(
+        cells, np.outer([4, 8], [0.01, 0.1, 1]) + 0.5 + [[0, 0, np.nan], [0, 0, 0]], rtol=1e-14
+    )
+
+
+def test_one_swept_key_gives_no_heat_map(sweep: Sweep) -> None:
+    assert heatmap(sweep, "final.loss") is None
+
+
+def test_tensorboard_has_mean_and_band_of_every_group(sweep: Sweep) -> None:
+    for _ in range(2):  # a second report replaces the first
+        report(sweep, ["mass/u_plus"], ["final.loss"])
+    for group, name in zip(sweep.groups, ("1e-16", "1e-08", "0.0001"), strict=True):
+        (file,) = (sweep.folder / "report" / f"init.scale={name}").iterdir()
+        read = EventAccumulator(str(file), size_guidance={"scalars": 0}).Reload()
+        found = band(group.runs, "mass/u_plus")
+        assert found is not None
+        for part in ("mean", "low", "high"):
+            points = {event.step: event.value for event in read.Scalars(f"mass/u_plus/{part}")}
+            assert len(points) == 400
+            expected = np.interp(list(points), found.x, getattr(found, part))
+            np.testing.assert_allclose(list(points.values()), expected, rtol=1e-6)  # float32 in the file
+        assert "rescaled_time/mass/u_plus/mean" in read.Tags()["scalars"]
+    opening = EventAccumulator(str(next((sweep.folder / "report").glob("events*")))).Reload()
+    assert "curves_mass_u_plus" in opening.Tags()["images"]
+    assert "custom_scalars__config__" in opening.Tags()["tensors"]
+
+
+def test_command_reports_on_a_partial_sweep_and_names_what_is_missing(write_job, sweep: Sweep, capsys) -> None:
+    write_job(99, {"init.scale": "1e-4", "seed": "7"}, summary=False)
+    main([str(sweep.folder), "--scalar", "loss", "--final", "final.loss"])
+    printed = capsys.readouterr().out
+    assert "9 of 10 runs finished; swept: init.scale" in printed
+    assert "left out: 99 (init.scale=0.0001 seed=7): no summary.json" in printed
+    written = {str(path.relative_to(sweep.folder)) for path in sweep.folder.glob("figures/*.png")}
+    assert written == {"figures/curves_loss.png", "figures/finals_init_scale.png"}
+    assert all(line.startswith(str(sweep.folder)) for line in printed.splitlines()[2:])
+
+
+def test_a_sweep_of_which_nothing_has_ended_gives_its_table(write_job, tmp_path: Path, capsys) -> None:
+    write_job(0, {"seed": "0"}, summary=False)
+    main([str(tmp_path / "sweep")])
+    assert "0 of 1 runs finished" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "sweep").glob("*.*")] == ["summary.csv"]
+
+
+@pytest.mark.parametrize("option", ["--scalar", "--final"])
+def test_an_unknown_name_is_refused_in_one_line(option: str, sweep: Sweep, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(sweep.folder), option, "nonsense"])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and error.count("\n") == 1 and option in error and "nonsense" in error
+
+
+@pytest.mark.slow
+def test_two_hundred_runs_take_seconds(write_job, tmp_path: Path) -> None:
+    for number in range(200):
+        scale = f"1e-{1 + number % 10}"
+        write_job(number, {"init.scale": scale, "seed": str(number // 10)}, float(scale))
+    began = time.process_time()
+    main([str(tmp_path / "sweep")])
+    assert time.process_time() - began < 20  # measured: 8 to 12 s of one core's time
