@@ -190,7 +190,7 @@ def _train(
     if config.verbose:
         print_closing(Console(), summary, experiment.notes, folder)
         if report is not None:
-            print_report(Console(), report)
+            print_report(report)
     if summary["stop_reason"] == "diverged":
         raise Diverged(
             f"training diverged between iterations {summary['iterations']} and {module.iteration}: "
