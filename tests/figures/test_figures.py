@@ -29,6 +29,9 @@ APPLIES = {
     "pair": {"overview", "training", "loss", "timeline", "masses", "alignment", "saddle", "lazy"},
     "points": {"overview", "training", "loss", "masses", "alignment", "lazy"},
     "teacher": {"overview", "loss", "masses", "alignment", "polar", "explained_variance", "lazy"},
+    "large": {"overview", "training", "loss", "masses", "alignment", "saddle", "lazy"},
+    "tiny": {"overview", "training", "loss", "timeline", "alignment", "saddle", "lazy"},
+    "dead": {"overview", "training", "loss", "masses", "alignment", "saddle", "lazy"},
     "bare": {"overview", "loss", "timeline"},
 }
 
