@@ -78,7 +78,8 @@ def heights(shots: Sequence[Snapshot], line: torch.Tensor) -> tuple[float, float
         _function(shots[-1], line)[between],
         *(shot.neurons.signs * shot.neurons.norms for shot in shots),
     ]
-    low, high = (float(edge) for edge in torch.cat(shown).aminmax())
+    values = torch.cat(shown)
+    low, high = (float(edge) for edge in values[values.isfinite()].aminmax())  # a run about to diverge may overflow
     margin = 0.12 * max(high - low, 1e-3)
     return low - margin, high + margin
 
