@@ -134,6 +134,7 @@ class RunConfig:
     callbacks: CallbacksConfig = field(default_factory=CallbacksConfig)
     precision: str = _one_of("float64", *PRECISIONS)
     figures: bool = True
+    verify: bool = False
     verbose: bool = True
     fail_fast: bool = False
     resume: str | None = None

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch.utils.tensorboard import SummaryWriter
@@ -32,7 +33,7 @@ CHARTS = {
 }
 FINAL = ("loss", "half_norm_squared", "norm_gap", "limit_distance", "u_plus", "u_minus")
 NOT_HYPERPARAMETERS = (
-    "name", "verbose", "figures", "fail_fast", "optimized_metric", "resume", "callbacks", "schedule",
+    "name", "verbose", "figures", "verify", "fail_fast", "optimized_metric", "resume", "callbacks", "schedule",
 )  # fmt: skip
 
 
@@ -82,6 +83,12 @@ def write_hyperparameters(writer: SummaryWriter, config: Mapping[str, Any], summ
     for key in FINAL:
         if summary["final"][key] is not None:
             writer.add_scalar(f"final/{key}", summary["final"][key], summary["iterations"])
+
+
+def append_text(folder: Path, tag: str, text: str, step: int) -> None:
+    """Adds text to the events of a run that has ended, in an event file of its own."""
+    with SummaryWriter(str(folder)) as writer:
+        writer.add_text(tag, text, step)
 
 
 def write_image(writer: SummaryWriter, tag: str, png: bytes, step: int) -> None:

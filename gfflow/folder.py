@@ -19,6 +19,7 @@ LOCK = ".lock"
 NOT_PART_OF_A_RUN = (
     "verbose",
     "figures",
+    "verify",
     "fail_fast",
     "optimized_metric",
     "resume",

@@ -46,11 +46,12 @@ def report_run(folder: Path, animation: bool = False) -> list[Path]:
     from gfflow.figures import draw_all  # torch and matplotlib are heavy: not before --help is served
     from gfflow.records import Run
 
-    paths = draw_all(Run.read(folder))
+    run = Run.read(folder)
+    paths = draw_all(run)
     if animation:
         from gfflow.figures.animation import animate
 
-        paths += animate(folder)
+        paths += animate(run)
     return paths
 
 

@@ -25,15 +25,17 @@ from gfflow.errors import Diverged, Interrupted, InvalidInput
 from gfflow.folder import check_same_configuration, claimed, holds_run, read_checkpoint, read_summary
 from gfflow.initialization import check_alive, draw_start, initialization_scale
 from gfflow.loggers import EventLogger, MetricsTable
+from gfflow.measures import Snapshot, sharpness
 from gfflow.module import GradientFlowModule
 from gfflow.network import TwoLayerReLU
 from gfflow.neurons import Neurons
 from gfflow.records import Run
 from gfflow.schedule import Schedule
 from gfflow.solvers import make_solver
+from gfflow.statements.report import Report, as_markdown, print_report, verify, write
 from gfflow.summary import summarise, write_summary
 from gfflow.terminal import print_closing
-from gfflow.theory import Prediction, predict
+from gfflow.theory import Prediction, milestone_iterations, predict
 
 FEW = 24  # how many times the costlier measures are taken
 
@@ -46,6 +48,7 @@ class Experiment:
     start: Neurons
     prediction: Prediction
     module: GradientFlowModule
+    lemma_times: frozenset[int]  # the iterations at which the paper's lemmas speak
     notes: tuple[str, ...]
 
 
@@ -55,15 +58,16 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         training_set = config.data.make() if training_set is None else training_set
+    if config.verify and not config.callbacks.trajectory:
+        raise InvalidInput("verify", True, "false, or callbacks.trajectory=true: it reads the recorded frames")
     width = config.network.width
     scale = initialization_scale(config.init.scale, config.init.normalization, width, training_set.d)
     start = draw_start(width, training_set.d, scale, config.seed, config.init.balanced)
     check_alive(start, training_set)
     dtype = getattr(torch, config.precision)
     notes = [str(warning.message) for warning in caught]
-    if dtype == torch.float32 and scale**2 < torch.finfo(dtype).tiny:
-        notes.append(f"precision float32 cannot hold the squares of weights of size {scale:.1e}; take float64")
     prediction = predict(training_set, start, scale)
+    notes += _cautions(config, training_set, prediction)
     cuda = config.trainer.accelerator in ("gpu", "cuda") or (
         config.trainer.accelerator == "auto" and torch.cuda.is_available()
     )
@@ -81,22 +85,24 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
         cuda=cuda,
     )
     times = (t for t in prediction.events.values() if t is not None)
+    lemma_times = milestone_iterations(prediction, options.lr, descent=solver.name != "flow")
     schedule = Schedule.of(
         options.iterations,
         config.schedule.ratio,
         config.schedule.linear,
-        extra=(round(t / options.lr) for t in times),
+        extra={*(round(t / options.lr) for t in times), *lemma_times},
     )
     network = TwoLayerReLU(start, dtype, config.network.relu_derivative_at_zero)
     module = GradientFlowModule(network, training_set, solver, schedule, options.stop_loss)
-    return Experiment(training_set, start, prediction, module, (*notes, *prediction.assumptions.notes))
+    notes += prediction.assumptions.notes
+    return Experiment(training_set, start, prediction, module, frozenset(lemma_times), tuple(notes))
 
 
 def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path) -> list[pl.Callback]:
     """The callbacks that the configuration asks for, in the order in which they log."""
     prediction, schedule = experiment.prediction, experiment.module.schedule
     m, d = experiment.start.w.shape
-    frames = schedule.thinned(frame_count(m, d, config.schedule.frames))
+    frames = schedule.thinned(frame_count(m, d, config.schedule.frames), experiment.lemma_times)
     few = schedule.thinned(FEW)
     asked = config.callbacks
     chosen: list[pl.Callback] = [cb.Loss()]
@@ -175,17 +181,18 @@ def _train(
     summary = summarise(config.name, config.seed, module, experiment.prediction, table.columns(), seconds)
     summary["config"] = values
     write_closing(events.experiment, values, summary, experiment.notes)
+    run = Run(folder, values, table.columns(), summary)
     if config.figures:
-        _draw(Run(folder, values, table.columns(), summary), events)
+        _draw(run, events)
+    report = _verify(run, events) if config.verify else None
     events.close()
     write_summary(folder / "summary.json", summary)
     if config.verbose:
         print_closing(Console(), summary, experiment.notes, folder)
+        if report is not None:
+            print_report(report)
     if summary["stop_reason"] == "diverged":
-        raise Diverged(
-            f"training diverged between iterations {summary['iterations']} and {module.iteration}: "
-            f"solver.lr = {config.solver.lr} is likely too large for this data"
-        )
+        raise Diverged(_why_diverged(module, experiment.start))
     return summary
 
 
@@ -210,6 +217,43 @@ def _fit(config: RunConfig, experiment: Experiment, folder: Path, loggers: list[
         raise Interrupted(experiment.module.signal, experiment.module.iteration)
 
 
+def _why_diverged(module: GradientFlowModule, start: Neurons) -> str:
+    """One line: when, from what, and the likely cause."""
+    last = module.last_finite or Snapshot(start, module.training_set)
+    line = (
+        f"training diverged between iterations {last.iteration:,} and {module.iteration:,}, from loss {last.loss:.3g}"
+    )
+    bound = 2 / max(sharpness(last), 1e-300)
+    if module.solver.lr > bound:
+        return (
+            f"{line}: solver.lr = {module.solver.lr:g} is above 2/sharpness = {bound:.3g} there; take a smaller one"
+        )
+    return f"{line}: solver.lr = {module.solver.lr:g} is likely too large for this data (2/sharpness was {bound:.3g})"
+
+
+def _cautions(config: RunConfig, training_set: TrainingSet, prediction: Prediction) -> list[str]:
+    """What is known before training to spoil it."""
+    notes = []
+    lr, iterations = config.solver.lr, config.solver.iterations
+    if config.precision == "float32" and prediction.scale**2 < torch.finfo(torch.float32).tiny:
+        notes.append(
+            f"precision float32 cannot hold the squares of weights of size {prediction.scale:.1e}; take float64"
+        )
+    if prediction.limit is not None and config.solver.name != "flow":
+        bound = 2 / sharpness(Snapshot(prediction.limit, training_set))
+        if lr > bound:
+            notes.append(
+                f"solver.lr = {lr:g} is above 2/sharpness = {bound:.3g} at the predicted limit: it is unstable"
+            )
+    fitted = [prediction.events[f"{side}_fitted"] for side in ("plus", "minus")]
+    last = max((time / lr for time in fitted if time is not None), default=0.0)
+    if last > iterations:
+        notes.append(
+            f"solver.iterations = {iterations:,} end before all labels are fitted, predicted at iteration {last:,.0f}"
+        )
+    return notes
+
+
 def _draw(run: Run, events: EventLogger) -> None:
     """The run's main figures, as files and as images in TensorBoard."""
     from gfflow.figures import draw_main, telling_states  # matplotlib is imported only when it is needed
@@ -219,6 +263,14 @@ def _draw(run: Run, events: EventLogger) -> None:
             write_image(events.experiment, path.stem, path.read_bytes(), int(run.metrics["step"][-1]))
     for step, figure in telling_states(run):
         write_figure(events.experiment, "state of training", figure, step)
+
+
+def _verify(run: Run, events: EventLogger) -> Report:
+    """Every statement of the paper judged on the run, into verification.json and TensorBoard."""
+    report = verify(run)
+    write(report, run.folder)
+    events.experiment.add_text("verification", as_markdown(report), int(run.metrics["step"][-1]))
+    return report
 
 
 def _quiet_lightning() -> None:

@@ -62,15 +62,18 @@ class Schedule:
         stops = self.iterations[bisect_right(self.iterations, iteration) :]
         return list(pairwise((iteration, *stops)))
 
-    def thinned(self, count: int) -> Schedule:
-        """At most `count` (at least 2) of these iterations: log-spaced and equally spaced half and half."""
+    def thinned(self, count: int, always: Iterable[int] = ()) -> Schedule:
+        """At most `count` (at least 2) of these iterations: log-spaced and equally spaced half and half.
+
+        Those of `always` that are scheduled are kept and counted first; with the two ends they may exceed `count`.
+        """
         if len(self) <= count:
             return self
-        goals = [self.last ** (i / (count // 2 - 1 or 1)) for i in range(count // 2)]
-        goals += [self.last * i / (count - count // 2 - 1 or 1) for i in range(count - count // 2)]
-        chosen = {0, self.last}
+        chosen = {0, self.last, *set(always).intersection(self.iterations)}
+        free = count - len(chosen)
+        goals = [self.last ** (i / (free // 2 or 1)) for i in range(free // 2)]
+        goals += [self.last * (i + 1) / (free - free // 2 + 1) for i in range(free - free // 2)]
         for goal in goals:
             at = bisect_right(self.iterations, goal)
             chosen.add(min((abs(i - goal), i) for i in self.iterations[max(0, at - 1) : at + 1])[1])
-        kept = sorted(chosen)
-        return Schedule(tuple(kept if len(kept) <= count else [*kept[: count - 1], self.last]))
+        return Schedule(tuple(sorted(chosen)))

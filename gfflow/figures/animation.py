@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from gfflow.figures.frames import snapshot, training_set
 from gfflow.figures.overview import draw_masses
 from gfflow.figures.polar import draw_polar, final_plane, prepare_polar
 from gfflow.figures.style import INK, iteration_axis, number, styled
 from gfflow.figures.training import along, draw_state, heights
+from gfflow.frames import snapshot, training_set
 from gfflow.records import Run, Trajectory
 
 SIZE = 7.2, 3.4  # inches at 100 dots each; even numbers of pixels, as video wants them
@@ -31,13 +31,12 @@ Pixels = NDArray[np.uint8]
 Painter = Callable[[Axes, int], None]  # draws one recorded frame into prepared axes
 
 
-def animate(folder: str | Path) -> list[Path]:
-    """Writes FOLDER/figures/training.gif, and training.mp4 where ffmpeg is on the PATH; returns the paths.
+def animate(run: Run) -> list[Path]:
+    """Writes training.gif into the run's figures/, and training.mp4 where ffmpeg is on the PATH; returns the paths.
 
     Pictures are log-spaced in time. Empty where no frames were recorded, or where the inputs are in the plane
     without being on a line.
     """
-    run = Run.read(folder)
     pictures = draw_pictures(run)
     if not pictures:
         return []

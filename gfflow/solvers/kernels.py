@@ -29,6 +29,8 @@ _reordered: Any = njit(cache=True, error_model="numpy", fastmath={"reassoc", "co
 def unrolled(n: int, d: int, number: type) -> Any:
     """descend(w, a, x, y, lr, steps) for exactly n samples in d dimensions, both small, of numpy's type `number`.
 
+    w (m, d) is turned to (d, m) for the time of the call, since a leap may be so short that doing it in numpy counts.
+
     n and d are constants of the compiled code: all loops but the one over neurons are unrolled and the sums live
     in registers (hence the tuples), so that one sweep over the neurons does a step and gathers the h_k for the next.
     """
@@ -36,7 +38,11 @@ def unrolled(n: int, d: int, number: type) -> Any:
     none, at_origin, no_inputs = (zero,) * n, (zero,) * d, (zero,) * (n * d)
 
     @_reordered
-    def descend(w, a, x, y, lr, steps):  # type: ignore[no-untyped-def]
+    def descend(weights, a, x, y, lr, steps):  # type: ignore[no-untyped-def]
+        w = np.empty((d, a.size), a.dtype)
+        for j in range(a.size):
+            for i in range(d):
+                w[i, j] = weights[j, i]
         xs = no_inputs
         for k in range(n):
             for i in range(d):
@@ -71,6 +77,9 @@ def unrolled(n: int, d: int, number: type) -> Any:
                     for i in range(d):
                         z += p[i] * xs[k * d + i]
                     h = tuple_setitem(h, k, h[k] + a[j] * (zero if z <= zero else z))
+        for j in range(a.size):
+            for i in range(d):
+                weights[j, i] = w[i, j]
 
     return descend
 
@@ -128,17 +137,19 @@ def _hidden_update(w, a, x, z, c, field):  # type: ignore[no-untyped-def]
 
 @_plain
 def descend_direct(w, a, x, y, lr, steps):  # type: ignore[no-untyped-def]
-    """Any inputs, on the weights themselves: about 4 n d operations a neuron and step."""
+    """Any inputs, on the weights w (m, d) themselves: about 4 n d operations a neuron and step."""
+    columns = np.ascontiguousarray(w.T)
     z = np.empty((y.size, a.size), w.dtype)
     c = np.empty(y.size, w.dtype)
     field = np.empty(a.size, w.dtype)
     turn = np.empty(a.size, w.dtype)
     for _ in range(steps):
-        _preactivations(w, x, z)
+        _preactivations(columns, x, z)
         _errors(z, a, y, lr, c)
         _output_turn(z, c, turn)
-        _hidden_update(w, a, x, z, c, field)
+        _hidden_update(columns, a, x, z, c, field)
         a += turn
+    w[:] = columns.T
 
 
 @_reordered

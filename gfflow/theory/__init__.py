@@ -2,6 +2,20 @@
 
 from gfflow.theory.directions import Assumptions, Timeline
 from gfflow.theory.limit_process import LimitProcess, solve_limit_process
+from gfflow.theory.milestones import Milestone, admitted_epsilons, milestone_iterations, milestones, ordered_groups
 from gfflow.theory.prediction import Group, Prediction, predict
 
-__all__ = ["Assumptions", "Group", "LimitProcess", "Prediction", "Timeline", "predict", "solve_limit_process"]
+__all__ = [
+    "Assumptions",
+    "Group",
+    "LimitProcess",
+    "Milestone",
+    "Prediction",
+    "Timeline",
+    "admitted_epsilons",
+    "milestone_iterations",
+    "milestones",
+    "ordered_groups",
+    "predict",
+    "solve_limit_process",
+]

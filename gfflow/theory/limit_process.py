@@ -94,6 +94,7 @@ def solve_limit_process(training_set: TrainingSet, start: Neurons) -> LimitProce
     lengths = training_set.norms.numpy()
     w, norms = start.directions.numpy(), start.norms.numpy()
     a = start.a.numpy() / norms
+    balanced = np.abs(np.abs(a) - 1) <= ON_GATE
     time, log_scale = np.zeros(len(a)), np.log(norms)
     gates = start.w.numpy() @ x.T > 0  # not from the directions: their rounding opens a gate that is exactly zero
     pieces = []
@@ -125,6 +126,7 @@ def solve_limit_process(training_set: TrainingSet, start: Neurons) -> LimitProce
         gates[vanished], moved[vanished], size[vanished] = False, 0.0, 1.0
         w, a = w.copy(), a.copy()
         w[j], a[j] = moved[j] / size[j, None], moved_a[j] / size[j]
+        a = np.where(balanced, np.sign(a), a)  # Lemma 1, which rounding loses where a neuron has shrunk much
         log_scale = log_scale + np.log(size) + growth
         time = time + duration
 

@@ -21,7 +21,7 @@ def test_a_gif_of_the_recorded_frames(
     monkeypatch.setenv("PATH", str(tmp_path))  # no ffmpeg there
     folder = tmp_path / "run"
     shutil.copytree(trained(name).folder, folder)
-    (path,) = animate(folder)
+    (path,) = animate(Run.read(folder))
     with Image.open(path) as image:
         assert 20 < image.n_frames <= 110
         first = np.asarray(image.convert("RGB")).astype(int)
@@ -41,7 +41,7 @@ def test_a_video_is_made_by_ffmpeg(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     folder = tmp_path / "run"
     shutil.copytree(trained("points").folder, folder)
-    gif, video = animate(folder)
+    gif, video = animate(Run.read(folder))
     with Image.open(gif) as image:
         width, height = image.size
         pictures = image.n_frames
@@ -61,4 +61,4 @@ def test_frames_are_log_spaced(trained: Callable[[str], Run]) -> None:
 
 
 def test_without_frames_there_is_none(trained: Callable[[str], Run]) -> None:
-    assert animate(trained("bare").folder) == []
+    assert animate(trained("bare")) == []

@@ -101,16 +101,16 @@ def test_moments_begin_and_end_the_run_in_order(trained: Trained, name: str) -> 
 
 def test_files_are_written_and_global_style_is_left_alone(trained: Trained, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    shutil.copytree(trained("teacher").folder, folder)
+    shutil.copytree(trained("bare").folder, folder)
     before = dict(matplotlib.rcParams)
-    written = draw_all(folder)
+    written = draw_all(Run.read(folder))
     assert dict(matplotlib.rcParams) == before
-    expected = {folder / "figures" / f"{key}.{kind}" for key in APPLIES["teacher"] for kind in ("png", "pdf")}
+    expected = {folder / "figures" / f"{key}.{kind}" for key in APPLIES["bare"] for kind in ("png", "pdf")}
     assert set(written) == expected
     for path in written:
         content = path.read_bytes()
         assert content.startswith(b"%PDF") if path.suffix == ".pdf" else Image.open(path).size[0] > 1000
-    assert {path.stem for path in draw_main(folder)} == set(MAIN) & APPLIES["teacher"]
+    assert {path.stem for path in draw_main(Run.read(folder))} == set(MAIN) & APPLIES["bare"]
 
 
 def test_drawing_needs_no_model_and_no_pyplot(trained: Trained, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_drawing_needs_no_model_and_no_pyplot(trained: Trained, tmp_path: Path) 
     forbidden = ["lightning", "gfflow.module", "gfflow.network", "gfflow.solvers", "gfflow.run", "matplotlib.pyplot"]
     program = (
         "import sys; import gfflow.figures.animation; from gfflow.figures import draw_main\n"
-        f"draw_main({str(folder)!r})\n"
+        f"from gfflow.records import Run; draw_main(Run.read({str(folder)!r}))\n"
         f"found = [name for name in {forbidden} if name in sys.modules]\n"
         "assert not found, found"
     )

@@ -243,6 +243,7 @@ def test_form_by_shape():
     assert choose_form(5, 2, diagonal=False) == "unrolled"
     assert choose_form(12, 12, diagonal=True) == "diagonal"
     assert choose_form(75, 150, diagonal=False) == "gram"
+    assert choose_form(75, 32, diagonal=False) == "gram"
     assert choose_form(1000, 3, diagonal=False) == "direct"
 
 

@@ -10,12 +10,13 @@ import torch
 
 from gfflow.errors import Stalled
 from gfflow.solvers.flow.gates import SLIDING
+from gfflow.solvers.flow.motion import output_size
 from gfflow.solvers.flow.state import Array, Problem, State
 
 SHORTEST = 1e-13  # a step shorter than this part of the time reached no longer moves it reliably
 MOST_STEPS = 1_000_000
 FLOOR = 1e-9  # residuals below this part of the labels need no relative accuracy
-ROUNDING = 2e-15  # of a residual, relative to the labels
+ROUNDING = 2e-15  # of a residual, relative to what it is a difference of
 
 
 def rms(v: Array) -> float:
@@ -34,7 +35,6 @@ class Integrator(ABC):
         self.rtol = rtol
         self.time = self.began = time  # the last step led from `began` to `time`
         self.state = self.origin = state
-        self.floor = max(FLOOR, ROUNDING / rtol) * rms(problem.y)
         c = problem.y / problem.n
         self.h = 0.1 / float(np.sqrt(c @ problem.gram @ c) or 1.0)
         self.counters = {"evaluations": 0, "steps": 0, "rejected_steps": 0, "gate_events": 0, "sliding_episodes": 0}
@@ -50,6 +50,13 @@ class Integrator(ABC):
     @abstractmethod
     def arrays(self) -> dict[str, Array]:
         """What the next step and the dense output need besides the states: names of attributes and arrays."""
+
+    def residual_scale(self, r: Array, stiffness: float = 1.0) -> float:
+        """What an error of the residual r is relative to: r itself, but no less than FLOOR of the labels, nor than
+        leaves the tolerance above rounding, which slopes and the step amplify by the stiffness."""
+        labels, state = rms(self.problem.y), self.state
+        size = labels + output_size(state.z, state.a, state.log_scale)
+        return rms(r) + FLOOR * labels + ROUNDING / self.rtol * stiffness * size + float(np.finfo(float).tiny)
 
     def step(self) -> None:
         """One accepted step; raises Stalled where it would have to be too short, or after MOST_STEPS."""

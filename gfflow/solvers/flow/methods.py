@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from gfflow.solvers.flow.integrator import Integrator
-from gfflow.solvers.flow.runge_kutta import RungeKutta
-from gfflow.solvers.flow.splitting import Splitting
 
-METHODS: dict[str, type[Integrator]] = {"auto": Splitting, "splitting": Splitting, "runge_kutta": RungeKutta}
+
+def integrator_class(method: str) -> type[Integrator]:
+    """The integrator of the method 'auto', 'splitting' or 'runge_kutta'; imports no more than that one needs."""
+    if method == "runge_kutta":
+        from gfflow.solvers.flow.runge_kutta import RungeKutta
+
+        return RungeKutta
+    from gfflow.solvers.flow.splitting import Splitting
+
+    return Splitting

@@ -74,6 +74,9 @@ def _move_neuron(z, a, gate, duration, c, gram, on_field, b_on, balanced, scratc
             return a, growth
         rate = np.sqrt(square)
         p /= rate
+        if a == 0.0 and p != 0.0:  # only an unbalanced neuron: it is about to have p's sign
+            a = np.copysign(BARELY, p)
+            continue
         if balanced and (p + a) * a < 0.0:
             p = -a  # |p| <= ||w|| = |a|; only rounding says otherwise
         for k in range(z.size):
@@ -135,6 +138,18 @@ def residual(z, a, log_scale, y):  # type: ignore[no-untyped-def]
             if z[j, k] > 0.0:
                 r[k] -= share * z[j, k]
     return r
+
+
+@compiled
+def output_size(z, a, log_scale):  # type: ignore[no-untyped-def]
+    """max_k sum_j |a_j| relu(z_jk): what the residual's rounding is relative to."""
+    total = np.zeros(z.shape[1])
+    for j in range(a.size):
+        share = np.exp(2.0 * log_scale[j]) * abs(a[j])
+        for k in range(total.size):
+            if z[j, k] > 0.0:
+                total[k] += share * z[j, k]
+    return total.max()
 
 
 @compiled

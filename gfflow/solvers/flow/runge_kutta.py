@@ -23,6 +23,7 @@ from gfflow.solvers.flow.gates import OFF, ON, SLIDING, compiled, on_coefficient
 from gfflow.solvers.flow.integrator import Integrator, rms
 from gfflow.solvers.flow.state import Array, Problem, State
 
+PAST = 1e-14  # of ||x_k||, by which rounding alone may carry z_k beyond zero
 LATE = 0.02  # part of a step by which a sliding gate may be let go late
 SOONEST = 1e-6  # part of a step after which a gate that stands at zero may change again
 
@@ -72,13 +73,13 @@ def _height(start, weights, theta):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def first_crossing(z, end, weights, gate):  # type: ignore[no-untyped-def]
+def first_crossing(z, end, weights, gate, sizes):  # type: ignore[no-untyped-def]
     """(theta, j, k) of the first gate to cross zero on the dense output, weights (4, m, n); (1, -1, -1) for none."""
     theta, first_j, first_k = 1.0, -1, -1
     for j in range(z.shape[0]):
         for k in range(z.shape[1]):
             sign = 1.0 if gate[j, k] == ON else -1.0
-            if gate[j, k] == SLIDING or sign * end[j, k] >= 0.0:
+            if gate[j, k] == SLIDING or sign * end[j, k] >= -PAST * sizes[k]:
                 continue
             low, high = SOONEST if z[j, k] == 0.0 else 0.0, theta
             if sign * _height(z[j, k], weights[:, j, k], high) >= 0.0:
@@ -144,7 +145,7 @@ class RungeKutta(Integrator):
             return error
         n = self.problem.n
         weights = h * np.tensordot(RK45.P.T, stages, 1)
-        theta, j, k = first_crossing(*(v[..., :n].copy() for v in (self.q, end, weights)), gate)
+        theta, j, k = first_crossing(*(v[..., :n].copy() for v in (self.q, end, weights)), gate, self.problem.sizes)
         freed = self._release(gate, b, r)
         if freed < theta:
             theta, j = freed, -1
@@ -198,7 +199,7 @@ class RungeKutta(Integrator):
         """The largest error of a direction, of a log-norm or, relative, of the residual, over the tolerance."""
         n, gate = self.problem.n, self.state.gate
         other = frozen_residual(end - difference, gate, self.problem.y)
-        relative = rms(r - other) / (rms(r) + self.floor)
+        relative = rms(r - other) / self.residual_scale(r)
         difference = np.abs(difference)
         difference[:, :n] /= self.problem.sizes
         largest = max(float(difference.max()), relative)

@@ -42,12 +42,17 @@ class Flow(Solver):
         self._iteration = 0
         self._written: tuple[torch.Tensor, torch.Tensor] | None = None
         self._saved: dict[str, Any] | None = None
+        self._loaded = False
 
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
         if network.hidden.device.type != "cpu":
             raise InvalidInput("solver", self.name, "on a CPU; solver=captured on CUDA, solver=sgd on any device")
         if network.relu_derivative_at_zero != 0:
             raise InvalidInput("solver", self.name, "with network.relu_derivative_at_zero=0; solver=sgd for others")
+        if not self._loaded:  # compiled code is loaded by a trial step, before anybody times the training
+            integrator = self._integrator_from(network, training_set, 0.0)
+            integrator.attempt(integrator.h)
+            self._loaded = True
 
     def stride(self, network: TwoLayerReLU, training_set: TrainingSet) -> int:
         return 2**62  # a leap is a handful of steps: it is not cut
@@ -59,8 +64,7 @@ class Flow(Solver):
         if self._saved is not None:
             self._restore(training_set)
         if self._integrator is None or not self._untouched(network, start):
-            self._begin(network, training_set, start)
-        assert self._integrator is not None
+            self._integrator = self._integrator_from(network, training_set, self.lr * start)
         integrator = self._integrator
         while integrator.time < self.lr * stop:
             integrator.step()
@@ -80,12 +84,12 @@ class Flow(Solver):
             and torch.equal(network.output, written[1])
         )
 
-    def _begin(self, network: TwoLayerReLU, training_set: TrainingSet, start: int) -> None:
-        from gfflow.solvers.flow.methods import METHODS
+    def _integrator_from(self, network: TwoLayerReLU, training_set: TrainingSet, time: float) -> Integrator:
+        from gfflow.solvers.flow.methods import integrator_class
         from gfflow.solvers.flow.state import enter
 
         problem, state = enter(training_set, network.neurons())
-        self._integrator = METHODS[self.method](problem, state, self.lr * start, self.rtol)
+        return integrator_class(self.method)(problem, state, time, self.rtol)
 
     def summary(self) -> dict[str, Any]:
         return {"rtol": self.rtol, **(self._integrator.summary() if self._integrator else {})}
@@ -106,7 +110,7 @@ class Flow(Solver):
         self._saved = state or None
 
     def _restore(self, training_set: TrainingSet) -> None:
-        from gfflow.solvers.flow.methods import METHODS
+        from gfflow.solvers.flow.methods import integrator_class
         from gfflow.solvers.flow.state import State, problem_of_tensors
 
         saved, self._saved = self._saved, None
@@ -116,5 +120,5 @@ class Flow(Solver):
         self._written = (hidden.cpu(), output.cpu())
         problem = problem_of_tensors(training_set, saved["problem"])
         origin = State.of_tensors(saved["integrator"]["state"])
-        self._integrator = METHODS[self.method](problem, origin, 0.0, self.rtol)
+        self._integrator = integrator_class(self.method)(problem, origin, 0.0, self.rtol)
         self._integrator.load_state_dict(saved["integrator"])

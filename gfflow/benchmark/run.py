@@ -1,0 +1,91 @@
+"""The benchmark's command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from gfflow.benchmark import processes
+from gfflow.benchmark.cases import CASES, FIGURE_4, Case
+from gfflow.benchmark.contestants import plain_loop, solver_alone, solver_in_fit
+from gfflow.benchmark.grid import LINES, measure_line
+from gfflow.benchmark.report import draw, print_lines, print_processes, print_timings, write_csv
+from gfflow.benchmark.timing import Timing, paired
+from gfflow.errors import InvalidInput
+from gfflow.solvers import make_solver
+
+Row = tuple[str, float, str]
+SHORT = 50_000  # iterations of Figure 6 that stand for its run: a step's cost does not change
+
+
+def compare(case: Case, repetitions: int, quick: bool) -> list[Timing]:
+    """The plain loop and gfflow's solvers on one of the paper's training sets."""
+    data, start = case.training_set(), case.start()
+    steps = case.plain_steps // (4 if quick else 1)
+    large = data.n * data.d > 1000
+    iterations = min(case.iterations, SHORT // (5 if quick else 1)) if large else case.iterations
+    contestants: dict[str, Callable[[], float]] = {
+        "plain loop": lambda: plain_loop(data, start, steps),
+        "sgd": lambda: solver_alone("sgd", data, start, steps),
+        "fused": lambda: solver_alone("fused", data, start, iterations),
+        "fused in trainer.fit": lambda: solver_in_fit("fused", case, iterations),
+    }
+    if not quick and _knows("flow"):
+        contestants["flow in trainer.fit"] = lambda: solver_in_fit("flow", case, case.iterations)
+    return paired(case.name, contestants, repetitions)
+
+
+def whole_processes(timings: list[Timing], quick: bool) -> list[Row]:
+    """Wall times of commands, and memory, beside what they are held against."""
+    imports, _ = processes.process(processes.IMPORTS)
+    main, _ = processes.training("figures=true")
+    rows: list[Row] = [
+        ("imports of Lightning, Hydra, TensorBoard, s", imports, ""),
+        ("the default run, s", main, f"twice the imports plus 3: {2 * imports + 3:.1f}"),
+    ]
+    if quick:
+        return rows
+    rows.append(("--help, s", processes.training("--help")[0], "1.5"))
+    plain = next(t for t in timings if t.case == FIGURE_4.name and t.contestant == "plain loop")
+    bare = plain.median * FIGURE_4.iterations
+    figure_4, _ = processes.training(*processes.FIGURE_4_RUN)
+    rows.append(("Figure 4, 300000 steps, all measured, s", figure_4, f"a third of the plain loop: {bare / 3:.1f}"))
+    rows.append(("each further job of a multirun, s", processes.further_job(), "0.5"))
+    for iterations in (10**5, 10**7):
+        _, memory = processes.training("figures=false", f"solver.iterations={iterations}", "solver.lr=4e-6")
+        rows.append((f"peak memory, {iterations:,} steps, MiB", memory, ""))
+    return rows
+
+
+def _knows(name: str) -> bool:
+    try:
+        make_solver(name, 1e-3)
+    except InvalidInput:
+        return False
+    return True
+
+
+def main() -> None:
+    """Times everything, prints it, and writes it to a folder."""
+    parser = argparse.ArgumentParser(description="gfflow's solvers against the plain PyTorch loop")
+    parser.add_argument("--quick", action="store_true", help="a rough answer in less than a minute")
+    parser.add_argument("--out", type=Path, default=Path("outputs/benchmark"), help="folder for CSV and figure")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    console = Console()
+    repetitions = 3 if options.quick else 9
+    timings = [timing for case in CASES for timing in compare(case, repetitions, options.quick)]
+    print_timings(console, timings)
+    names = list(LINES)[:1] if options.quick else list(LINES)
+    lines = [measure_line(name, repetitions) for name in names]
+    print_lines(console, lines)
+    rows = whole_processes(timings, options.quick)
+    print_processes(console, rows)
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_csv(options.out / "benchmark.csv", timings, lines, rows)
+    draw(options.out / "benchmark.png", lines)
+    console.print(f"written to {options.out}", highlight=False, soft_wrap=True)

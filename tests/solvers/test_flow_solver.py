@@ -1,0 +1,86 @@
+"""The flow as a solver: leaps, resuming, weights changed by others, what it refuses."""
+
+import io
+
+import pytest
+import torch
+from flow_runs import METHODS, by_scipy, started, trained
+
+from gfflow.data import five_points, orthogonal_pair
+from gfflow.errors import InvalidInput, Stalled
+from gfflow.network import TwoLayerReLU
+from gfflow.solvers import make_solver
+from gfflow.solvers.flow import Flow, integrator
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_resumed_run_goes_on_bit_exactly(method):
+    training_set = five_points()
+    start = started(training_set, 12, 1e-3)
+    whole = trained(Flow(0.7, 1e-5, method), training_set, start, [3, 40, 41, 90, 160])
+    solver, network = Flow(0.7, 1e-5, method), TwoLayerReLU(start)
+    for first, last in ((0, 3), (3, 40), (40, 41)):
+        solver.advance(network, training_set, first, last)
+    file = io.BytesIO()
+    torch.save({"network": network.state_dict(), "solver": solver.state_dict()}, file)
+    file.seek(0)
+    saved = torch.load(file, weights_only=True)  # as Lightning loads checkpoints
+    solver, network = Flow(0.7, 1e-5, method), TwoLayerReLU(start)
+    network.load_state_dict(saved["network"])
+    solver.load_state_dict(saved["solver"])
+    for (first, last), truth in zip(((41, 90), (90, 160)), whole[3:], strict=True):
+        solver.advance(network, training_set, first, last)
+        assert torch.equal(network.hidden, truth.w)
+        assert torch.equal(network.output, truth.a)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_measuring_often_costs_no_evaluations(method):
+    training_set = orthogonal_pair()
+    start = started(training_set, 30, 1e-6)
+    often, once = Flow(2e-3, 1e-6, method), Flow(2e-3, 1e-6, method)
+    frames = trained(often, training_set, start, range(25, 15001, 25))
+    (last,) = trained(once, training_set, start, [15000])
+    assert torch.equal(frames[-1].w, last.w)
+    assert often.summary() == once.summary()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_changed_weights_are_taken_up(method):
+    training_set = orthogonal_pair()
+    network, solver = TwoLayerReLU(started(training_set, 10, 1e-2)), Flow(0.1, 1e-8, method)
+    solver.advance(network, training_set, 0, 5)
+    with torch.no_grad():
+        network.output.mul_(0.5)
+    changed = network.neurons()
+    solver.advance(network, training_set, 5, 15)
+    assert network.neurons().distance(by_scipy(training_set, changed, 1.0)) < 1e-7  # tens of steps at 1e-8
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_never_spins(method, monkeypatch):
+    monkeypatch.setattr(integrator, "MOST_STEPS", 20)
+    training_set = five_points()
+    with pytest.raises(Stalled, match=r"stalled at time .* after 20 steps"):
+        trained(Flow(1.0, 1e-10, method), training_set, started(training_set, 10, 1e-2), [1000])
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"batch_size": 2}, "solver.batch_size"),
+        ({"cuda": True}, "solver.name"),
+        ({"rtol": 0.5}, "solver.rtol"),
+        ({"method": "euler"}, "solver.method"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(options, key):
+    with pytest.raises(InvalidInput, match=key):
+        make_solver("flow", 1e-3, **options)
+
+
+def test_another_derivative_at_zero_is_refused():
+    training_set = orthogonal_pair()
+    network = TwoLayerReLU(started(training_set, 3, 1e-2), relu_derivative_at_zero=0.5)
+    with pytest.raises(InvalidInput, match="solver=sgd"):
+        make_solver("flow", 1e-3).check(network, training_set)
