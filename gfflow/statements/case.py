@@ -15,6 +15,7 @@ from gfflow.theory import Group, Milestone, Prediction, milestones, ordered_grou
 
 BALANCED = 1e-6  # largest | |a_j| / ||w_j|| - 1 | at a balanced start: float32 rounds to 6e-8
 EQUAL_NORMS = 1e-12  # relative, as for orthogonality: rounding only
+ROUNDING = 4e-15  # distance between two unit vectors that float64 cannot tell from 0
 NEAREST = 0.02  # a frame stands for a time if it is at most this share of the time away from it
 
 
@@ -205,10 +206,10 @@ def deficit(group: Group, s: Snapshot) -> float:
 def misalignment(group: Group, s: Snapshot) -> float:
     """||D+|| - min over S+ of <w_j/||w_j||, D+>, or the same for S- with -D-.
 
-    For unit vectors 1 - <v, u> = ||v - u||^2 / 2, which rounding disturbs at 1e-32 only.
+    For unit vectors 1 - <v, u> = ||v - u||^2 / 2, which rounding disturbs at 1e-31 only; below that it is 0.
     """
-    apart = s.neurons.directions[group.members] - group.direction
-    return group.rate * float(apart.square().sum(dim=1).max()) / 2
+    apart = float((s.neurons.directions[group.members] - group.direction).norm(dim=1).max())
+    return group.rate * apart**2 / 2 if apart > ROUNDING else 0.0
 
 
 def residual_norm(group: Group, s: Snapshot) -> float:
