@@ -60,6 +60,9 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
         training_set = config.data.make() if training_set is None else training_set
     if config.verify and not config.callbacks.trajectory:
         raise InvalidInput("verify", True, "false, or callbacks.trajectory=true: it reads the recorded frames")
+    if config.callbacks.flow and (config.solver.name == "flow" or config.network.relu_derivative_at_zero != 0):
+        allowed = "false with solver=flow and where relu'(0) is not 0: it compares descent with the flow"
+        raise InvalidInput("callbacks.flow", True, allowed)
     width = config.network.width
     scale = initialization_scale(config.init.scale, config.init.normalization, width, training_set.d)
     start = draw_start(width, training_set.d, scale, config.seed, config.init.balanced)
@@ -112,6 +115,8 @@ def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path)
     chosen += [cb.SaddleDistance(prediction)] if asked.saddle else []
     chosen += [cb.LimitDistance(prediction)] if asked.limit else []
     chosen += [cb.Invariants()] if asked.invariants else []
+    chosen += [cb.SolverState(experiment.module.solver)] if experiment.module.solver.scalars() else []
+    chosen += [cb.FlowDistance(config.solver.lr, config.solver.rtol)] if asked.flow else []
     chosen += [cb.Structure(few)] if asked.structure else []
     chosen += [cb.Histograms(few)] if asked.histograms else []
     chosen += [cb.TrajectoryRecorder(folder / "trajectory.npz", frames)] if asked.trajectory else []
