@@ -46,6 +46,7 @@ def finals(sweep: Sweep, key: str, values: Sequence[str]) -> Figure | None:
     for axes in panels.flat[max(0, len(known) - columns) : len(known)]:
         axes.set_xlabel(label(key))
         axes.xaxis.set_tick_params(labelbottom=True)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2, handlelength=1.0)
     figure.align_ylabels()
     return figure
 
@@ -53,17 +54,24 @@ def finals(sweep: Sweep, key: str, values: Sequence[str]) -> Figure | None:
 def _draw(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     levels = np.unique(x)
     means = [y[x == level].mean() for level in levels]
-    axes.plot(x, y, "o", color=PLUS, markersize=3, markeredgewidth=0, alpha=0.35, label="runs")
-    axes.plot(levels, means, "o", color=INK, markerfacecolor="none", markersize=5, markeredgewidth=0.9, label="mean")
+    axes.plot(x, y, "o", color=PLUS, markersize=3, markeredgewidth=0, alpha=0.35, label="each run")
+    axes.plot(
+        levels,
+        means,
+        "o",
+        color=INK,
+        markerfacecolor="none",
+        markersize=5,
+        markeredgewidth=0.9,
+        label="mean over runs",
+    )
     if is_logarithmic(levels.tolist()):
         axes.set_xscale("log")
     if is_logarithmic(y[y > 0].tolist()) and (y > 0).all():
         axes.set_yscale("log")
     law = fit_power_law(x, y) if axes.get_xscale() == axes.get_yscale() == "log" else None
     if law is not None:
-        text = f"slope {law.slope:.3g} $\\pm$ {law.error:.1g}"
-        if law.r_squared < STRAIGHT:
-            text += f"\nbut $R^2={law.r_squared:.2f}$: no single power"
-        style = "-" if law.r_squared >= STRAIGHT else (0, (1, 2))
-        axes.plot(levels, law(levels), color=MINUS, linewidth=1.1, linestyle=style, label=text)
-    axes.legend(loc="best", handlelength=1.4)
+        straight = law.r_squared >= STRAIGHT
+        axes.plot(levels, law(levels), color=MINUS, linewidth=1.1, linestyle="-" if straight else (0, (1, 2)))
+        doubt = "" if straight else f"; $R^2={law.r_squared:.2f}$: not one power"
+        axes.set_title(f"slope ${law.slope:.3g} \\pm {law.error:.1g}${doubt}", fontsize=8, color=MINUS)
