@@ -62,7 +62,7 @@ class InitConfig:
 
 @dataclass(frozen=True)
 class SolverConfig:
-    """How the weights move; batch_size is for sgd alone, rtol and method for flow alone."""
+    """How the weights move; batch_size is for sgd alone, method for flow alone, rtol for flow and callbacks.flow."""
 
     name: str = _one_of("auto", *SOLVERS)
     lr: float = _positive(2e-3)
@@ -100,6 +100,7 @@ class CallbacksConfig:
     invariants: bool = True
     gradient: bool = True
     structure: bool = True
+    flow: bool = False
     histograms: bool = True
     trajectory: bool = True
     checkpoint: bool = True
