@@ -9,13 +9,13 @@ PACKAGE = Path(__file__).resolve().parents[1] / "gfflow"
 # From the ground up: a module may import its own layer and those below it.
 LAYERS = [
     {"errors", "relu", "neurons", "data"},
-    {"initialization", "network", "schedule"},
+    {"initialization", "network", "schedule", "folder"},
     {"theory"},
     {"measures"},
     {"solvers"},
     {"module"},
     {"callbacks"},
-    {"config", "loggers", "summary", "terminal", "run", "main"},
+    {"config", "loggers", "summary", "terminal", "dashboard", "run", "sweep", "main"},
 ]
 READERS = {"figures", "records", "reports"}  # they read finished runs and never see a model
 MODELS = {"module", "callbacks", "solvers", "network", "run"}
