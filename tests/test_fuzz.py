@@ -93,5 +93,7 @@ def test_any_configuration_ends_well_or_says_why_in_one_line(number, tmp_path):
         assert no_nan(json.loads((tmp_path / "summary.json").read_text()))
         with open(tmp_path / "metrics.csv") as file:
             assert all(
-                cell == "" or math.isfinite(float(cell)) for line in list(file)[1:] for cell in line.strip().split(",")
+                cell == "" or math.isfinite(float(cell))
+                for line in list(file)[1:]
+                for cell in line.strip().split(",")
             )
