@@ -12,6 +12,7 @@ from gfflow.callbacks.masses import GroupMasses
 from gfflow.callbacks.progress import PhaseProgress
 from gfflow.callbacks.structure import Structure
 from gfflow.callbacks.trajectory import TrajectoryRecorder
+from gfflow.callbacks.view import View
 
 __all__ = [
     "AlignmentCosines",
@@ -28,5 +29,6 @@ __all__ = [
     "SaddleDistance",
     "Structure",
     "TrajectoryRecorder",
+    "View",
     "WholeCheckpointIO",
 ]
