@@ -62,7 +62,7 @@ class InitConfig:
 
 @dataclass(frozen=True)
 class SolverConfig:
-    """How the weights move; batch_size is for sgd alone, rtol and method for flow alone."""
+    """How the weights move; batch_size is for sgd alone, method for flow alone, rtol for flow and callbacks.flow."""
 
     name: str = _one_of("auto", *SOLVERS)
     lr: float = _positive(2e-3)
@@ -78,7 +78,7 @@ class ScheduleConfig:
     """When to measure: log-spaced with the ratio, united with `linear` equally spaced; frames kept at most."""
 
     ratio: float | None = _limited(1.05, "null or a number from 1.001 on", lambda v: 1.001 <= v < math.inf)
-    linear: int = _at_least(0, 400)
+    linear: int = _at_least(0, 200)
     frames: int = _at_least(2, 200)
 
 
@@ -100,6 +100,7 @@ class CallbacksConfig:
     invariants: bool = True
     gradient: bool = True
     structure: bool = True
+    flow: bool = False
     histograms: bool = True
     trajectory: bool = True
     checkpoint: bool = True

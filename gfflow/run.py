@@ -25,6 +25,7 @@ from gfflow.errors import Diverged, Interrupted, InvalidInput
 from gfflow.folder import check_same_configuration, claimed, holds_run, read_checkpoint, read_summary
 from gfflow.initialization import check_alive, draw_start, initialization_scale
 from gfflow.loggers import EventLogger, MetricsTable
+from gfflow.measures import Snapshot, sharpness
 from gfflow.module import GradientFlowModule
 from gfflow.network import TwoLayerReLU
 from gfflow.neurons import Neurons
@@ -57,15 +58,17 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
         training_set = config.data.make() if training_set is None else training_set
     if config.verify and not config.callbacks.trajectory:
         raise InvalidInput("verify", True, "false, or callbacks.trajectory=true: it reads the recorded frames")
+    if config.callbacks.flow and (config.solver.name == "flow" or config.network.relu_derivative_at_zero != 0):
+        allowed = "false with solver=flow and where relu'(0) is not 0: it compares descent with the flow"
+        raise InvalidInput("callbacks.flow", True, allowed)
     width = config.network.width
     scale = initialization_scale(config.init.scale, config.init.normalization, width, training_set.d)
     start = draw_start(width, training_set.d, scale, config.seed, config.init.balanced)
     check_alive(start, training_set)
     dtype = getattr(torch, config.precision)
     notes = [str(warning.message) for warning in caught]
-    if dtype == torch.float32 and scale**2 < torch.finfo(dtype).tiny:
-        notes.append(f"precision float32 cannot hold the squares of weights of size {scale:.1e}; take float64")
     prediction = predict(training_set, start, scale)
+    notes += _cautions(config, training_set, prediction)
     cuda = config.trainer.accelerator in ("gpu", "cuda") or (
         config.trainer.accelerator == "auto" and torch.cuda.is_available()
     )
@@ -110,6 +113,8 @@ def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path)
     chosen += [cb.SaddleDistance(prediction)] if asked.saddle else []
     chosen += [cb.LimitDistance(prediction)] if asked.limit else []
     chosen += [cb.Invariants()] if asked.invariants else []
+    chosen += [cb.SolverState(experiment.module.solver)] if experiment.module.solver.scalars() else []
+    chosen += [cb.FlowDistance(config.solver.lr, config.solver.rtol)] if asked.flow else []
     chosen += [cb.Structure(few)] if asked.structure else []
     chosen += [cb.Histograms(few)] if asked.histograms else []
     chosen += [cb.TrajectoryRecorder(folder / "trajectory.npz", frames)] if asked.trajectory else []
@@ -188,12 +193,9 @@ def _train(
     if config.verbose:
         print_closing(Console(), summary, experiment.notes, folder)
         if report is not None:
-            print_report(Console(), report)
+            print_report(report)
     if summary["stop_reason"] == "diverged":
-        raise Diverged(
-            f"training diverged between iterations {summary['iterations']} and {module.iteration}: "
-            f"solver.lr = {config.solver.lr} is likely too large for this data"
-        )
+        raise Diverged(_why_diverged(module, experiment.start))
     return summary
 
 
@@ -216,6 +218,43 @@ def _fit(config: RunConfig, experiment: Experiment, folder: Path, loggers: list[
     trainer.fit(experiment.module, ckpt_path=path if resumed else None, weights_only=True)
     if experiment.module.signal is not None:  # it came after the last leap: all is saved, the rest can wait
         raise Interrupted(experiment.module.signal, experiment.module.iteration)
+
+
+def _why_diverged(module: GradientFlowModule, start: Neurons) -> str:
+    """One line: when, from what, and the likely cause."""
+    last = module.last_finite or Snapshot(start, module.training_set)
+    line = (
+        f"training diverged between iterations {last.iteration:,} and {module.iteration:,}, from loss {last.loss:.3g}"
+    )
+    bound = 2 / max(sharpness(last), 1e-300)
+    if module.solver.lr > bound:
+        return (
+            f"{line}: solver.lr = {module.solver.lr:g} is above 2/sharpness = {bound:.3g} there; take a smaller one"
+        )
+    return f"{line}: solver.lr = {module.solver.lr:g} is likely too large for this data (2/sharpness was {bound:.3g})"
+
+
+def _cautions(config: RunConfig, training_set: TrainingSet, prediction: Prediction) -> list[str]:
+    """What is known before training to spoil it."""
+    notes = []
+    lr, iterations = config.solver.lr, config.solver.iterations
+    if config.precision == "float32" and prediction.scale**2 < torch.finfo(torch.float32).tiny:
+        notes.append(
+            f"precision float32 cannot hold the squares of weights of size {prediction.scale:.1e}; take float64"
+        )
+    if prediction.limit is not None and config.solver.name != "flow":
+        bound = 2 / sharpness(Snapshot(prediction.limit, training_set))
+        if lr > bound:
+            notes.append(
+                f"solver.lr = {lr:g} is above 2/sharpness = {bound:.3g} at the predicted limit: it is unstable"
+            )
+    fitted = [prediction.events[f"{side}_fitted"] for side in ("plus", "minus")]
+    last = max((time / lr for time in fitted if time is not None), default=0.0)
+    if last > iterations:
+        notes.append(
+            f"solver.iterations = {iterations:,} end before all labels are fitted, predicted at iteration {last:,.0f}"
+        )
+    return notes
 
 
 def _draw(run: Run, events: EventLogger) -> None:

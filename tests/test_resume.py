@@ -21,7 +21,7 @@ from gfflow.config import RunConfig
 from gfflow.errors import Interrupted, InvalidInput
 from gfflow.folder import claimed
 from gfflow.run import train
-from gfflow.solvers import SGD, Fused
+from gfflow.solvers import SGD, Flow, Fused
 
 KINDS = {
     "unrolled": {"data": {"name": "orthogonal_pair"}},
@@ -29,6 +29,8 @@ KINDS = {
     "gram": {"data": {"name": "gaussian_teacher", "n": 12, "d": 10}},
     "diagonal": {"data": {"name": "orthonormal", "labels": [1.5, 0.8, -0.6, 1.2, -0.9, -0.4], "d": 8}},
     "sgd": {"solver": {"name": "sgd"}},
+    "flow": {"data": {"name": "five_points"}, "solver": {"name": "flow"}},
+    "beside the flow": {"data": {"name": "five_points"}, "callbacks": {"flow": True}},
     "mini-batch": {"data": {"name": "five_points"}, "solver": {"name": "sgd", "batch_size": 2}},
 }
 
@@ -70,10 +72,11 @@ def events(folder: Path) -> list[tuple]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "pause"), [*((kind, 39) for kind in KINDS), *(("unrolled", pause) for pause in (1, 173, 400))]
+    ("kind", "pause"),
+    [*((kind, 39) for kind in KINDS), *((kind, pause) for kind in ("unrolled", "flow") for pause in (1, 173, 400))],
 )
 def test_interrupted_and_resumed_equals_uninterrupted(kind, pause, monkeypatch, tmp_path):
-    solver = SGD if "sgd" in kind or "batch" in kind else Fused
+    solver = {"sgd": SGD, "flow": Flow}.get(config(kind).solver.name, Fused)
     advance = solver.advance
     monkeypatch.setattr(solver, "stride", lambda *_: 13)  # so that the run stops in the middle of leaps
     train(config(kind), tmp_path / "whole")

@@ -4,18 +4,21 @@ from gfflow.callbacks.alignment import AlignmentCosines
 from gfflow.callbacks.base import Measurement
 from gfflow.callbacks.checkpoint import LastCheckpoint, WholeCheckpointIO
 from gfflow.callbacks.distances import LimitDistance, SaddleDistance
+from gfflow.callbacks.flow_distance import FlowDistance
 from gfflow.callbacks.histograms import Histograms
 from gfflow.callbacks.interruption import Interruption
 from gfflow.callbacks.invariants import Invariants
 from gfflow.callbacks.loss import GradientNorm, Loss
 from gfflow.callbacks.masses import GroupMasses
 from gfflow.callbacks.progress import PhaseProgress
+from gfflow.callbacks.solver import SolverState
 from gfflow.callbacks.structure import Structure
 from gfflow.callbacks.trajectory import TrajectoryRecorder
 from gfflow.callbacks.view import View
 
 __all__ = [
     "AlignmentCosines",
+    "FlowDistance",
     "GradientNorm",
     "GroupMasses",
     "Histograms",
@@ -27,6 +30,7 @@ __all__ = [
     "Measurement",
     "PhaseProgress",
     "SaddleDistance",
+    "SolverState",
     "Structure",
     "TrajectoryRecorder",
     "View",

@@ -36,6 +36,10 @@ class Solver(ABC):
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
         """Moves the network, which stands at iteration `start`, to iteration `stop`."""
 
+    def scalars(self) -> dict[str, float]:
+        """What the solver itself has to tell at the iteration where it stands, by the name to log it under."""
+        return {}
+
     def summary(self) -> dict[str, Any]:
         """Counters for the run's summary; empty unless the solver has something to tell."""
         return {}

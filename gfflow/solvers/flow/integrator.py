@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from gfflow.errors import Stalled
-from gfflow.solvers.flow.gates import SLIDING
 from gfflow.solvers.flow.motion import output_size
 from gfflow.solvers.flow.state import Array, Problem, State
 
@@ -76,7 +75,7 @@ class Integrator(ABC):
 
     def summary(self) -> dict[str, Any]:
         """Counters; an evaluation is one right-hand side of the whole network, or one exact motion of it."""
-        return {"method": self.method, **self.counters, "sliding_pairs": int((self.state.gate == SLIDING).sum())}
+        return {"method": self.method, **self.counters}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, as tensors and plain values."""

@@ -42,6 +42,7 @@ class Flow(Solver):
         self._iteration = 0
         self._written: tuple[torch.Tensor, torch.Tensor] | None = None
         self._saved: dict[str, Any] | None = None
+        self._sliding_pairs = 0
         self._loaded = False
 
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
@@ -55,10 +56,11 @@ class Flow(Solver):
             self._loaded = True
 
     def stride(self, network: TwoLayerReLU, training_set: TrainingSet) -> int:
-        return 2**62  # a leap is a handful of steps: it is not cut
+        return 1000  # a pause costs what a step does, and changes none: enough of them even where steps are short
 
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
-        from gfflow.solvers.flow.state import leave  # numba is imported only when it is needed
+        from gfflow.solvers.flow.gates import SLIDING  # numba is imported only when it is needed
+        from gfflow.solvers.flow.state import leave
 
         self.check(network, training_set)
         if self._saved is not None:
@@ -68,12 +70,14 @@ class Flow(Solver):
         integrator = self._integrator
         while integrator.time < self.lr * stop:
             integrator.step()
-        neurons = leave(integrator.problem, integrator.at(self.lr * stop))
+        state = integrator.at(self.lr * stop)
+        neurons = leave(integrator.problem, state)
         with torch.no_grad():
             network.hidden.copy_(neurons.w)
             network.output.copy_(neurons.a)
         self._written = (network.hidden.detach().clone(), network.output.detach().clone())
         self._iteration = stop
+        self._sliding_pairs = int((state.gate == SLIDING).sum())
 
     def _untouched(self, network: TwoLayerReLU, start: int) -> bool:
         written = self._written
@@ -91,8 +95,15 @@ class Flow(Solver):
         problem, state = enter(training_set, network.neurons())
         return integrator_class(self.method)(problem, state, time, self.rtol)
 
+    def scalars(self) -> dict[str, float]:
+        return {"flow/sliding_pairs": float(self._sliding_pairs)}
+
     def summary(self) -> dict[str, Any]:
-        return {"rtol": self.rtol, **(self._integrator.summary() if self._integrator else {})}
+        if self._saved is not None:  # loaded, and nothing left to do
+            counters: dict[str, Any] = self._saved["summary"]
+            return counters
+        counters = self._integrator.summary() if self._integrator else {}
+        return {"rtol": self.rtol, **counters, "sliding_pairs": self._sliding_pairs}
 
     def state_dict(self) -> dict[str, Any]:
         if self._saved is not None:
@@ -104,10 +115,12 @@ class Flow(Solver):
             "written": list(self._written),
             "problem": self._integrator.problem.tensors(),
             "integrator": self._integrator.state_dict(),
+            "summary": self.summary(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._saved = state or None
+        self._sliding_pairs = state["summary"]["sliding_pairs"] if state else 0
 
     def _restore(self, training_set: TrainingSet) -> None:
         from gfflow.solvers.flow.methods import integrator_class

@@ -1,0 +1,49 @@
+"""How far descent is from the flow that it approximates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gfflow.callbacks.base import Measurement
+from gfflow.measures.snapshot import Snapshot
+from gfflow.network import TwoLayerReLU
+from gfflow.neurons import Neurons
+from gfflow.solvers import Flow
+
+
+class FlowDistance(Measurement):
+    """Integrates the flow alongside, from the same start, and compares at equal time.
+
+    `flow/distance`: ||theta - theta_flow||, in all weights; `flow/function_distance`: max_k |h(x_k) - h_flow(x_k)|
+    over the training inputs. Both are first order in the step size lr. rtol is the flow's relative tolerance. Raises
+    Stalled where the flow cannot be integrated.
+    """
+
+    def __init__(self, lr: float, rtol: float = 1e-6) -> None:
+        self.flow = Flow(lr, rtol)
+        self.network: TwoLayerReLU | None = None  # where the flow stands
+        self.iteration = 0
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        if self.network is None:
+            self.network, self.iteration = TwoLayerReLU(snapshot.neurons), snapshot.iteration
+        if snapshot.iteration > self.iteration:
+            self.flow.advance(self.network, snapshot.training_set, self.iteration, snapshot.iteration)
+            self.iteration = snapshot.iteration
+        flow = Snapshot(self.network.neurons(), snapshot.training_set, snapshot.iteration, snapshot.time)
+        return {
+            "flow/distance": snapshot.neurons.distance(flow.neurons),
+            "flow/function_distance": float((snapshot.residuals - flow.residuals).abs().max()),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        if self.network is None:
+            return {}
+        neurons = self.network.neurons()
+        return {"iteration": self.iteration, "w": neurons.w, "a": neurons.a, "flow": self.flow.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict:
+            self.network = TwoLayerReLU(Neurons(state_dict["w"], state_dict["a"]))
+            self.iteration = state_dict["iteration"]
+            self.flow.load_state_dict(state_dict["flow"])
