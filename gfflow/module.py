@@ -103,6 +103,19 @@ class GradientFlowModule(pl.LightningModule):
         """Whether the network stands at a scheduled iteration (a run resumed in the middle of a leap does not)."""
         return self.iteration in self.schedule
 
+    @property
+    def step_size(self) -> float:
+        """Flow time per iteration."""
+        return self.solver.lr
+
+    def measurable(self) -> bool:
+        """Whether the weights and the loss are finite."""
+        return self.stop_reason != "diverged"
+
+    def ended(self) -> bool:
+        """Whether training has ended, other than by divergence."""
+        return self.stop_reason is not None and self.measurable()
+
     def snapshot(self) -> Snapshot:
         """The network as it stands, copied: all measurements of one iteration share it."""
         if self._snapshot is None or self._snapshot.iteration != self.iteration:

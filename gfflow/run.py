@@ -30,14 +30,12 @@ from gfflow.module import GradientFlowModule
 from gfflow.network import TwoLayerReLU
 from gfflow.neurons import Neurons
 from gfflow.records import Run
-from gfflow.schedule import Schedule
+from gfflow.schedule import FEW, Schedule
 from gfflow.solvers import make_solver
 from gfflow.statements.report import Report, as_markdown, print_report, verify, write
 from gfflow.summary import summarise, write_summary
 from gfflow.terminal import print_closing
 from gfflow.theory import Prediction, milestone_iterations, predict
-
-FEW = 24  # how many times the costlier measures are taken
 
 
 @dataclass(frozen=True)

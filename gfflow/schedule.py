@@ -11,6 +11,8 @@ from itertools import pairwise
 
 from gfflow.errors import InvalidInput
 
+FEW = 24  # how many times the costlier measures are taken
+
 
 @dataclass(frozen=True)
 class Schedule:

@@ -13,7 +13,7 @@ LAYERS = [
     {"theory"},
     {"measures"},
     {"solvers"},
-    {"module"},
+    {"module", "view"},
     {"callbacks"},
     {"config", "loggers", "summary", "terminal", "dashboard", "run", "sweep", "main"},
 ]
