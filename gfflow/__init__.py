@@ -24,6 +24,8 @@ _HOME = {
     "Snapshot": "gfflow.measures",
     "Schedule": "gfflow.schedule",
     "GradientFlowModule": "gfflow.module",
+    "predict_module": "gfflow.view",
+    "snapshot_of": "gfflow.view",
     "RunConfig": "gfflow.config",
     "build": "gfflow.run",
     "train": "gfflow.run",

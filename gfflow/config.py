@@ -78,7 +78,7 @@ class ScheduleConfig:
     """When to measure: log-spaced with the ratio, united with `linear` equally spaced; frames kept at most."""
 
     ratio: float | None = _limited(1.05, "null or a number from 1.001 on", lambda v: 1.001 <= v < math.inf)
-    linear: int = _at_least(0, 400)
+    linear: int = _at_least(0, 200)
     frames: int = _at_least(2, 200)
 
 

@@ -65,6 +65,7 @@ class GradientFlowModule(pl.LightningModule):
         self.configuration: dict[str, Any] = {}  # of the run, kept with its checkpoints
         self.signal: int | None = None  # set from outside: a signal's number, to stop at the next pause
         self.train_seconds = 0.0
+        self.last_finite: Snapshot | None = None  # at the last scheduled iteration that was not divergent
         self._snapshot: Snapshot | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,12 +94,27 @@ class GradientFlowModule(pl.LightningModule):
             self.iteration = pause
         self.train_seconds += time.perf_counter() - began
         self.stop_reason = self._reason_to_stop()
+        if self.stop_reason != "diverged":
+            self.last_finite = self.snapshot()
         if self.stop_reason is not None:
             self.trainer.should_stop = True
 
     def on_schedule(self) -> bool:
         """Whether the network stands at a scheduled iteration (a run resumed in the middle of a leap does not)."""
         return self.iteration in self.schedule
+
+    @property
+    def step_size(self) -> float:
+        """Flow time per iteration."""
+        return self.solver.lr
+
+    def measurable(self) -> bool:
+        """Whether the weights and the loss are finite."""
+        return self.stop_reason != "diverged"
+
+    def ended(self) -> bool:
+        """Whether training has ended, other than by divergence."""
+        return self.stop_reason is not None and self.measurable()
 
     def snapshot(self) -> Snapshot:
         """The network as it stands, copied: all measurements of one iteration share it."""

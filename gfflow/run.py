@@ -26,18 +26,17 @@ from gfflow.errors import Diverged, Interrupted, InvalidInput
 from gfflow.folder import check_same_configuration, claimed, holds_run, read_checkpoint, read_summary
 from gfflow.initialization import check_alive, draw_start, initialization_scale
 from gfflow.loggers import EventLogger, MetricsTable
+from gfflow.measures import Snapshot, sharpness
 from gfflow.module import GradientFlowModule
 from gfflow.network import TwoLayerReLU
 from gfflow.neurons import Neurons
 from gfflow.records import Run
-from gfflow.schedule import Schedule
+from gfflow.schedule import FEW, Schedule
 from gfflow.solvers import make_solver
 from gfflow.statements.report import Report, as_markdown, print_report, verify, write
 from gfflow.summary import summarise, write_summary
 from gfflow.terminal import compilation_told, print_closing
 from gfflow.theory import Prediction, milestone_iterations, predict
-
-FEW = 24  # how many times the costlier measures are taken
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,8 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
     check_alive(start, training_set)
     dtype = getattr(torch, config.precision)
     notes = [str(warning.message) for warning in caught]
-    if dtype == torch.float32 and scale**2 < torch.finfo(dtype).tiny:
-        notes.append(f"precision float32 cannot hold the squares of weights of size {scale:.1e}; take float64")
     prediction = predict(training_set, start, scale)
+    notes += _cautions(config, training_set, prediction)
     cuda = config.trainer.accelerator in ("gpu", "cuda") or (
         config.trainer.accelerator == "auto" and torch.cuda.is_available()
     )
@@ -203,12 +201,9 @@ def _train(
     if config.verbose:
         print_closing(Console(), summary, experiment.notes, folder)
         if report is not None:
-            print_report(Console(), report)
+            print_report(report)
     if summary["stop_reason"] == "diverged":
-        raise Diverged(
-            f"training diverged between iterations {summary['iterations']} and {module.iteration}: "
-            f"solver.lr = {config.solver.lr} is likely too large for this data"
-        )
+        raise Diverged(_why_diverged(module, experiment.start))
     return summary
 
 
@@ -231,6 +226,43 @@ def _fit(config: RunConfig, experiment: Experiment, folder: Path, loggers: list[
     trainer.fit(experiment.module, ckpt_path=path if resumed else None, weights_only=True)
     if experiment.module.signal is not None:  # it came after the last leap: all is saved, the rest can wait
         raise Interrupted(experiment.module.signal, experiment.module.iteration)
+
+
+def _why_diverged(module: GradientFlowModule, start: Neurons) -> str:
+    """One line: when, from what, and the likely cause."""
+    last = module.last_finite or Snapshot(start, module.training_set)
+    line = (
+        f"training diverged between iterations {last.iteration:,} and {module.iteration:,}, from loss {last.loss:.3g}"
+    )
+    bound = 2 / max(sharpness(last), 1e-300)
+    if module.solver.lr > bound:
+        return (
+            f"{line}: solver.lr = {module.solver.lr:g} is above 2/sharpness = {bound:.3g} there; take a smaller one"
+        )
+    return f"{line}: solver.lr = {module.solver.lr:g} is likely too large for this data (2/sharpness was {bound:.3g})"
+
+
+def _cautions(config: RunConfig, training_set: TrainingSet, prediction: Prediction) -> list[str]:
+    """What is known before training to spoil it."""
+    notes = []
+    lr, iterations = config.solver.lr, config.solver.iterations
+    if config.precision == "float32" and prediction.scale**2 < torch.finfo(torch.float32).tiny:
+        notes.append(
+            f"precision float32 cannot hold the squares of weights of size {prediction.scale:.1e}; take float64"
+        )
+    if prediction.limit is not None and config.solver.name != "flow":
+        bound = 2 / sharpness(Snapshot(prediction.limit, training_set))
+        if lr > bound:
+            notes.append(
+                f"solver.lr = {lr:g} is above 2/sharpness = {bound:.3g} at the predicted limit: it is unstable"
+            )
+    fitted = [prediction.events[f"{side}_fitted"] for side in ("plus", "minus")]
+    last = max((time / lr for time in fitted if time is not None), default=0.0)
+    if last > iterations:
+        notes.append(
+            f"solver.iterations = {iterations:,} end before all labels are fitted, predicted at iteration {last:,.0f}"
+        )
+    return notes
 
 
 def _draw(run: Run, events: EventLogger) -> None:

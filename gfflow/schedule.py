@@ -11,6 +11,8 @@ from itertools import pairwise
 
 from gfflow.errors import InvalidInput
 
+FEW = 24  # how many times the costlier measures are taken
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -19,7 +21,7 @@ class Schedule:
     iterations: tuple[int, ...]
 
     @classmethod
-    def of(cls, last: int, ratio: float | None = 1.05, linear: int = 400, extra: Iterable[int] = ()) -> Schedule:
+    def of(cls, last: int, ratio: float | None = 1.05, linear: int = 200, extra: Iterable[int] = ()) -> Schedule:
         """Log-spaced iterations of the given ratio united with `linear` equally spaced ones up to `last`.
 
         ratio None leaves the log-spaced ones out, linear 0 the others; `extra` iterations are added where

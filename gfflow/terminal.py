@@ -58,10 +58,11 @@ def _event_rows(events: dict[str, dict[str, float | None] | None]) -> list[Row]:
 
 def _final_rows(summary: Mapping[str, Any]) -> list[Row]:
     theory, final = summary["theory"], summary["final"]
+    norm, minimum = "1/2 ||theta||^2", theory["min_half_norm"]
     values = [
         ("u+", theory["u_plus_limit"], final["u_plus"]),
         ("u-", theory["u_minus_limit"], final["u_minus"]),
-        ("1/2 ||theta||^2, minimum norm", theory["min_half_norm"], final["half_norm_squared"]),
+        (norm if minimum is None else f"{norm}, minimum norm", minimum, final["half_norm_squared"]),
         ("distance to the limit", None, final["limit_distance"]),
         ("loss", None, final["loss"]),
     ]

@@ -7,8 +7,6 @@ import math
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from gfflow.errors import InvalidInput
 from gfflow.records import Run
 from gfflow.statements.report import as_markdown, print_report, verify, write
@@ -39,6 +37,5 @@ def main(arguments: list[str] | None = None) -> None:
 
     path = write(report, asked.run)
     append_text(asked.run / "tensorboard", "verification", as_markdown(report), int(run.metrics["step"][-1]))
-    console = Console()
-    print_report(console, report)
-    console.print(f"written to {path}", highlight=False, soft_wrap=True)
+    print_report(report)
+    print(f"written to {path}")

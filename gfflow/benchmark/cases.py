@@ -34,14 +34,14 @@ class Case:
         d = self.training_set().d
         return draw_start(self.m, d, initialization_scale(self.scale, self.normalization, self.m, d), seed=0)
 
-    def config(self, solver: str, iterations: int | None = None) -> RunConfig:
+    def config(self, solver: str, iterations: int | None = None, lr: float = LR) -> RunConfig:
         """The run's configuration: every measurement and logger at its default, no figures."""
         values: dict[str, Any] = {
             "name": self.name,
             "data": {"name": self.data},
             "network": {"width": self.m},
             "init": {"scale": self.scale, "normalization": self.normalization},
-            "solver": {"name": solver, "lr": LR, "iterations": iterations or self.iterations},
+            "solver": {"name": solver, "lr": lr, "iterations": iterations or self.iterations},
             "figures": False,
             "verbose": False,
         }

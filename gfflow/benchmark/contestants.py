@@ -50,12 +50,12 @@ def solver_alone(name: str, data: TrainingSet, start: Neurons, steps: int) -> fl
     return (time.perf_counter() - began) / steps
 
 
-def solver_in_fit(name: str, case: Case, iterations: int) -> float:
+def solver_in_fit(name: str, case: Case, iterations: int, lr: float = LR) -> float:
     """A solver inside trainer.fit: measurements and loggers on at the default schedule, their time not counted."""
     from gfflow.run import train
 
     with tempfile.TemporaryDirectory() as folder:
-        summary = train(case.config(name, iterations), Path(folder))
+        summary = train(case.config(name, iterations, lr), Path(folder))
     return summary["timing"]["train_seconds"] / summary["iterations"]
 
 

@@ -14,6 +14,7 @@ from gfflow.callbacks.progress import PhaseProgress
 from gfflow.callbacks.solver import SolverState
 from gfflow.callbacks.structure import Structure
 from gfflow.callbacks.trajectory import TrajectoryRecorder
+from gfflow.callbacks.view import View
 
 __all__ = [
     "AlignmentCosines",
@@ -32,5 +33,6 @@ __all__ = [
     "SolverState",
     "Structure",
     "TrajectoryRecorder",
+    "View",
     "WholeCheckpointIO",
 ]

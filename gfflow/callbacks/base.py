@@ -7,22 +7,26 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from gfflow.callbacks.view import observed
 from gfflow.measures.snapshot import Snapshot
-from gfflow.module import GradientFlowModule
 
 
 class Measurement(pl.Callback):
-    """Logs what `measure` returns, at the start of training and at the end of every leap.
+    """Logs what `measure` returns, at the start of training, at scheduled iterations and at its end.
 
-    A scalar that does not apply is left out of the returned dictionary, never logged as NaN. Measuring never
-    changes a weight or a random state.
+    In any LightningModule with one hidden ReLU layer (see View); in a GradientFlowModule after every leap. A scalar
+    that does not apply is left out of the returned dictionary, never logged as NaN. Measuring never changes a weight
+    or a random state.
     """
+
+    _measured: int | None = None  # the last measured iteration: several batches may make one optimiser step
 
     @abstractmethod
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         """The scalars to log, by name."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._measured = None
         self._log(trainer, pl_module)
 
     def on_train_batch_end(
@@ -30,10 +34,15 @@ class Measurement(pl.Callback):
     ) -> None:
         self._log(trainer, pl_module)
 
-    def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, GradientFlowModule)
-        if pl_module.stop_reason == "diverged" or not pl_module.on_schedule():
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._log(trainer, pl_module, ended=True)
+
+    def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, ended: bool = False) -> None:
+        network = observed(trainer, pl_module)
+        due = ended or network.on_schedule()
+        if not due or network.iteration == self._measured or not network.measurable():
             return
-        scalars = self.measure(pl_module.snapshot())
+        self._measured = network.iteration
+        scalars = self.measure(network.snapshot())
         for logger in trainer.loggers if scalars else ():
-            logger.log_metrics(scalars, step=pl_module.iteration)
+            logger.log_metrics(scalars, step=network.iteration)

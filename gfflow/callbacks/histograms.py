@@ -8,19 +8,21 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from gfflow.callbacks.view import observed
 from gfflow.measures.alignment import own_cosines
-from gfflow.module import GradientFlowModule
-from gfflow.schedule import Schedule
+from gfflow.schedule import FEW, Schedule
 
 
 class Histograms(pl.Callback):
-    """At the schedule's iterations, into TensorBoard: `neurons/log10_norm` (log10 ||w_j||), `neurons/own_cosine` (the
-    cosine with s_j D_j) and, in the plane, `neurons/angle` (of w_j, in degrees from -180 to 180)."""
+    """At the schedule's iterations (a few by default), into TensorBoard: `neurons/log10_norm` (log10 ||w_j||),
+    `neurons/own_cosine` (the cosine with s_j D_j) and, in the plane, `neurons/angle` (of w_j, in degrees from -180
+    to 180)."""
 
-    def __init__(self, schedule: Schedule) -> None:
-        self.wanted = frozenset(schedule)
+    def __init__(self, schedule: Schedule | None = None) -> None:
+        self.wanted = schedule
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.wanted = self.wanted or observed(trainer, pl_module).schedule.thinned(FEW)
         self._write(trainer, pl_module)
 
     def on_train_batch_end(
@@ -29,10 +31,10 @@ class Histograms(pl.Callback):
         self._write(trainer, pl_module)
 
     def _write(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, GradientFlowModule)
-        if module.iteration not in self.wanted or module.stop_reason == "diverged":
+        network = observed(trainer, module)
+        if self.wanted is None or network.iteration not in self.wanted or not network.measurable():
             return
-        snapshot = module.snapshot()
+        snapshot = network.snapshot()
         neurons = snapshot.neurons
         values = {"log10_norm": neurons.norms[neurons.norms > 0].log10(), "own_cosine": own_cosines(snapshot)}
         if neurons.w.shape[1] == 2:
@@ -41,4 +43,4 @@ class Histograms(pl.Callback):
             if isinstance(logger, TensorBoardLogger):
                 for name, value in values.items():
                     if value.numel():
-                        logger.experiment.add_histogram(f"neurons/{name}", value, module.iteration)
+                        logger.experiment.add_histogram(f"neurons/{name}", value, network.iteration)

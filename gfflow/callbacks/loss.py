@@ -7,10 +7,11 @@ from gfflow.measures.snapshot import Snapshot
 
 
 class Loss(Measurement):
-    """`loss`: L (Eq. 1); `time`: the flow time lr * iteration."""
+    """`loss`: L (Eq. 1); `time`: the flow time lr * iteration, where training is descent on L."""
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
-        return {"loss": snapshot.loss, "time": snapshot.time}
+        time = {} if snapshot.time is None else {"time": snapshot.time}
+        return {"loss": snapshot.loss, **time}
 
 
 class GradientNorm(Measurement):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import lightning.pytorch as pl
 
 from gfflow.callbacks.base import Measurement
+from gfflow.callbacks.view import observed
 from gfflow.measures.masses import largest_norm, mass
 from gfflow.measures.snapshot import Snapshot
-from gfflow.module import GradientFlowModule
 from gfflow.theory import Group, Prediction
 
 
 class GroupMasses(Measurement):
     """`mass/u_plus`, `mass/u_minus`: sum of ||w_j||^2 over S+ and S-, each where the theory of orthogonal inputs
     names it, over all neurons with a_j > 0 or a_j < 0 elsewhere; `theory/u_plus`, `theory/u_minus`: the predicted
-    mass of S+ and S- at the same time; `mass/other_max`: the largest ||w_j|| outside both.
+    mass of S+ and S- at the same flow time, if there is one; `mass/other_max`: the largest ||w_j|| outside both.
     """
 
     def __init__(self, prediction: Prediction | None = None) -> None:
@@ -24,10 +24,11 @@ class GroupMasses(Measurement):
         self._predicted: dict[str, dict[float, float]] = {}  # side, flow time -> predicted mass
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, GradientFlowModule)
-        times = [pl_module.solver.lr * i for i in pl_module.schedule]
+        network = observed(trainer, pl_module)
+        lr = network.step_size
+        times = [] if lr is None else [lr * i for i in network.schedule]
         for side, group in self.groups.items():
-            if group is not None:  # all times at once: cheap; one by one: not
+            if group is not None and times:  # all times at once: cheap; one by one: not
                 self._predicted[side] = dict(zip(times, group.mass(times).tolist(), strict=True))
         super().on_train_start(trainer, pl_module)
 
@@ -39,9 +40,9 @@ class GroupMasses(Measurement):
             members = sign * neurons.signs > 0 if group is None else group.members
             masses[f"mass/u_{side}"] = mass(neurons, members)
             grouped = members if grouped is None else grouped | members
-            if group is not None:
+            if group is not None and snapshot.time is not None:
                 known = self._predicted.get(side, {}).get(snapshot.time)
                 predicted[f"theory/u_{side}"] = float(group.mass(snapshot.time)) if known is None else known
-        if predicted and grouped is not None and not bool(grouped.all()):
+        if any(self.groups.values()) and grouped is not None and not bool(grouped.all()):
             masses["mass/other_max"] = largest_norm(neurons, ~grouped)
         return masses | predicted

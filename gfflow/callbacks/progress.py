@@ -8,19 +8,20 @@ import lightning.pytorch as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gfflow.callbacks.view import observed
 from gfflow.measures.masses import mass
 from gfflow.measures.snapshot import Snapshot
-from gfflow.module import GradientFlowModule
 from gfflow.theory import Prediction
 
 
-def phase(snapshot: Snapshot, prediction: Prediction) -> str:
+def phase(snapshot: Snapshot, prediction: Prediction | None = None) -> str:
     """The phase of Figure 1 that the network is in, by the masses of S+ and S- against their limits.
 
     Where the theory does not name the groups, the phase is told by the loss alone: 'early alignment' while it
     is within 1% of its value for the zero network, 'fitted' below one part in 10^6 of it, 'fitting' between.
     """
-    groups = [group for group in (prediction.plus, prediction.minus) if group is not None]
+    named = () if prediction is None else (prediction.plus, prediction.minus)
+    groups = [group for group in named if group is not None]
     if len(groups) < 2:
         share = snapshot.loss / float(snapshot.training_set.y.square().mean() / 2 or 1)
         return "early alignment" if 0.99 < share < 1.01 else "fitted" if share < 1e-6 else "fitting"
@@ -40,14 +41,13 @@ def phase(snapshot: Snapshot, prediction: Prediction) -> str:
 class PhaseProgress(pl.Callback):
     """Shows iteration, loss, phase and time left on a terminal; prints nothing where there is none."""
 
-    def __init__(self, prediction: Prediction, console: Console | None = None) -> None:
+    def __init__(self, prediction: Prediction | None = None, console: Console | None = None) -> None:
         self.prediction = prediction
         self.console = console or Console(stderr=True)
         self._progress: Progress | None = None
         self._task: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, GradientFlowModule)
         self._progress = Progress(
             TextColumn("{task.description:<25}"),
             BarColumn(bar_width=30),
@@ -58,13 +58,13 @@ class PhaseProgress(pl.Callback):
             disable=not self.console.is_terminal,
         )
         self._progress.start()
-        self._task = self._progress.add_task("", total=pl_module.schedule.last, loss=float("nan"))
-        self._update(pl_module)
+        self._task = self._progress.add_task("", total=observed(trainer, pl_module).schedule.last, loss=float("nan"))
+        self._update(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._update(pl_module)
+        self._update(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._progress is not None:
@@ -74,14 +74,16 @@ class PhaseProgress(pl.Callback):
         if self._progress is not None:
             self._progress.stop()
 
-    def _update(self, module: pl.LightningModule) -> None:
-        assert isinstance(module, GradientFlowModule)
-        if self._progress is None or self._progress.disable or module.stop_reason == "diverged":
+    def _update(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self._progress is None or self._progress.disable:
             return
-        snapshot = module.snapshot()
+        network = observed(trainer, module)
+        if not network.on_schedule() or not network.measurable():
+            return
+        snapshot = network.snapshot()
         self._progress.update(
             self._task,
-            completed=module.iteration,
+            completed=network.iteration,
             description=phase(snapshot, self.prediction),
             loss=snapshot.loss,
         )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gfflow.module import GradientFlowModule
+from gfflow.callbacks.view import Observed, observed
 from gfflow.schedule import Schedule
 
 LARGEST = 32 * 2**20  # bytes of weights kept at most
@@ -23,25 +23,31 @@ def frame_count(m: int, d: int, frames: int) -> int:
 
 class TrajectoryRecorder(pl.Callback):
     """Writes `trajectory.npz`: step (T,), w (T, m, d), a (T, m) at the schedule's iterations, the first and last
-    included, and the training set as x (n, d), y (n,), so that figures can be redrawn from the file alone.
+    included, and the training set as x (n, d), y (n,), so that figures can be redrawn from the file alone. By default
+    at most 200 of the training's scheduled iterations. An output bias is not recorded.
     """
 
-    def __init__(self, path: Path, schedule: Schedule) -> None:
-        self.path = path
-        self.wanted = frozenset(schedule)
+    def __init__(self, path: str | Path, schedule: Schedule | None = None) -> None:
+        self.path = Path(path)
+        self.wanted = schedule
         self.frames: dict[int, tuple[Tensor, Tensor]] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._record(pl_module)
+        network = observed(trainer, pl_module)
+        if self.wanted is None:
+            m, d = network.snapshot().neurons.w.shape
+            self.wanted = network.schedule.thinned(frame_count(m, d, 200))
+        self._record(network)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._record(pl_module)
+        self._record(observed(trainer, pl_module))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, GradientFlowModule)
-        data = pl_module.training_set
+        network = observed(trainer, pl_module)
+        self._record(network, last=True)
+        data = network.training_set
         steps = sorted(self.frames)
         temporary = self.path.with_name(self.path.stem + ".part.npz")
         np.savez(
@@ -54,12 +60,11 @@ class TrajectoryRecorder(pl.Callback):
         )
         temporary.replace(self.path)
 
-    def _record(self, module: pl.LightningModule) -> None:
-        assert isinstance(module, GradientFlowModule)
-        last = module.stop_reason is not None and module.stop_reason != "diverged"
-        if module.iteration in self.wanted or last:
-            neurons = module.snapshot().neurons
-            self.frames[module.iteration] = (neurons.w, neurons.a)
+    def _record(self, network: Observed, last: bool = False) -> None:
+        wanted = self.wanted is not None and network.iteration in self.wanted
+        if wanted or network.ended() or (last and network.measurable()):
+            neurons = network.snapshot().neurons
+            self.frames[network.iteration] = (neurons.w, neurons.a)
 
     def state_dict(self) -> dict[str, Any]:
         steps = sorted(self.frames)

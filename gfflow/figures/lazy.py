@@ -52,7 +52,8 @@ def _functions(axes: Axes, start: Snapshot, end: Snapshot) -> None:
     axes.plot(line, kernel, color=INK, linestyle=(0, (4, 2)), linewidth=1.0, label="tangent kernel at the start")
     axes.plot(data.x[:, 0], data.y, "o", color=FIT, markeredgecolor=INK, markersize=5, label="data")
     inside = (line >= low) & (line <= high)
-    gap, extent = (final - kernel)[inside], float(final[inside].max() - final[inside].min())
+    gap, shown = (final - kernel)[inside], torch.cat([final[inside], data.y, data.y.new_zeros(1)])
+    extent = float(shown.max() - shown.min()) or 1.0
     root_mean_square, largest = float(gap.square().mean().sqrt()) / extent, float(gap.abs().max()) / extent
     axes.set(xlabel="input $x$", ylabel="$h(x)$", xlim=(float(line[0]), float(line[-1])))
     axes.set_title(f"gap / range between the data: {root_mean_square:.0%} rms, {largest:.0%} at most")

@@ -20,7 +20,8 @@ def loss(run: Run) -> Figure:
     left.set(xlim=(0, max(step[-1], 1)), ylim=(0, 1.14 * values.max()), ylabel="loss $L$")
     positive = (step > 0) & (values > 0)
     right.plot(step[positive], values[positive], color=INK)
-    right.set(xscale="log", yscale="log", xlim=(1, max(step[-1], 10)), ylabel="loss $L$")
+    right.set(xscale="log", yscale="log" if positive.any() else "linear", xlim=(1, max(step[-1], 10)))
+    right.set_ylabel("loss $L$")
     stays = plateaus(step, values)
     for axes in (left, right):
         for stay in stays:

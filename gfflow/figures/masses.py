@@ -15,8 +15,8 @@ SIDES = (("plus", "+", PLUS, "-"), ("minus", "-", MINUS, (0, (5, 1.5))))
 @styled
 def masses(run: Run) -> Figure | None:
     """u+ and u- with their predictions and the largest neuron outside both groups; below, the error of the
-    prediction in percent of the limit. None where no mass was measured."""
-    if "mass/u_plus" not in run.metrics:
+    prediction in percent of the limit. None where no mass was measured, or all are below the smallest number."""
+    if not any((run.column(f"mass/u_{side}")[1] > 0).any() for side, *_ in SIDES):
         return None
     theory = (run.summary or {}).get("theory") or {}
     limits = {side: theory.get(f"u_{side}_limit") for side, *_ in SIDES}

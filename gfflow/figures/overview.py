@@ -20,7 +20,7 @@ def overview(run: Run) -> Figure:
     top, bottom = figure.subplots(2, 1, sharex=True, gridspec_kw={"hspace": 0.24})
     step, loss = run.column("loss")
     top.plot(step, loss, color=INK)
-    top.set(ylabel="loss $L$", xlim=(0, max(step[-1], 1)), ylim=(0, None))
+    top.set(ylabel="loss $L$", xlim=(0, max(step[-1], 1)), ylim=(0, 1.06 * loss.max()))
     draw_masses(bottom, run)
     for axes in (top, bottom):
         mark_events(axes, run)
@@ -35,6 +35,7 @@ def draw_masses(axes: Axes, run: Run, **legend: Any) -> None:
     `legend` are options of the legend above the axes."""
     theory = (run.summary or {}).get("theory") or {}
     predicted = "theory/u_plus" in run.metrics
+    limits: list[tuple[float, str]] = []
     for side, sign, color in (("plus", "+", PLUS), ("minus", "-", MINUS)):
         step, mass = run.column(f"mass/u_{side}")
         if not len(step):
@@ -43,16 +44,18 @@ def draw_masses(axes: Axes, run: Run, **legend: Any) -> None:
         limit = theory.get(f"u_{side}_limit") if predicted else None
         if limit is not None:
             axes.axhline(limit, color=FAINT, linewidth=0.8, linestyle=":", zorder=0)
-            axes.annotate(
-                f"$u_{sign}^*={limit:.4g}$", (0.008, limit), (0, 2), ("axes fraction", "data"), "offset points",
-                fontsize=8, va="bottom",
-            )  # fmt: skip
+            limits.append((limit, f"$u_{sign}^*={limit:.4g}$"))
     for side in ("plus", "minus"):
         step, mass = run.column(f"theory/u_{side}")
         if len(step):
             label = "predicted before training" if side == "plus" else None
             axes.plot(step, mass, color=INK, linestyle=(0, (4, 3)), linewidth=0.9, label=label)
     axes.set_ylabel("masses $u_+$, $u_-$" if predicted else "masses by sign of $a_j$")
-    axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
+    top = 1.12 * axes.get_ylim()[1]
+    axes.set_ylim(0, top)
+    close = len(limits) == 2 and abs(limits[0][0] - limits[1][0]) < 0.13 * top  # then side by side
+    for i, (limit, text) in enumerate(limits):
+        place = (0.008 + 0.16 * i * close, limit)
+        axes.annotate(text, place, (0, 2), ("axes fraction", "data"), "offset points", fontsize=8, va="bottom")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), ncols=3, borderaxespad=0.0, **legend)

@@ -15,13 +15,14 @@ from gfflow.figures.style import INK, MINUS, PLUS, iteration_axis, new_figure, n
 from gfflow.records import Run
 from gfflow.theory.directions import timeline as bounds
 
-Steps = list[float | None]  # ends of: early alignment, growth of the first group, saddle, growth of the second
+Steps = list[float]  # ends of: early alignment, growth of the first group, saddle, growth of the second
 HALF = 0.2  # half the height of a lane
 
 
 @styled
 def timeline(run: Run) -> Figure | None:
-    """Three lanes over the iterations; None where the theory predicts no events for both signs."""
+    """Three lanes over the iterations. None where the theory predicts no events for both signs, or where they do
+    not follow one another as in Figure 1, since lambda is too large for phases."""
     theory = (run.summary or {}).get("theory") or {}
     known = {key: (predicted, measured) for key, predicted, measured in events(run)}
     plus_first = (theory.get("d_plus_norm") or 0) >= (theory.get("d_minus_norm") or 0)
@@ -29,16 +30,18 @@ def timeline(run: Run) -> Figure | None:
     keys = ["aligned", f"{first}_fitted", f"{second}_leaves_zero", f"{second}_fitted"]
     if run.step_size is None or any(key not in known for key in keys):
         return None
-    lanes: list[tuple[str, Steps]] = [
-        (name, [known[key][i] for key in keys]) for i, name in ((1, "measured"), (0, "predicted\nbefore training"))
-    ]
+    predicted = [known[key][0] for key in keys]
+    if predicted != sorted(predicted) or predicted[0] < 0:
+        return None
+    end = float(run.metrics["step"][-1])
+    lanes = [("measured", _leading([known[key][1] for key in keys], end)), ("predicted\nbefore training", predicted)]
     lanes += _lemmas(run, run.step_size)
-    last = 1.02 * max(run.metrics["step"][-1], *(step for _, steps in lanes for step in steps if step is not None))
+    last = 1.02 * max(end, *(step for _, steps in lanes for step in steps))
     figure = new_figure(0.85 + 0.62 * len(lanes), margins=(1.3, 0.25, 0.5, 0.35))
     axes = figure.subplots()
     looks = _looks(plus_first)
     for row, (name, steps) in enumerate(lanes):
-        _lane(axes, row, steps, run.metrics["step"][-1] if name == "measured" else last, last, looks)
+        _lane(axes, row, steps, end if name == "measured" else last, last, looks)
         axes.annotate(name, (0, row), (-6, 0), textcoords="offset points", ha="right", va="center")
     axes.set(xlim=(0, last), ylim=(-0.6, len(lanes) - 0.65), yticks=[])
     axes.spines["left"].set_visible(False)
@@ -46,6 +49,16 @@ def timeline(run: Run) -> Figure | None:
     patches = [Patch(label=label, **look) for label, look in looks]
     figure.legend(handles=patches, loc="upper center", ncols=5, columnspacing=1.4, handlelength=1.6)
     return figure
+
+
+def _leading(steps: Sequence[float | None], end: float) -> Steps:
+    """The steps up to the first that was not reached, or not in its turn."""
+    kept: Steps = []
+    for step in steps:
+        if step is None or not (kept or [0.0])[-1] <= step <= end:
+            break
+        kept.append(step)
+    return kept
 
 
 def _lemmas(run: Run, step_size: float) -> list[tuple[str, Steps]]:
@@ -75,11 +88,9 @@ def _looks(plus_first: bool) -> list[tuple[str, dict[str, Any]]]:
 def _lane(
     axes: Axes, row: int, steps: Steps, end: float, last: float, looks: Sequence[tuple[str, dict[str, Any]]]
 ) -> None:
-    """The phases as bars up to `end`, or to the last that was reached, and the iteration at which each ends below."""
-    reached = [step for step in steps if step is not None]
-    ends = np.maximum.accumulate([0.0, *reached, *([end] if len(reached) == len(steps) else [])])
+    """The phases as bars, the one under way up to `end`, and below them the iteration at which each ends."""
+    ends = np.maximum.accumulate([0.0, *steps, end])
     for start, stop, (_, look) in zip(ends, ends[1:], looks, strict=False):
         axes.barh(row, stop - start, 2 * HALF, left=start, **look)
-    ticks = sorted(reached)
-    for tick, place in zip(ticks, spread(ticks, 0.075 * last, 0, 0.97 * last), strict=True):
+    for tick, place in zip(steps, spread(steps, 0.075 * last, 0, 0.97 * last), strict=True):
         axes.text(place, row - HALF - 0.06, number(tick), ha="center", va="top", fontsize=7.5)

@@ -33,11 +33,16 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
     figure = new_figure(0.75 + 1.65 * rows, margins=(0.55, 0.1, 0.45, 0.72))
     layout = {"hspace": 0.42 + 0.02 * rows, "wspace": 0.1}
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False, gridspec_kw=layout).ravel()
+    limits = heights(shots, line)
+    grid[0].set_ylim(limits)
     for axes, (name, frame), shot in zip(grid, told, shots, strict=False):
         draw_state(axes, shot, line)
         if name == "end":
             name = f"end: {_count(shot, line)}"
         step = f"iteration {number(float(trajectory.step[frame]))}"
+        values = _function(shot, line)
+        if float(values.min()) > limits[1] or float(values.max()) < limits[0]:
+            step += ", $h$ off the scale"
         axes.set_title(f"{name}\n{step}" if name else step, fontsize=8, linespacing=1.0)
     for axes in grid[len(told) :]:
         axes.remove()
@@ -47,9 +52,6 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
             axes.set_xlabel("input $x$, kink of neuron $j$", fontsize=8)
         if i % columns == 0:
             axes.set_ylabel("$h(x)$,  $s_j\\Vert w_j\\Vert$")
-    grid[0].set_ylim(*heights(shots, line))
-    for axes, shot in zip(grid, shots, strict=False):
-        _note_if_outside(axes, _function(shot, line))
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", ncols=4, columnspacing=1.6, handletextpad=0.4)
     return figure
@@ -76,19 +78,10 @@ def heights(shots: Sequence[Snapshot], line: torch.Tensor) -> tuple[float, float
         _function(shots[-1], line)[between],
         *(shot.neurons.signs * shot.neurons.norms for shot in shots),
     ]
-    low, high = (float(edge) for edge in torch.cat(shown).aminmax())
+    values = torch.cat(shown)
+    low, high = (float(edge) for edge in values[values.isfinite()].aminmax())  # a run about to diverge may overflow
     margin = 0.12 * max(high - low, 1e-3)
     return low - margin, high + margin
-
-
-def _note_if_outside(axes: Axes, values: torch.Tensor) -> None:
-    low, high = axes.get_ylim()
-    if float(values.min()) > high or float(values.max()) < low:
-        above = float(values.min()) > high
-        axes.annotate(
-            f"$h(x)$ from {values.min():.0f} to {values.max():.0f}, off the scale", (0.5, 0.95 if above else 0.05),
-            xycoords="axes fraction", ha="center", va="top" if above else "bottom", fontsize=7.5, style="italic",
-        )  # fmt: skip
 
 
 def draw_state(axes: Axes, shot: Snapshot, line: torch.Tensor) -> None:

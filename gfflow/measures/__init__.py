@@ -9,6 +9,7 @@ from gfflow.measures.kinks import Kinks, kinks, kinks_on_line
 from gfflow.measures.masses import largest_norm, mass
 from gfflow.measures.plateaus import Plateau, plateaus
 from gfflow.measures.principal import principal_components
+from gfflow.measures.sharpness import sharpness
 from gfflow.measures.snapshot import Snapshot
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "plateaus",
     "principal_components",
     "reactivations",
+    "sharpness",
     "tangent_kernel",
 ]

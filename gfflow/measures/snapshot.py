@@ -19,7 +19,7 @@ class Snapshot:
     neurons: Neurons
     training_set: TrainingSet
     iteration: int = 0
-    time: float = 0.0
+    time: float | None = 0.0  # flow time; None where iterations have none
 
     @cached_property
     def preactivations(self) -> Tensor:

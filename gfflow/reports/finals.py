@@ -29,9 +29,9 @@ def pairs(sweep: Sweep, key: str, value: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def with_error(value: float, error: float) -> str:
-    """A value to the digit where its error begins, and the error; to four decimals where that is smaller."""
+    """A value to the digit where its error begins, and the error, as mathematics; at most four decimals."""
     decimals = 4 if error < 1e-4 else max(0, -math.floor(math.log10(error)))
-    return f"{value:.{decimals}f} $\\pm$ {error:.1g}"
+    return f"{value:.{decimals}f} \\pm {error:.1g}"
 
 
 @styled
@@ -54,6 +54,7 @@ def finals(sweep: Sweep, key: str, values: Sequence[str]) -> Figure | None:
     for axes in panels.flat[max(0, len(known) - columns) : len(known)]:
         axes.set_xlabel(label(key))
         axes.xaxis.set_tick_params(labelbottom=True)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2, handlelength=1.0)
     figure.align_ylabels()
     return figure
 
@@ -62,8 +63,17 @@ def _draw(axes: Axes, x: np.ndarray, y: np.ndarray, rounding: float) -> None:
     """All of it on one panel; values below `rounding` are drawn on a grey band, and not fitted."""
     levels = np.unique(x)
     means = [y[x == level].mean() for level in levels]
-    axes.plot(x, y, "o", color=PLUS, markersize=3, markeredgewidth=0, alpha=0.35, label="runs")
-    axes.plot(levels, means, "o", color=INK, markerfacecolor="none", markersize=5, markeredgewidth=0.9, label="mean")
+    axes.plot(x, y, "o", color=PLUS, markersize=3, markeredgewidth=0, alpha=0.35, label="each run")
+    axes.plot(
+        levels,
+        means,
+        "o",
+        color=INK,
+        markerfacecolor="none",
+        markersize=5,
+        markeredgewidth=0.9,
+        label="mean over runs",
+    )
     if is_logarithmic(levels.tolist()):
         axes.set_xscale("log")
     if is_logarithmic(y[y > 0].tolist()) and (y > 0).all():
@@ -73,21 +83,12 @@ def _draw(axes: Axes, x: np.ndarray, y: np.ndarray, rounding: float) -> None:
         axes.set_ylim(*axes.get_ylim())
         axes.axhspan(0, rounding, color=BAND, linewidth=0, zorder=-1)
         axes.annotate(
-            "rounding",
-            (1, rounding),
-            (-3, -3),
-            ("axes fraction", "data"),
-            "offset points",
-            ha="right",
-            va="top",
-            fontsize=8,
-        )
+            "rounding", (1, rounding), (-3, -3), ("axes fraction", "data"), "offset points",
+            ha="right", va="top", fontsize=8,
+        )  # fmt: skip
     law = fit_power_law(x[true], y[true]) if axes.get_xscale() == axes.get_yscale() == "log" else None
     if law is not None:
-        text = f"slope {with_error(law.slope, law.error)}"
-        if law.r_squared < STRAIGHT:
-            text += f"\nbut $R^2={law.r_squared:.2f}$: no single power"
-        style = "-" if law.r_squared >= STRAIGHT else (0, (1, 2))
-        fitted = np.unique(x[true])
-        axes.plot(fitted, law(fitted), color=MINUS, linewidth=1.1, linestyle=style, label=text)
-    axes.legend(loc="best", handlelength=1.4)
+        straight, fitted = law.r_squared >= STRAIGHT, np.unique(x[true])
+        axes.plot(fitted, law(fitted), color=MINUS, linewidth=1.1, linestyle="-" if straight else (0, (1, 2)))
+        doubt = "" if straight else f"; $R^2={law.r_squared:.2f}$: not one power"
+        axes.set_title(f"slope ${with_error(law.slope, law.error)}${doubt}", fontsize=8, color=MINUS)

@@ -9,7 +9,8 @@ from gfflow.statements import (
     relu_at_zero,
     saddle,
 )
-from gfflow.statements.base import STATEMENTS, Case, Finding, NotApplicable, Statement, Verdict, judge
+from gfflow.statements.base import STATEMENTS, Finding, Statement, Verdict, judge
+from gfflow.statements.case import Case, NotApplicable
 from gfflow.statements.report import Report, verify
 
 __all__ = [

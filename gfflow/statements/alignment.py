@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gfflow.measures import Snapshot
-from gfflow.statements.base import Case, Finding, misalignment, statement
+from gfflow.statements.base import Finding, statement
+from gfflow.statements.case import Case, misalignment
 from gfflow.theory import Group
 
 
@@ -48,17 +49,20 @@ def second_deactivated(case: Case) -> Finding:
 
 
 def _not_collapsed(case: Case, group: Group, until: str, exponent: float) -> Finding:
-    """||w_j|| > c_ lambda^(1 + exponent) / 2 up to the milestone, c_ = min_j ||w_j(0)|| / lambda."""
+    """||w_j|| > c_ lambda^(1 + exponent) / 2 up to the milestone, c_ = min_j ||w_j(0)|| / lambda.
+
+    Both sides are divided by lambda, not far below which float64 ends."""
     frames = [s for s in case.snapshots if s.iteration <= case.at(until).iteration]
     measured = min(float(s.neurons.norms[group.members].min()) for s in frames)
-    return Finding(measured, ">", float(case.start.neurons.norms.min()) * case.power(exponent) / 2)
+    smallest = float(case.start.neurons.norms.min()) / case.scale
+    return Finding(measured / case.scale, ">", smallest * case.power(exponent) / 2)
 
 
-@statement("Lemma 9 (i)", "||w_j|| > c_ λ^(1+ε)/2 up to t+1, j in S{p}, c_ = min ||w_j(0)||/λ")
+@statement("Lemma 9 (i)", "||w_j||/λ > c_ λ^ε/2 up to t+1, j in S{p}, c_ = min ||w_j(0)||/λ")
 def first_not_collapsed(case: Case) -> Finding:
     return _not_collapsed(case, case.first, "t+1", case.epsilon)
 
 
-@statement("Lemma 9 (ii)", "||w_j|| > c_ λ^(1+rε)/2 up to t-1 = t1, j in S{m}")
+@statement("Lemma 9 (ii)", "||w_j||/λ > c_ λ^(rε)/2 up to t-1 = t1, j in S{m}")
 def second_not_collapsed(case: Case) -> Finding:
     return _not_collapsed(case, case.second, "t1", case.r * case.epsilon)

@@ -7,7 +7,8 @@ import math
 import torch
 
 from gfflow.data import TrainingSet
-from gfflow.statements.base import BALANCED, Case, Finding, NotApplicable, statement
+from gfflow.statements.base import Finding, statement
+from gfflow.statements.case import BALANCED, Case, NotApplicable
 from gfflow.theory.directions import ORTHOGONAL
 
 

@@ -1,4 +1,4 @@
-"""What a statement of the paper is, and what it is checked on."""
+"""What a statement of the paper is: a named inequality, checked on a run, with a verdict."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
-from torch import Tensor
 
-from gfflow.data import TrainingSet
-from gfflow.measures import Snapshot
-from gfflow.theory import Group, Milestone, Prediction, milestones, ordered_groups
+from gfflow.statements.case import Case, NotApplicable
 
 RELATIONS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -21,13 +17,6 @@ RELATIONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     ">": operator.gt,
 }
-BALANCED = 1e-6  # largest | |a_j| / ||w_j|| - 1 | at a balanced start: float32 rounds to 6e-8
-EQUAL_NORMS = 1e-12  # relative, as for orthogonality: rounding only
-NEAREST = 0.02  # a frame stands for a time if it is at most this share of the time away from it
-
-
-class NotApplicable(Exception):  # not an error: a verdict
-    """Why a statement says nothing of a run: one line."""
 
 
 @dataclass(frozen=True)
@@ -59,202 +48,6 @@ class Finding:
         """measured / bound; None where the bound is zero or not finite."""
         ratio = self.measured / self.bound if self.bound != 0 else math.nan
         return ratio if math.isfinite(ratio) else None
-
-
-@dataclass(frozen=True)
-class PhaseEnd:
-    """The end of a phase as Eq. 17 and 23 define it, seen on recorded frames: the first at which a condition holds.
-
-    The phase ends after `before` and not later than `at`.
-    """
-
-    before: Snapshot
-    at: Snapshot
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """A run to check: what was predicted, what was recorded, and the epsilon of the lemmas.
-
-    `descent` says whether the weights moved by steps of size lr or along the flow itself. `other` is a second run.
-    """
-
-    prediction: Prediction
-    snapshots: tuple[Snapshot, ...]
-    lr: float
-    epsilon: float = math.nan
-    descent: bool = True
-    relu_derivative_at_zero: float = 0.0
-    other: Case | None = None
-
-    @property
-    def start(self) -> Snapshot:
-        """The first frame, iteration 0."""
-        return self.snapshots[0]
-
-    @property
-    def end(self) -> Snapshot:
-        """The last frame."""
-        return self.snapshots[-1]
-
-    @property
-    def data(self) -> TrainingSet:
-        """The samples."""
-        return self.start.training_set
-
-    @property
-    def scale(self) -> float:
-        """lambda."""
-        return self.prediction.scale
-
-    @property
-    def imbalance(self) -> float:
-        """max_j | |a_j| / ||w_j|| - 1 | at the start: 0 for Eq. 4."""
-        neurons = self.start.neurons
-        return float((neurons.a.abs() / neurons.norms - 1).abs().max())
-
-    @cached_property
-    def groups(self) -> tuple[Group, Group]:
-        """(first, second): S+ and S- where ||D+|| > ||D-||, as the paper assumes; S- and S+ otherwise.
-
-        Raises NotApplicable where the paper's setting is not this run's.
-        """
-        if not self.prediction.assumptions.orthogonal_inputs:
-            raise NotApplicable("inputs are not orthogonal (Assumption 1)")
-        if not self.prediction.assumptions.labels:
-            raise NotApplicable("Assumption 2 fails")
-        found = ordered_groups(self.prediction)
-        if found is None:
-            raise NotApplicable("S+ or S- is empty (Assumption 3)")
-        if not self.imbalance <= BALANCED:
-            raise NotApplicable("the start is not balanced (Eq. 4)")
-        for group in found:
-            norms = self.data.norms[group.sign * self.data.y > 0]
-            if float(norms.max() / norms.min()) - 1 > EQUAL_NORMS:
-                raise NotApplicable("inputs of one sign differ in norm")
-        if self.scale >= 1:
-            raise NotApplicable("lambda is not below 1")
-        return found
-
-    @property
-    def first(self) -> Group:
-        """The group fitted first: the paper's S+."""
-        return self.groups[0]
-
-    @property
-    def second(self) -> Group:
-        """The group fitted second: the paper's S-."""
-        return self.groups[1]
-
-    @property
-    def r(self) -> float:
-        """||D+||/||D-|| > 1, of the paper's roles."""
-        return self.first.rate / self.second.rate
-
-    @property
-    def c(self) -> float:
-        """max_j ||w_j(0)|| / lambda (Section 4.1)."""
-        return float(self.start.neurons.norms.max()) / self.scale
-
-    @property
-    def others(self) -> Tensor:
-        """Neurons outside S+ and S-, boolean (m,)."""
-        return ~(self.first.members | self.second.members)
-
-    def power(self, exponent: float) -> float:
-        """lambda^exponent."""
-        return self.scale**exponent
-
-    @cached_property
-    def milestones(self) -> dict[str, Milestone]:
-        """The theory's times; raises NotApplicable as `groups` does, and where the data admit no epsilon."""
-        _ = self.groups
-        if math.isnan(self.epsilon):
-            raise NotApplicable("B.2 admits no epsilon")
-        return milestones(self.prediction, self.epsilon)
-
-    def iteration(self, name: str) -> int:
-        """The iteration that stands for the milestone."""
-        return self.milestones[name].iteration(self.lr, self.descent)
-
-    def at(self, name: str) -> Snapshot:
-        """The frame at the milestone; raises NotApplicable where the run ended before it or recorded none near it."""
-        wanted = self.iteration(name)
-        if wanted > self.end.iteration:
-            raise NotApplicable(f"the run ended before {name}, iteration {wanted:,}")
-        found = min(self.snapshots, key=lambda s: abs(s.iteration - wanted))
-        if abs(found.iteration - wanted) > NEAREST * wanted:
-            raise NotApplicable(f"no frame near {name}, iteration {wanted:,} (nearest {found.iteration:,})")
-        return found
-
-    def between(self, begin: str, end: str) -> list[Snapshot]:
-        """The frames between two milestones, both included; raises NotApplicable as `at` does."""
-        # descent's clock lags more for the faster rate: times that coincide can stand for iterations out of order
-        low, high = sorted((self.at(begin).iteration, self.at(end).iteration))
-        return [s for s in self.snapshots if low <= s.iteration <= high]
-
-    @cached_property
-    def t2(self) -> PhaseEnd:
-        """The end of the second phase (Eq. 17)."""
-        group = self.first
-
-        def ended(s: Snapshot) -> bool:
-            return (
-                largest(s.neurons.norms[~group.members]) >= 2 * self.c * self.power(self.epsilon)
-                or deficit(group, s) <= self.power(self.epsilon / 5)
-                or misalignment(group, s) >= self.power(self.epsilon / 2)
-            )
-
-        return self._first("t2", self.at("t+1").iteration, ended)
-
-    @cached_property
-    def t3(self) -> PhaseEnd:
-        """The end of the third phase (Eq. 23)."""
-        group, t2 = self.second, self.t2.at.iteration
-
-        def ended(s: Snapshot) -> bool:
-            return (
-                largest(s.neurons.norms[self.others]) >= 3 * self.c * self.power(self.epsilon)
-                or deficit(group, s) <= self.power(self.epsilon / 29)
-                or misalignment(group, s) >= self.power(self.epsilon / 14)
-                or (s.iteration >= t2 and residual_norm(self.first, s) >= self.power(self.epsilon / 14))
-            )
-
-        return self._first("t3", self.at("t1").iteration, ended)
-
-    def _first(self, name: str, begin: int, ended: Callable[[Snapshot], bool]) -> PhaseEnd:
-        before = self.start
-        for s in self.snapshots:
-            if s.iteration >= begin and ended(s):
-                return PhaseEnd(before, s)
-            before = s
-        raise NotApplicable(f"the run ended before {name}")
-
-
-def largest(values: Tensor) -> float:
-    """The maximum; 0 for an empty tensor, so that 'for all' over nobody holds."""
-    return float(values.max()) if values.numel() else 0.0
-
-
-def deficit(group: Group, s: Snapshot) -> float:
-    """n||D+|| - sum over S+ of ||w_j||^2, or the same for S-; with ||beta|| for n||D|| where inputs are not unit."""
-    return group.mass_limit - float(s.neurons.norms[group.members].square().sum())
-
-
-def misalignment(group: Group, s: Snapshot) -> float:
-    """||D+|| - min over S+ of <w_j/||w_j||, D+>, or the same for S- with -D-.
-
-    For unit vectors 1 - <v, u> = ||v - u||^2 / 2, which rounding disturbs at 1e-32 only.
-    """
-    apart = s.neurons.directions[group.members] - group.direction
-    return group.rate * float(apart.square().sum(dim=1).max()) / 2
-
-
-def residual_norm(group: Group, s: Snapshot) -> float:
-    """||D+^t|| (B.1): D+ with the residuals in place of the labels, or the same for D-."""
-    data = s.training_set
-    mine = group.sign * data.y > 0
-    return float((s.residuals[mine] @ data.x[mine]).norm()) / data.n
 
 
 @dataclass(frozen=True)

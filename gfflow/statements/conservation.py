@@ -7,7 +7,8 @@ from itertools import pairwise
 import torch
 
 from gfflow.measures import balance_drift
-from gfflow.statements.base import BALANCED, Case, Finding, NotApplicable, statement
+from gfflow.statements.base import Finding, statement
+from gfflow.statements.case import BALANCED, Case, NotApplicable
 
 
 @statement("Lemma 1", "a_j² - ||w_j||² is kept; by descent to η (L(0) - L(t)), first order in η", epsilon=False)

@@ -8,15 +8,8 @@ import torch
 
 from gfflow.measures import Snapshot
 from gfflow.neurons import Neurons
-from gfflow.statements.base import (
-    Case,
-    Finding,
-    NotApplicable,
-    deficit,
-    largest,
-    misalignment,
-    statement,
-)
+from gfflow.statements.base import Finding, statement
+from gfflow.statements.case import Case, NotApplicable, deficit, largest, misalignment
 
 FLOOR = 1e-24  # of the loss at the start: residuals are then 1e-12 of the labels, four digits above rounding
 END_PHASE = 1e-2  # share of the loss at the start below which the exponential rate is fitted

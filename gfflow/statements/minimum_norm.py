@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gfflow.statements.base import Case, Finding, NotApplicable, statement
+from gfflow.statements.base import Finding, statement
+from gfflow.statements.case import Case, NotApplicable
 
 TOLERANCE = 0.01
 

@@ -18,7 +18,8 @@ from rich.table import Table
 from gfflow.errors import InvalidInput
 from gfflow.frames import prediction, snapshot, training_set
 from gfflow.records import Run
-from gfflow.statements.base import STATEMENTS, Case, NotApplicable, Verdict, judge
+from gfflow.statements.base import STATEMENTS, Verdict, judge
+from gfflow.statements.case import Case, NotApplicable
 from gfflow.theory import admitted_epsilons
 from gfflow.theory.directions import ORTHOGONAL
 
@@ -157,7 +158,12 @@ def _notes(run: Run, case: Case) -> list[str]:
             "times t are the flow's: they stand for the iteration i at which descent has grown as much, "
             "(1 + ηN)^i = e^(Nt)"
         )
-    if (run.config.get("solver") or {}).get("batch_size") is not None:
+        relative = case.lr * max(predicted.d_plus_norm, predicted.d_minus_norm)
+        notes.append(f"the statements are about the flow: descent, ηN = {relative:.1e}, misses its limits by O(ηN)")
+    solver = run.config.get("solver") or {}
+    if not case.descent and "rtol" in solver:
+        notes.append(f"the flow was integrated to a relative tolerance of {solver['rtol']:.0e} a step")
+    if solver.get("batch_size") is not None:
         notes.append("mini-batches: the statements are about the full gradient")
     return notes
 
@@ -165,7 +171,7 @@ def _notes(run: Run, case: Case) -> list[str]:
 def _number(value: float) -> str:
     if abs(value) < 1e7 and value == int(value):
         return f"{int(value):,}"
-    return f"{value:.3g}"
+    return f"{value:.3g}" if not 0 < abs(value) < 1e-99 else f"{value:.2g}"
 
 
 def cells(verdict: Verdict) -> tuple[str, str, str, str]:
@@ -201,8 +207,11 @@ def table(section: Section) -> Table:
     return drawn
 
 
-def print_report(console: Console, report: Report) -> None:
-    """The notes, one table for each epsilon, and how many statements hold."""
+def print_report(report: Report) -> None:
+    """Prints the notes, one table for each epsilon, and how many statements hold; 120 columns wide into a file."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
     for note in report.notes:
         console.print(f"[yellow]note[/]  {note}", highlight=False)
     for section in report.sections:

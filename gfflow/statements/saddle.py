@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from gfflow.measures import Snapshot
 from gfflow.neurons import Neurons, row_norms
-from gfflow.statements.base import (
-    Case,
-    Finding,
-    NotApplicable,
-    PhaseEnd,
-    deficit,
-    largest,
-    misalignment,
-    residual_norm,
-    statement,
-)
+from gfflow.statements.base import Finding, statement
+from gfflow.statements.case import Case, NotApplicable, PhaseEnd, deficit, largest, misalignment, residual_norm
 
 
 def _ends_in_time(case: Case, phase: str, bound: int) -> Finding:
@@ -63,12 +54,12 @@ def saddle_is_critical(case: Case) -> Finding:
     return Finding(s.gradient_norm / case.first.rate, "<=", 1e-12)
 
 
-@statement("Fact 1", "θ_S is a strict saddle: a neuron along {e} leaves it at a rate > 0", epsilon=False)
+@statement("Fact 1", "θ_S is a strict saddle: neurons along {e} leave it (rate / ||D{m}||)", epsilon=False)
 def saddle_is_strict(case: Case) -> Finding:
     """A neuron (w, a) next to zero changes L by -|a| |sum_k r_k relu(<w, x_k>)| / n: the rate for w along D-."""
     s = Snapshot(_saddle(case), case.data)
     rate = float(s.residuals @ (case.data.x @ case.second.direction).clamp(min=0)) * case.second.sign / case.data.n
-    return Finding(rate, ">", 0.0)
+    return Finding(rate / case.second.rate, ">", 1e-12)  # rounding
 
 
 def _saddle(case: Case) -> Neurons:

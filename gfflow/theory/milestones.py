@@ -6,10 +6,11 @@ With r = ||D+||/||D-|| < 1 the two signs change roles: 'first' is the sign with 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gfflow.theory.prediction import Group, Prediction
+
+END_PHASE = 8  # frames of the last, exponential phase, in which the loss falls by e^2 or more from each to the next
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,12 @@ def admitted_epsilons(prediction: Prediction) -> dict[str, float]:
 
 
 def milestone_iterations(prediction: Prediction, lr: float, descent: bool = True) -> set[int]:
-    """Every iteration at which a lemma speaks, for the largest epsilons that B.2 admits."""
-    epsilons: Iterable[float] = admitted_epsilons(prediction).values()
-    return {m.iteration(lr, descent) for epsilon in epsilons for m in milestones(prediction, epsilon).values()}
+    """Where a lemma speaks, for the largest epsilons that B.2 admits, and a few iterations in the end phase."""
+    groups = ordered_groups(prediction)
+    if groups is None:
+        return set()
+    epsilons = admitted_epsilons(prediction).values()
+    found = [milestone for epsilon in epsilons for milestone in milestones(prediction, epsilon).values()]
+    fitted, rate = groups[1].time_of_fraction(0.99), groups[1].rate
+    found += [Milestone(fitted + i / (2 * rate), rate) for i in range(END_PHASE)]
+    return {m.iteration(lr, descent) for m in found}

@@ -29,6 +29,9 @@ APPLIES = {
     "pair": {"overview", "training", "loss", "timeline", "masses", "alignment", "saddle", "lazy"},
     "points": {"overview", "training", "loss", "masses", "alignment", "lazy"},
     "teacher": {"overview", "loss", "masses", "alignment", "polar", "explained_variance", "lazy"},
+    "large": {"overview", "training", "loss", "masses", "alignment", "saddle", "lazy"},
+    "tiny": {"overview", "training", "loss", "timeline", "alignment", "saddle", "lazy"},
+    "dead": {"overview", "training", "loss", "masses", "alignment", "saddle", "lazy"},
     "bare": {"overview", "loss", "timeline"},
 }
 
@@ -101,16 +104,16 @@ def test_moments_begin_and_end_the_run_in_order(trained: Trained, name: str) -> 
 
 def test_files_are_written_and_global_style_is_left_alone(trained: Trained, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    shutil.copytree(trained("teacher").folder, folder)
+    shutil.copytree(trained("bare").folder, folder)
     before = dict(matplotlib.rcParams)
     written = draw_all(Run.read(folder))
     assert dict(matplotlib.rcParams) == before
-    expected = {folder / "figures" / f"{key}.{kind}" for key in APPLIES["teacher"] for kind in ("png", "pdf")}
+    expected = {folder / "figures" / f"{key}.{kind}" for key in APPLIES["bare"] for kind in ("png", "pdf")}
     assert set(written) == expected
     for path in written:
         content = path.read_bytes()
         assert content.startswith(b"%PDF") if path.suffix == ".pdf" else Image.open(path).size[0] > 1000
-    assert {path.stem for path in draw_main(Run.read(folder))} == set(MAIN) & APPLIES["teacher"]
+    assert {path.stem for path in draw_main(Run.read(folder))} == set(MAIN) & APPLIES["bare"]
 
 
 def test_drawing_needs_no_model_and_no_pyplot(trained: Trained, tmp_path: Path) -> None:
