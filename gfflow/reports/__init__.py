@@ -20,7 +20,10 @@ from gfflow.reports.statements import statements
 from gfflow.reports.sweep import Sweep, write_table
 
 SCALARS = ("loss", "mass/u_plus", "mass/u_minus", "saddle/distance")
-FINALS = ("saddle.distance_min", "final.limit_distance", "final.norm_gap", "final.loss")
+FINALS = (
+    "saddle.distance_min", "final.limit_distance", "final.norm_gap", "final.loss",
+    "flow.distance_max", "flow.distance_final",
+)  # fmt: skip
 
 
 def report(sweep: Sweep, scalars: Sequence[str] = SCALARS, values: Sequence[str] = FINALS) -> list[Path]:
