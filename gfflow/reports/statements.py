@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +12,8 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from gfflow.errors import InvalidInput
 from gfflow.figures.style import INK, new_figure, styled
+from gfflow.records import read_json
 from gfflow.reports.sweep import Sweep
 
 CLIPPED = 2.0  # decades of margin beyond which colours no longer differ
@@ -68,7 +66,7 @@ def read_panels(sweep: Sweep) -> dict[str, Panel]:
     for job in sweep.finished:
         if job.run is None or not (path := job.run.folder / "verification.json").exists():
             continue
-        verified = _read(path)
+        verified = read_json(path)
         scale = verified["lambda"]
         for section in verified["sections"]:
             if section["epsilon"] is None:
@@ -80,14 +78,6 @@ def read_panels(sweep: Sweep) -> dict[str, Panel]:
                 if row["empty"]:
                     panel.empty.add((name, scale))
     return panels
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        verified: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidInput("verification", str(path), f"a whole verification.json ({error})") from None
-    return verified
 
 
 def _named(rows: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
