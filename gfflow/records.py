@@ -54,7 +54,7 @@ class Run:
             folder,
             _read_yaml(config) if config.exists() else {},
             read_table(folder / "metrics.csv"),
-            _read_json(summary) if summary.exists() else None,
+            read_json(summary) if summary.exists() else None,
         )
 
     @cached_property
@@ -127,12 +127,13 @@ def read_table(path: Path) -> dict[str, Array]:
     return dict(zip(rows[0], values.T, strict=True))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """summary.json or verification.json as it is; raises InvalidInput where it is missing or damaged."""
     try:
-        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InvalidInput("summary", str(path), f"a whole summary.json ({_line(error)})") from None
-    return summary
+        raise InvalidInput(path.stem, str(path), f"a whole {path.name} ({_line(error)})") from None
+    return content
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

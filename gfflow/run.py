@@ -6,6 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from gfflow.schedule import FEW, Schedule
 from gfflow.solvers import make_solver
 from gfflow.statements.report import Report, as_markdown, print_report, verify, write
 from gfflow.summary import summarise, write_summary
-from gfflow.terminal import print_closing
+from gfflow.terminal import compilation_told, print_closing
 from gfflow.theory import Prediction, milestone_iterations, predict
 
 
@@ -140,7 +141,14 @@ def train(
     Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (SIGINT, SIGTERM), and
     Diverged, after everything is written, where the weights left the finite numbers.
     """
-    folder = Path(folder)
+    compiles = config.verbose and config.solver.name not in ("sgd", "captured")
+    with compilation_told(Console(stderr=True)) if compiles else nullcontext():
+        return _train_in(Path(folder), config, training_set, files)
+
+
+def _train_in(
+    folder: Path, config: RunConfig, training_set: TrainingSet | None, files: Mapping[str, str] | None
+) -> dict[str, Any]:
     experiment = build(config, training_set)
     if training_set is not None:
         config = replace(config, data=DataConfig("given", {"sha256": training_set.digest}))

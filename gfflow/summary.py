@@ -61,6 +61,11 @@ def summarise(
             for event, time in ((event, prediction.events.get(event)) for event in EVENTS)
         },
         "saddle": _nearest(table, "saddle/distance"),
+        "flow": {
+            "distance_max": _largest(table, "flow/distance"),
+            "distance_final": last.get("flow/distance"),
+            "function_distance_max": _largest(table, "flow/function_distance"),
+        },
         "final": {
             "loss": last.get("loss"),
             "half_norm_squared": None if diverged else snapshot.neurons.half_norm_squared,
@@ -109,6 +114,10 @@ def _theory(prediction: Prediction) -> dict[str, Any]:
         "min_half_norm": prediction.min_half_norm,
         "epsilon_max": prediction.epsilon_max,
     }
+
+
+def _largest(table: Table, key: str) -> float | None:
+    return float(np.nanmax(table[key])) if key in table else None
 
 
 def _nearest(table: Table, key: str) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""What a person sees on the terminal when a run has ended."""
+"""What a person sees on the terminal: while code is compiled, and when a run has ended."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,11 @@ def _event_rows(events: dict[str, dict[str, float | None] | None]) -> list[Row]:
 
 def _final_rows(summary: Mapping[str, Any]) -> list[Row]:
     theory, final = summary["theory"], summary["final"]
+    norm, minimum = "1/2 ||theta||^2", theory["min_half_norm"]
     values = [
         ("u+", theory["u_plus_limit"], final["u_plus"]),
         ("u-", theory["u_minus_limit"], final["u_minus"]),
-        ("1/2 ||theta||^2, minimum norm", theory["min_half_norm"], final["half_norm_squared"]),
+        (norm if minimum is None else f"{norm}, minimum norm", minimum, final["half_norm_squared"]),
         ("distance to the limit", None, final["limit_distance"]),
         ("loss", None, final["loss"]),
     ]
@@ -86,6 +88,39 @@ def _value_row(name: str, predicted: float | None, measured: float) -> Row:
     return name, f"{predicted:.6f}", shown, f"{measured / predicted - 1:+.1e}"
 
 
+def solver_line(solver: Mapping[str, Any]) -> str | None:
+    """What the flow's integration took, in one line; None for solvers that have nothing to tell."""
+    if "evaluations" not in solver:
+        return None
+    counts = {name: f"{solver[name]:,}" for name in ("evaluations", "steps", "gate_events", "sliding_episodes")}
+    return (
+        "flow         {evaluations} evaluations in {steps} steps; {gate_events} gate events, ".format(**counts)
+        + f"{counts['sliding_episodes']} of them into sliding; pairs sliding at the end: {solver['sliding_pairs']:,}"
+    )
+
+
+@contextmanager
+def compilation_told(console: Console) -> Iterator[None]:
+    """Within it, the first compilation of a kernel is told in one line; kernels read from numba's cache are not."""
+    from numba.core import event  # numba is imported only when it is needed
+
+    class Once(event.Listener):
+        told = False
+
+        def on_start(self, _: Any) -> None:
+            if not self.told:
+                self.told = True
+                console.print(
+                    "compiling the solver's inner loops (half a minute, the first time only) ...", style="dim"
+                )
+
+        def on_end(self, _: Any) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Once()):
+        yield
+
+
 def print_closing(console: Console, summary: dict[str, Any], notes: tuple[str, ...], folder: Path) -> None:
     """Prints the closing table, what the theory had to say of the data, and where the files are."""
     for note in notes:
@@ -98,6 +133,9 @@ def print_closing(console: Console, summary: dict[str, Any], notes: tuple[str, .
         f"{timing['train_seconds']:.2f} s training, {timing['measure_seconds']:.2f} s measuring",
         highlight=False,
     )
+    took = solver_line(summary["solver"])
+    if took is not None:
+        console.print(took, highlight=False)
     console.print(f"files        {folder}", highlight=False, soft_wrap=True)
     if (folder / "figures").is_dir():
         console.print(f"figures      {folder / 'figures'}", highlight=False, soft_wrap=True)

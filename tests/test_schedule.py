@@ -75,6 +75,15 @@ def test_thinned_is_a_subset_of_bounded_size_with_both_ends(
         assert thinned == schedule
 
 
+@given(lasts, st.integers(2, 250), st.lists(st.integers(0, 10**7), max_size=20), st.integers(0, 10**7))
+def test_thinned_always_keeps_what_it_must(last: int, count: int, extra: list[int], stranger: int) -> None:
+    schedule = Schedule.of(last, 1.05, 100, extra)
+    always = [i for i in extra if i <= last]
+    thinned = schedule.thinned(count, [*always, stranger])
+    assert set(always) <= set(thinned) <= set(schedule)
+    assert len(thinned) <= max(count, len({0, last, stranger, *always}))
+
+
 def test_thinned_keeps_both_the_beginning_and_the_end_covered() -> None:
     """Every decade from 10 on, and every tenth of the run, keeps a frame."""
     thinned = Schedule.of(10**6).thinned(60)

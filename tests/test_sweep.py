@@ -124,7 +124,7 @@ def test_every_study_runs_shortened_with_its_swept_keys_narrowed(study: str, mon
         chosen = compose("config", [f"experiment=study/{study}"], return_hydra_config=True)
     keys = [key for key in chosen.hydra.sweeper.params if key != "seed"]
     first = [f"{key}={_first(chosen.hydra.sweeper.params[key])}" for key in keys]
-    brief = ("solver.iterations=20", "schedule.linear=4", "seed=0,1", "hydra.sweep.dir=sweep")
+    brief = ("solver.name=fused", "solver.iterations=20", "schedule.linear=4", "seed=0,1", "hydra.sweep.dir=sweep")
     run_command(monkeypatch, "-m", f"experiment=study/{study}", *first, *brief)
     runs = [Run.read(tmp_path / "sweep" / str(number)) for number in (0, 1)]
     assert [run.summary["seed"] for run in runs if run.summary] == [0, 1]

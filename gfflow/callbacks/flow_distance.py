@@ -15,7 +15,7 @@ class FlowDistance(Measurement):
     """Integrates the flow alongside, from the same start, and compares at equal time.
 
     `flow/distance`: ||theta - theta_flow||, in all weights; `flow/function_distance`: max_k |h(x_k) - h_flow(x_k)|
-    over the training inputs. Both are first order in the step size lr. rtol is the flow's relative tolerance. Raises
+    over the training inputs. Both are first order in the step size lr, the flow time per iteration. rtol is the flow's relative tolerance. Raises
     Stalled where the flow cannot be integrated.
     """
 

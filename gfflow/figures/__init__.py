@@ -9,6 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from gfflow.figures.alignment import alignment
+from gfflow.figures.flow import flow_distance, sliding_pairs
 from gfflow.figures.frames import moments
 from gfflow.figures.lazy import lazy
 from gfflow.figures.loss import loss
@@ -37,6 +38,8 @@ ALL: dict[str, Drawing] = {
     "polar": polar,
     "explained_variance": explained_variance,
     "lazy": lazy,
+    "flow_distance": flow_distance,
+    "sliding_pairs": sliding_pairs,
 }
 
 
@@ -79,12 +82,14 @@ __all__ = [
     "draw_all",
     "draw_main",
     "explained_variance",
+    "flow_distance",
     "lazy",
     "loss",
     "masses",
     "overview",
     "polar",
     "saddle",
+    "sliding_pairs",
     "telling_states",
     "timeline",
     "training_state",

@@ -16,10 +16,14 @@ from gfflow.reports.finals import finals
 from gfflow.reports.heatmap import heatmap
 from gfflow.reports.labels import numeric_keys
 from gfflow.reports.simplicity import simplicity
+from gfflow.reports.statements import statements
 from gfflow.reports.sweep import Sweep, write_table
 
 SCALARS = ("loss", "mass/u_plus", "mass/u_minus", "saddle/distance")
-FINALS = ("saddle.distance_min", "final.limit_distance", "final.norm_gap", "final.loss")
+FINALS = (
+    "saddle.distance_min", "final.limit_distance", "final.norm_gap", "final.loss",
+    "flow.distance_max", "flow.distance_final",
+)  # fmt: skip
 
 
 def report(sweep: Sweep, scalars: Sequence[str] = SCALARS, values: Sequence[str] = FINALS) -> list[Path]:
@@ -47,6 +51,7 @@ def _figures(sweep: Sweep, scalars: Sequence[str], values: Sequence[str]) -> Ite
         yield f"heatmap_{value}", heatmap(sweep, value)
     yield "assumption", assumption(sweep)
     yield "simplicity", simplicity(sweep)
+    yield "statements", statements(sweep)
 
 
 def _save(figure: Figure | None, sweep: Sweep, name: str) -> list[Path]:

@@ -46,24 +46,26 @@ def band(runs: Sequence[Run], scalar: str, clock: Clock = iterations, points: in
     The runs measure at iterations of their own (the predicted event times differ from seed to seed). The grid is
     the union of all of theirs, and each run is interpolated linearly between its measurements; nothing is
     extrapolated: the grid begins where the last of the runs begins and ends where the first of them ends, so that
-    every point is taken over all `count` runs. Of a grid of more than `points` evenly chosen ones stay, the ends
-    among them.
+    every point is taken over all `count` runs. A run that ended because it had become stationary is the exception:
+    it stays where it is for good, and is counted on. Of a grid of more than `points` evenly chosen ones stay, the
+    ends among them.
     """
     curves = []
     for run in runs:
         unit = clock(run)
         step, values = run.column(scalar)
         if unit is not None and len(step):
-            curves.append((unit * step, values))
+            curves.append((unit * step, values, (run.summary or {}).get("stop_reason") == "stationary"))
     if not curves:
         return None
-    start, stop = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
-    grid = np.unique(np.concatenate([x for x, _ in curves]))
+    ends = [x[-1] for x, _, stationary in curves if not stationary] or [max(x[-1] for x, _, _ in curves)]
+    start, stop = max(x[0] for x, _, _ in curves), min(ends)
+    grid = np.unique(np.concatenate([x for x, _, _ in curves]))
     grid = grid[(grid >= start) & (grid <= stop)]
     if not len(grid):
         return None
     if len(grid) > points:
         grid = grid[np.unique(np.linspace(0, len(grid) - 1, points).round().astype(int))]
-    values = np.stack([np.interp(grid, x, y) for x, y in curves])
+    values = np.stack([np.interp(grid, x, y) for x, y, _ in curves])
     low, high = np.quantile(values, QUANTILES, axis=0)
     return Band(grid, values.mean(axis=0), low, high, len(curves))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,6 +15,7 @@ from gfflow.reports.labels import group_label, is_logarithmic, label, sequence
 from gfflow.reports.sweep import Group, Sweep
 
 MOST = 12  # curves that one figure can show
+LONG = 20  # characters of a combination's name from which the legend stands above
 LINEAR = ("loss", "mass/", "alignment/", "theory/")  # read on a linear axis: their plateaus are the point
 
 
@@ -32,7 +35,7 @@ def curves(sweep: Sweep, scalar: str) -> Figure | None:
     ]
     colors = sequence(len(shown))
     rescaled = any(band(group.runs, scalar, rescaled_time) is not None for group in shown)
-    figure = new_figure(2.9)
+    figure = new_figure(2.9 if len(sweep.keys) < 2 else 3.8)
     panels = figure.subplots(1, 1 + rescaled, sharey=True, squeeze=False)[0]
     _draw(panels[0], shown, colors, scalar, iterations)
     panels[0].set_xlabel("iteration")
@@ -92,7 +95,9 @@ def _legend(figure: Figure, sweep: Sweep, shown: list[Group], colors: list[str],
     names = [entry(group, found) for group, found in zip(shown, counts, strict=True)]
     if sweep.keys:
         title = label(sweep.keys[0]) if len(sweep.keys) == 1 else None
-        figure.legend(handles, names, loc="outside right upper", title=title, handlelength=1.0, labelspacing=0.3)
+        long = max(len(name) for name in names) > LONG and title is None
+        place: dict[str, Any] = {"loc": "outside upper left", "ncols": 2} if long else {"loc": "outside right upper"}
+        figure.legend(handles, names, title=title, handlelength=1.0, labelspacing=0.3, **place)
     runs = f"mean and 10-90% band over {most} run{'s' * (most != 1)} each" if most > 1 else "one run each"
     part = f"; {len(shown)} of {known} combinations shown" if len(shown) < known else ""
     figure.supxlabel(runs + part, fontsize=8, style="italic", color=INK)

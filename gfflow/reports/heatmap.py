@@ -10,6 +10,8 @@ from gfflow.figures.style import new_figure, styled
 from gfflow.reports.labels import is_logarithmic, label, value_label
 from gfflow.reports.sweep import Sweep
 
+LONG = 10  # characters of a value from which the columns' names are turned
+
 
 @styled
 def heatmap(sweep: Sweep, value: str) -> Figure | None:
@@ -30,10 +32,13 @@ def heatmap(sweep: Sweep, value: str) -> Figure | None:
     if not len(there):
         return None
     logarithmic = is_logarithmic(there.tolist())
-    figure = new_figure(1.2 + 0.34 * len(rows), width=min(6.75, 2.4 + 0.55 * len(columns)))
+    figure = new_figure(1.6 + 0.34 * len(rows), width=min(6.75, 2.4 + 0.55 * len(columns)))
     axes = figure.subplots()
     image = axes.imshow(cells, origin="lower", aspect="auto", norm=LogNorm() if logarithmic else None, cmap="viridis")
-    axes.set_xticks(range(len(columns)), [value_label(column) for column in columns])
+    names = [value_label(column) for column in columns]
+    axes.set_xticks(range(len(columns)), names)
+    if any(len(name) > LONG and not name.startswith("$") for name in names):
+        axes.set_xticks(range(len(columns)), names, rotation=20, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(rows)), [value_label(row) for row in rows])
     axes.set(xlabel=label(across), ylabel=label(up))
     axes.spines[:].set_visible(False)
@@ -42,5 +47,5 @@ def heatmap(sweep: Sweep, value: str) -> Figure | None:
         if np.isfinite(cell) and cells.size <= 150:
             light = float(image.norm(float(cell))) > 0.6  # type: ignore[arg-type]
             axes.text(j, i, f"{cell:.2g}", ha="center", va="center", fontsize=7, color="black" if light else "white")
-    figure.colorbar(image, label=f"{label(value)}, mean over seeds")
+    figure.colorbar(image, label=f"{label(value).strip('|')}, mean over seeds")
     return figure

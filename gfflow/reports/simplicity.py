@@ -31,7 +31,7 @@ def simplicity(sweep: Sweep) -> Figure | None:
     for axes, values, name in zip(
         panels,
         (norm, count, loss),
-        (r"final $\frac{1}{2}\Vert\theta\Vert^2$", "kinks between\nthe samples", "final loss"),
+        (r"final $\frac{1}{2}\Vert\theta\Vert^2$", "kinks", "final loss"),
         strict=True,
     ):
         means = [values[scale == level].mean() for level in levels]

@@ -160,7 +160,10 @@ def _notes(run: Run, case: Case) -> list[str]:
         )
         relative = case.lr * max(predicted.d_plus_norm, predicted.d_minus_norm)
         notes.append(f"the statements are about the flow: descent, ηN = {relative:.1e}, misses its limits by O(ηN)")
-    if (run.config.get("solver") or {}).get("batch_size") is not None:
+    solver = run.config.get("solver") or {}
+    if not case.descent and "rtol" in solver:
+        notes.append(f"the flow was integrated to a relative tolerance of {solver['rtol']:.0e} a step")
+    if solver.get("batch_size") is not None:
         notes.append("mini-batches: the statements are about the full gradient")
     return notes
 

@@ -26,6 +26,18 @@ SHORT: dict[str, dict[str, Any]] = {
         "init": {"scale": 1e-3, "normalization": "width_dim"},
         "solver": {"iterations": 4000},
     },
+    "beside": {
+        "callbacks": {"flow": True},
+        "network": {"width": 20},
+        "init": {"scale": 1e-2},
+        "solver": {"iterations": 3000, "lr": 1e-2},
+    },
+    "sliding": {
+        "data": {"name": "five_points"},
+        "network": {"width": 20},
+        "init": {"scale": 1e-2},
+        "solver": {"name": "flow", "iterations": 3000, "lr": 1e-2},
+    },
     "large": {"init": {"scale": 3.0}, "solver": {"iterations": 500}},  # events at once and out of turn
     "tiny": {"init": {"scale": 1e-250}, "network": {"width": 9}, "solver": {"iterations": 50}},  # masses underflow
     "dead": {"init": {"scale": 1.0}, "solver": {"lr": 6.0, "iterations": 400}},  # ends with every neuron off

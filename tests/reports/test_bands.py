@@ -10,9 +10,9 @@ from gfflow.reports.bands import band, iterations, rescaled_time
 from gfflow.reports.scaling import fit_power_law
 
 
-def run(x, values, scale: float = 0.1, step_size: float = 1.0) -> Run:
+def run(x, values, scale: float = 0.1, step_size: float = 1.0, stop_reason: str = "iterations") -> Run:
     x = np.asarray(x, dtype=float)
-    summary = {"theory": {"lambda": scale}}
+    summary = {"theory": {"lambda": scale}, "stop_reason": stop_reason}
     return Run(Path(), {}, {"step": x, "time": step_size * x, "loss": np.asarray(values, dtype=float)}, summary)
 
 
@@ -35,6 +35,14 @@ def test_runs_without_the_scalar_are_not_counted() -> None:
     assert found is not None and found.count == 2
     np.testing.assert_array_equal(found.x, [1, 2])
     assert band([with_gaps], "mass/u_plus") is None
+
+
+def test_a_stationary_run_stays_where_it_is() -> None:
+    moving, still = run([0, 5, 10], [0, 5, 10]), run([0, 2], [8, 4], stop_reason="stationary")
+    found = band([moving, still], "loss")
+    assert found is not None
+    np.testing.assert_array_equal(found.x, [0, 2, 5, 10])
+    np.testing.assert_array_equal(found.mean, [4, 3, 4.5, 7])
 
 
 def test_a_long_grid_is_thinned_and_keeps_its_ends() -> None:
