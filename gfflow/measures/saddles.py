@@ -42,21 +42,20 @@ def critical_point_near(snapshot: Snapshot, cutoffs: int = 6) -> CriticalPoint:
     if snapshot.loss == 0:
         return CriticalPoint("not resolved", "the loss is zero")
     norms = snapshot.neurons.norms.numpy()
-    found, reasons = [], []
-    for count in _active_counts(norms, cutoffs):
+    found, counts = [], _active_counts(norms, cutoffs)
+    for count in counts:
         active = np.zeros(len(norms), dtype=bool)
         active[np.argsort(-norms)[:count]] = True
         neurons = _solved(snapshot, active)
         if neurons is None:
-            reasons.append(f"with {count} neurons left no solution has the network's gates")
             continue
         loss = Snapshot(neurons, snapshot.training_set).loss
-        if abs(loss - snapshot.loss) > MOVED * snapshot.loss:
-            reasons.append(f"with {count} neurons left the loss is {loss:.4g}, not {snapshot.loss:.4g}")
-            continue
-        found.append(neurons)
+        if abs(loss - snapshot.loss) <= MOVED * snapshot.loss:
+            found.append(neurons)
     if not found:
-        return CriticalPoint("not resolved", "; ".join(reasons))
+        tried = ", ".join(map(str, counts))
+        reason = f"no critical point with the network's gates has a loss within {MOVED:.0%} of {snapshot.loss:.4g}"
+        return CriticalPoint("not resolved", f"{reason}; tried with {tried} neurons other than zero")
     return certify(min(found, key=snapshot.neurons.distance), snapshot)
 
 
