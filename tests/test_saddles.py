@@ -162,7 +162,7 @@ def test_a_spurious_minimum_in_the_plane_is_recognised():
 
 def test_in_space_nothing_is_claimed_that_is_not_known():
     """The origin is a strict saddle whatever the escape rate exactly is; the rate is said to be a lower bound."""
-    data = gaussian_teacher(n=12, d=5, teacher_width=3, seed=1)
-    origin = Neurons(torch.zeros(4, 5, dtype=torch.float64), torch.zeros(4, dtype=torch.float64))
+    data = gaussian_teacher(n=12, d=8, teacher_width=3, seed=1)
+    origin = Neurons(torch.zeros(4, 8, dtype=torch.float64), torch.zeros(4, dtype=torch.float64))
     point = certify(origin, Snapshot(origin, data))
     assert point.kind == "strict saddle" and not point.escape.exact

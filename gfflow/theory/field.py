@@ -10,8 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from gfflow.theory.patterns import arc_ends, arc_middles, listed_patterns
 
 Array = NDArray[np.float64]
+Gates = NDArray[np.bool_]
 ROUNDING = 1e-12  # of an angle, and of D against its largest possible size
 
 
@@ -55,7 +59,7 @@ def extremal_directions(x: Array, r: Array) -> list[ExtremalDirection]:
     found: list[ExtremalDirection] = []
     n = len(r)
     smallest = ROUNDING * float(np.abs(r) @ np.linalg.norm(x, axis=1)) / n
-    for middle in _arc_middles(x):
+    for middle in arc_middles(x):
         gates = x @ middle > 0
         d = (gates * r) @ x / n
         size = float(np.linalg.norm(d))
@@ -70,42 +74,42 @@ def extremal_directions(x: Array, r: Array) -> list[ExtremalDirection]:
 
 
 def escape(x: Array, r: Array, starts: int = 2000, seed: int = 0) -> Escape:
-    """max over unit w of |G(w)|: exact in the plane and on the line, else by ascent from `starts` directions.
+    """max over unit w of |G(w)|: exact where all patterns can be listed, else by ascent from `starts` directions.
 
     In the plane G is a sinusoid ||D|| cos on every arc of equal gates, so its extremes are the extremal directions or
     lie between arcs. A rate of 0 means that no neuron can leave zero.
     """
-    d = x.shape[1]
-    if d == 1:
-        candidates = np.array([[1.0], [-1.0]])
-    elif d == 2:
-        inner = [field(x, r, middle) for middle in _arc_middles(x)]
+    patterns = listed_patterns(x)
+    if x.shape[1] == 2:
+        inner = [field(x, r, middle) for middle in arc_middles(x)]
         lengths = [float(np.linalg.norm(v)) for v in inner]
         peaks = [sign * v / size for v, size in zip(inner, lengths, strict=True) if size > 0 for sign in (1, -1)]
-        candidates = np.array([*peaks, *_arc_ends(x)])
+        candidates = np.array([*peaks, *arc_ends(x)])
+    elif patterns is not None:
+        candidates = _cone_peaks(x, r, patterns)
     else:
         candidates = _ascended(x, r, starts, seed)
     values = growth(x, r, candidates)
     best = int(np.abs(values).argmax())
-    return Escape(float(abs(values[best])), candidates[best], 1 if values[best] >= 0 else -1, exact=d <= 2)
+    return Escape(
+        float(abs(values[best])), candidates[best], 1 if values[best] >= 0 else -1, exact=patterns is not None
+    )
 
 
-def _arc_ends(x: Array) -> Array:
-    """The unit vectors at which a gate changes, by angle: both normals of every sample, shape (at most 2n, 2)."""
-    if x.shape[1] != 2:
-        raise ValueError(f"the directions of data with d = {x.shape[1]} are not listed exactly; d = 2 is")
-    angles = np.arctan2(x[:, 1], x[:, 0])
-    ends = np.sort(np.concatenate([angles + np.pi / 2, angles - np.pi / 2]) % (2 * np.pi))
-    ends = ends[np.concatenate([[True], np.diff(ends) > ROUNDING])]
-    return np.column_stack([np.cos(ends), np.sin(ends)])
+def _cone_peaks(x: Array, r: Array, patterns: Gates) -> Array:
+    """Where |G| is largest on each cell's closure: the directions of the projections of D and -D onto that cone.
 
-
-def _arc_middles(x: Array) -> Array:
-    """One direction inside every arc on which no gate changes, same shape as the arcs' ends."""
-    ends = _arc_ends(x)
-    angles = np.arctan2(ends[:, 1], ends[:, 0])
-    middles = angles + (np.diff(angles, append=angles[:1]) % (2 * np.pi)) / 2
-    return np.column_stack([np.cos(middles), np.sin(middles)])
+    The projection of v onto {w : S w >= 0} is v + S^T c, c >= 0 the least-squares solution of v + S^T c = 0 (Moreau).
+    """
+    peaks = []
+    for gates in patterns:
+        sides = np.where(gates, 1.0, -1.0)[:, None] * x
+        d = (gates * r) @ x / len(r)
+        for v in (d, -d):
+            w = v + sides.T @ nnls(sides.T, -v)[0]
+            if np.linalg.norm(w) > ROUNDING * np.linalg.norm(v):
+                peaks.append(w / np.linalg.norm(w))
+    return np.array(peaks or [np.eye(x.shape[1])[0]])
 
 
 def _ascended(x: Array, r: Array, starts: int, seed: int) -> Array:
