@@ -97,6 +97,7 @@ class CallbacksConfig:
     masses: bool = True
     saddle: bool = True
     limit: bool = True
+    minimum_norm: bool = False
     invariants: bool = True
     gradient: bool = True
     structure: bool = True

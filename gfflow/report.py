@@ -42,12 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def report_run(folder: Path, animation: bool = False) -> list[Path]:
-    """Draws every figure of the run, and the animation where asked; returns the files."""
+    """Draws every figure of the run, and the animation where asked, and finds the saddles that it passed; returns the
+    files."""
     from gfflow.figures import draw_all  # torch and matplotlib are heavy: not before --help is served
     from gfflow.records import Run
+    from gfflow.saddles import write_saddles
 
     run = Run.read(folder)
-    paths = draw_all(run)
+    paths = [*draw_all(run), *write_saddles(run)]
     if animation:
         from gfflow.figures.animation import animate
 

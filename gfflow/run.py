@@ -69,6 +69,8 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
     dtype = getattr(torch, config.precision)
     notes = [str(warning.message) for warning in caught]
     prediction = predict(training_set, start, scale)
+    if config.callbacks.minimum_norm and prediction.min_half_norm is None:
+        prediction = _with_minimum(prediction, training_set, notes)
     notes += _cautions(config, training_set, prediction)
     cuda = config.trainer.accelerator in ("gpu", "cuda") or (
         config.trainer.accelerator == "auto" and torch.cuda.is_available()
@@ -98,6 +100,17 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
     module = GradientFlowModule(network, training_set, solver, schedule, options.stop_loss)
     notes += prediction.assumptions.notes
     return Experiment(training_set, start, prediction, module, frozenset(lemma_times), tuple(notes))
+
+
+def _with_minimum(prediction: Prediction, training_set: TrainingSet, notes: list[str]) -> Prediction:
+    """The prediction with the minimum norm of data that is not orthogonal, where all patterns can be listed."""
+    from gfflow.theory.minimum_norm import minimum_norm  # an extra, slow to import
+
+    found = minimum_norm(training_set)
+    if found.exact:
+        return replace(prediction, min_half_norm=found.upper)
+    notes.append(f"the minimum norm is at most {found.upper:.6g}: too many activation patterns to list them all")
+    return prediction
 
 
 def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path) -> list[pl.Callback]:

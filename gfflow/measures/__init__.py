@@ -9,18 +9,22 @@ from gfflow.measures.kinks import Kinks, kinks, kinks_on_line
 from gfflow.measures.masses import largest_norm, mass
 from gfflow.measures.plateaus import Plateau, plateaus
 from gfflow.measures.principal import principal_components
+from gfflow.measures.saddles import CriticalPoint, certify, critical_point_near
 from gfflow.measures.sharpness import sharpness
 from gfflow.measures.snapshot import Snapshot
 
 __all__ = [
     "Clusters",
+    "CriticalPoint",
     "Kinks",
     "Plateau",
     "Snapshot",
     "balance",
     "balance_drift",
+    "certify",
     "clusters",
     "cosines_with",
+    "critical_point_near",
     "crossing",
     "kernel_interpolator",
     "kinks",

@@ -1,18 +1,23 @@
 """Predictions: what the paper's theory says of a run before it begins; float64 in, frozen dataclasses out."""
 
 from gfflow.theory.directions import Assumptions, Timeline
+from gfflow.theory.field import Escape, ExtremalDirection, escape, extremal_directions
 from gfflow.theory.limit_process import LimitProcess, solve_limit_process
 from gfflow.theory.milestones import Milestone, admitted_epsilons, milestone_iterations, milestones, ordered_groups
 from gfflow.theory.prediction import Group, Prediction, predict
 
 __all__ = [
     "Assumptions",
+    "Escape",
+    "ExtremalDirection",
     "Group",
     "LimitProcess",
     "Milestone",
     "Prediction",
     "Timeline",
     "admitted_epsilons",
+    "escape",
+    "extremal_directions",
     "milestone_iterations",
     "milestones",
     "ordered_groups",

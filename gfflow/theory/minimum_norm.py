@@ -1,0 +1,92 @@
+"""The least 1/2 ||theta||^2 of any network that fits the labels, on any data: a convex program (extra `convex`)."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gfflow.data import TrainingSet
+from gfflow.errors import InvalidInput
+from gfflow.neurons import Neurons
+from gfflow.theory.field import escape
+from gfflow.theory.patterns import listed_patterns, sampled_patterns
+
+Array = NDArray[np.float64]
+TOLERANCE = 1e-12  # of Clarabel, relative and absolute
+NEGLIGIBLE = 1e-7  # share of the norm below which the program's neurons are its rounding
+
+
+@dataclass(frozen=True, eq=False)
+class MinimumNorm:
+    """The minimum lies between `lower` and `upper`, up to the residual; `exact` if all patterns were listed.
+
+    Where they were not, `upper` is the value over sampled patterns alone, and there is no lower bound (None).
+    """
+
+    upper: float  # 1/2 ||theta||^2 of `neurons`
+    lower: float | None  # of the dual, scaled until it is feasible
+    exact: bool
+    neurons: Neurons  # a network that has the upper bound
+    residual: float  # max_k |y_k - h(x_k)| of it
+
+
+def minimum_norm(training_set: TrainingSet) -> MinimumNorm:
+    """Solves min sum ||v_i|| + ||u_i|| over patterns i subject to sum A_i X (v_i - u_i) = y, each v_i and u_i in the
+    cone of its pattern (Pilanci and Ergen 2020), with Clarabel.
+
+    Its dual is max <c, y> subject to |sum_k c_k relu(<w, x_k>)| <= 1 for every unit w: the multipliers divided by the
+    exact maximum of the left side bound the minimum from below. Raises InvalidInput where the extra `convex` is not
+    installed, and where no network (of the sampled patterns, if they are not all
+    listed) fits the labels.
+    """
+    cp = _cvxpy()
+    x, y = training_set.x.numpy(), training_set.y.numpy()
+    patterns = listed_patterns(x)
+    exact = patterns is not None
+    patterns = sampled_patterns(x) if patterns is None else patterns
+    gates = patterns[patterns.any(axis=1)].astype(np.float64)
+    v, u = cp.Variable((len(gates), x.shape[1])), cp.Variable((len(gates), x.shape[1]))
+    z = [cp.multiply(2 * gates - 1, part @ x.T) for part in (v, u)]  # where z >= 0, A_i X v_i is gates * z
+    fits = cp.sum(cp.multiply(gates, z[0] - z[1]), axis=0) == y
+    norm = cp.sum(cp.norm(v, axis=1)) + cp.sum(cp.norm(u, axis=1))
+    problem = cp.Problem(cp.Minimize(norm), [fits, z[0] >= 0, z[1] >= 0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # 'may be inaccurate': the residual and the bounds say how much
+        problem.solve(solver=cp.CLARABEL, tol_gap_abs=TOLERANCE, tol_gap_rel=TOLERANCE, tol_feas=TOLERANCE)
+    if problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
+        raise InvalidInput("data", f"labels that no network fits ({problem.status})", "inputs that allow every label")
+    neurons = _network(np.concatenate([v.value, u.value]), np.repeat([1, -1], len(gates)))
+    h = (neurons.w @ training_set.x.T).clamp(min=0).T @ neurons.a
+    return MinimumNorm(
+        upper=neurons.half_norm_squared,
+        lower=_dual_bound(x, y, fits.dual_value) if exact else None,
+        exact=exact,
+        neurons=neurons,
+        residual=float((training_set.y - h).abs().max()),
+    )
+
+
+def _cvxpy() -> Any:
+    try:
+        import cvxpy
+    except ImportError:
+        raise InvalidInput("minimum norm", "no cvxpy", "pip install 'gfflow[convex]'") from None
+    return cvxpy
+
+
+def _network(v: Array, signs: NDArray[np.int64]) -> Neurons:
+    """Balanced neurons w = v/sqrt(||v||), a = +-sqrt(||v||) for each row of v that is not zero."""
+    lengths = np.linalg.norm(v, axis=1)
+    kept = lengths > NEGLIGIBLE * lengths.sum()
+    roots = np.sqrt(lengths[kept])
+    return Neurons(torch.from_numpy(v[kept] / roots[:, None]), torch.from_numpy(signs[kept] * roots))
+
+
+def _dual_bound(x: Array, y: Array, multipliers: Array) -> float:
+    """|<c, y>| over the maximum of |sum_k c_k relu(<w, x_k>)|: a lower bound whatever the multipliers c are."""
+    return abs(float(multipliers @ y)) / (len(y) * escape(x, multipliers).rate)
