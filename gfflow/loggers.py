@@ -141,9 +141,13 @@ class EventLogger(TensorBoardLogger):
         it before the interruption; `rows` are the measurements until then, by iteration."""
         old = sorted(Path(self.log_dir).glob("events.out.tfevents.*"))
         file = self.experiment._get_file_writer()
+        kept: set[tuple[int, str]] = set()  # a restoration that was cut off itself has left events twice
         for event in _events(old):
             tags = [value.tag for value in event.summary.value]
-            if tags and event.step < iteration and not tags[0].startswith(("log10_iteration/", "_hparams_/")):
+            if not tags or event.step >= iteration or (event.step, tags[0]) in kept:
+                continue
+            if not tags[0].startswith(("log10_iteration/", "_hparams_/")):
+                kept.add((event.step, tags[0]))
                 file.add_event(event, event.step, event.wall_time)
         for step, row in sorted(rows.items()):
             self._mirror(row, step, time.time())

@@ -232,7 +232,7 @@ def test_killed_at_random_moments_loses_nothing(kind, number, tmp_path):
     while True:
         child = context.Process(target=_child, args=(kind, str(tmp_path / "cut"), iterations))
         child.start()
-        child.join(timeout=rng.uniform(0.0, 2.0))
+        child.join(timeout=rng.uniform(0.0, 2.0 if kills else 0.3))  # short runs are killed once at least
         if child.is_alive() and kills < (9 if number == signal.SIGKILL else 4):
             os.kill(child.pid, number)
             kills += 1
