@@ -147,7 +147,8 @@ class EventLogger(TensorBoardLogger):
                 file.add_event(event, event.step, event.wall_time)
         for step, row in sorted(rows.items()):
             self._mirror(row, step, time.time())
-        self.experiment.flush()
+        if old:
+            self.experiment.flush()
         for path in old:
             path.unlink()
 
@@ -158,11 +159,12 @@ class EventLogger(TensorBoardLogger):
 
     def finalize(self, status: str) -> None:
         """Lightning's end of training; the writer stays open for what is told after it, until `close`."""
-        self.save()
+        if status != "success":  # there may be no `close`
+            self.save()
 
     def close(self) -> None:
         """Writes what is left and closes the file."""
-        self.save()
+        self._hand_over()
         self.experiment.close()
 
     def _hand_over(self) -> None:

@@ -14,9 +14,13 @@ from gfflow.errors import InvalidInput
 def row_norms(w: Tensor) -> Tensor:
     """Euclidean norms of the rows of w (..., d), without underflow: shape (...).
 
-    Each row is first divided by its largest entry, so no tiny number is squared and rows of size 1e-300
-    keep full relative accuracy. Zero rows give 0.
+    Rows that are too small or too large to be squared are first divided by their largest entry, so that rows of size
+    1e-300 keep full relative accuracy. Zero rows give 0.
     """
+    norms = torch.linalg.vector_norm(w, dim=-1)
+    odd = (norms < 1e-140) | (norms > 1e140)
+    if not bool(odd.any()) or not bool(w[odd].any()):
+        return norms
     largest = w.abs().amax(dim=-1)
     safe = largest.masked_fill(largest == 0, 1.0)
     return largest * (w / safe.unsqueeze(-1)).square().sum(dim=-1).sqrt()

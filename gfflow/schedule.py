@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from gfflow.errors import InvalidInput
 
-FEW = 24  # how many times the costlier measures are taken
+FEW = 16  # how many times the costlier measures are taken
 
 
 @dataclass(frozen=True)

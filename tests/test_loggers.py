@@ -50,7 +50,7 @@ def test_tensorboard_has_the_same_names_steps_and_values(tmp_path):
     logger = EventLogger(tmp_path)
     for step in (0, 5, 70):
         logger.log_metrics({"mass/u_plus": step / 7, "loss": 1.0}, step)
-    logger.finalize("success")
+    logger.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     names = {"mass/u_plus", "loss"}

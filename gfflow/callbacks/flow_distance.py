@@ -15,8 +15,8 @@ class FlowDistance(Measurement):
     """Integrates the flow alongside, from the same start, and compares at equal time.
 
     `flow/distance`: ||theta - theta_flow||, in all weights; `flow/function_distance`: max_k |h(x_k) - h_flow(x_k)|
-    over the training inputs. Both are first order in the step size lr, the flow time per iteration. rtol is the flow's relative tolerance. Raises
-    Stalled where the flow cannot be integrated.
+    over the training inputs. Both are first order in the step size lr, the flow time per iteration. rtol is the
+    flow's relative tolerance. Raises Stalled where the flow cannot be integrated.
     """
 
     def __init__(self, lr: float, rtol: float = 1e-6) -> None:

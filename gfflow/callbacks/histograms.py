@@ -12,6 +12,8 @@ from gfflow.callbacks.view import observed
 from gfflow.measures.alignment import own_cosines
 from gfflow.schedule import FEW, Schedule
 
+BINS = 40
+
 
 class Histograms(pl.Callback):
     """At the schedule's iterations (a few by default), into TensorBoard: `neurons/log10_norm` (log10 ||w_j||),
@@ -43,4 +45,4 @@ class Histograms(pl.Callback):
             if isinstance(logger, TensorBoardLogger):
                 for name, value in values.items():
                     if value.numel():
-                        logger.experiment.add_histogram(f"neurons/{name}", value, network.iteration)
+                        logger.experiment.add_histogram(f"neurons/{name}", value, network.iteration, bins=BINS)

@@ -26,17 +26,11 @@ def flow_distance(run: Run) -> Figure | None:
     figure = new_figure(3.1)
     axes = figure.subplots()
     for (step, distance), label, color, style in known:
-        axes.plot(step, distance, color=color, linestyle=style, label=label)
-        i = int(distance.argmax())
-        right = step[i] > 0.7 * step[-1]
-        axes.plot(step[i], distance[i], "o", color=color, markersize=3.5)
-        axes.annotate(
-            f"{quantity(distance[i])} at most", (step[i], distance[i]), (-6 if right else 6, 3),
-            textcoords="offset points", ha="right" if right else "left", fontsize=8,
+        axes.plot(
+            step, distance, color=color, linestyle=style, label=f"{label}: {quantity(distance.max())} at most",
+            marker="o", markersize=3.5, markevery=[int(distance.argmax())],
         )  # fmt: skip
     axes.set(yscale="log", ylabel="distance of descent to the flow", xlim=(0, max(run.metrics["step"][-1], 1)))
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high * (high / low) ** 0.06)  # room for the largest values' labels
     mark_events(axes, run)
     axes.legend(loc="lower right", frameon=True, edgecolor="none", framealpha=1.0)
     label_events(axes, run)

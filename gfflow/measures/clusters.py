@@ -32,17 +32,19 @@ def clusters(neurons: Neurons, share: float = 0.99, angle: float = math.radians(
     """
     norms = neurons.norms / neurons.norms.max().clamp(min=torch.finfo(neurons.w.dtype).tiny)
     masses = norms.square()  # relative to the largest, so that no square underflows but those that do not matter
-    order = [j for j in masses.argsort(descending=True).tolist() if masses[j] > 0]
+    order = masses.argsort(descending=True)
+    unassigned = order[masses[order] > 0]
+    near = neurons.directions @ neurons.directions.T >= math.cos(angle)
+    alike = near & (neurons.signs[:, None] == neurons.signs)
     leaders: list[int] = []
     carried: list[float] = []
-    for j in order:
-        near = neurons.directions[leaders] @ neurons.directions[j] >= math.cos(angle)
-        same = (near & (neurons.signs[leaders] == neurons.signs[j])).nonzero()
-        if len(same):
-            carried[int(same[0])] += float(masses[j])
-        else:
-            leaders.append(j)
-            carried.append(float(masses[j]))
+    while len(unassigned):  # the heaviest that is left begins a cluster and takes all that are like it
+        leader = int(unassigned[0])
+        mine = alike[leader, unassigned]
+        mine[0] = True
+        leaders.append(leader)
+        carried.append(float(masses[unassigned[mine]].sum()))
+        unassigned = unassigned[~mine]
     shares, heaviest = (torch.tensor(carried, dtype=masses.dtype) / masses.sum()).sort(descending=True)
     count = int((shares.cumsum(0) < share).sum()) + 1 if leaders else 0
     chosen = torch.tensor(leaders, dtype=torch.long)[heaviest[:count]]

@@ -66,6 +66,19 @@ def test_final_values_show_the_slope(sweep: Sweep) -> None:
     assert finals(sweep, "init.scale", ["final.norm_gap"]) is None
 
 
+def test_norm_gaps_at_rounding_are_shown_but_not_fitted(write_job, tmp_path: Path) -> None:
+    """The gap is 3 scale^2 down to 3e-10, then rounding: of either sign, and exactly 0."""
+    gaps = {"1e-2": 3e-4, "1e-3": 3e-6, "1e-4": 3e-8, "1e-5": 3e-10, "1e-8": -2e-15, "1e-9": 0.0}
+    for number, (scale, gap) in enumerate(gaps.items()):
+        write_job(number, {"init.scale": scale}, float(scale), {"norm_gap": gap})
+    figure = finals(Sweep.read(tmp_path / "sweep"), "init.scale", ["final.norm_gap"])
+    assert figure is not None
+    (panel,) = figure.axes
+    assert panel.get_yscale() == "log" and panel.get_title().startswith("slope $2.0000 ")
+    assert len(panel.lines[0].get_xdata()) == 6 and "rounding" in texts(figure)
+    assert min(panel.lines[-1].get_xdata()) == 1e-5
+
+
 def test_heat_map_shows_means_over_seeds_and_leaves_holes_white(write_job, tmp_path: Path) -> None:
     jobs = [(w, s, seed) for w in (8, 4) for s in ("1e-2", "1", "1e-1") for seed in (0, 1) if (w, s) != (4, "1")]
     for number, (width, scale, seed) in enumerate(jobs):
