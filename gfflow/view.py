@@ -118,7 +118,8 @@ def shifted(training_set: TrainingSet, output_bias: float) -> TrainingSet:
 def check_forward(module: nn.Module, x: Tensor, snapshot: Snapshot, output_bias: float) -> None:
     """Raises InvalidInput where the module's forward is not sum_j a_j relu(<w_j, x>) + b on its training inputs x.
 
-    To the accuracy of the module's own dtype. A module that has no forward of one argument is taken at its word.
+    To the accuracy of the module's own dtype. A module whose forward cannot be called so, outside its training step,
+    is taken at its word.
     """
     parameter = next(module.parameters())
     modes = {part: part.training for part in module.modules()}
@@ -126,7 +127,7 @@ def check_forward(module: nn.Module, x: Tensor, snapshot: Snapshot, output_bias:
     try:
         with torch.no_grad(), torch.random.fork_rng():
             output = module(x[:CHECKED].to(parameter.device, parameter.dtype))
-    except (NotImplementedError, TypeError):
+    except Exception:  # somebody else's code, which may need anything
         return
     finally:
         for part, mode in modes.items():
@@ -139,7 +140,9 @@ def check_forward(module: nn.Module, x: Tensor, snapshot: Snapshot, output_bias:
     error = (output.flatten().to("cpu", torch.float64) - h[:CHECKED]).abs()
     # Rounding is of the size eps * sum of |terms|; 1000 leaves room for tensor cores (TF32) and long sums.
     if bool((error > 1000 * finest.eps * activity[:CHECKED] + finest.tiny).any()):
-        raise InvalidInput("network", f"a forward that differs from the view by {float(error.max()):.1e}", REMEDY)
+        received = f"a forward that differs from the view by {float(error.max()):.1e}"
+        remedy = f"{REMEDY}; View(training_set=...) where the module transforms its inputs"
+        raise InvalidInput("network", received, remedy)
 
 
 def snapshot_of(module: nn.Module, data: TrainingSet | DataLoader[Any], view: WeightsOf | None = None) -> Snapshot:

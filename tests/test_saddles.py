@@ -160,6 +160,18 @@ def test_a_spurious_minimum_in_the_plane_is_recognised():
     assert point.kind == "local minimum" and point.loss == pytest.approx(0.125, rel=1e-12)
 
 
+def test_a_zero_neuron_is_what_leaves_a_saddle():
+    """One neuron that fits one of two orthogonal samples is stuck; with a second one, at zero, it is not."""
+    data = TrainingSet(torch.eye(2), torch.tensor([1.0, -1.0]))
+    one = Neurons(torch.tensor([[1.0, 0.0]], dtype=torch.float64), torch.ones(1, dtype=torch.float64))
+    two = Neurons(
+        torch.tensor([[1.0, 0.0], [0.0, 0.0]], dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64)
+    )
+    stuck, saddle = (certify(neurons, Snapshot(neurons, data)) for neurons in (one, two))
+    assert stuck.kind == "local minimum" and "one more" in stuck.reason
+    assert saddle.kind == "strict saddle" and saddle.escape.rate == pytest.approx(0.5, rel=1e-12)
+
+
 def test_in_space_nothing_is_claimed_that_is_not_known():
     """The origin is a strict saddle whatever the escape rate exactly is; the rate is said to be a lower bound."""
     data = gaussian_teacher(n=12, d=8, teacher_width=3, seed=1)

@@ -70,10 +70,12 @@ def certify(neurons: Neurons, snapshot: Snapshot) -> CriticalPoint:
     pushed = _opening_gates(point)
     if point.gradient_norm > CRITICAL * size * max(1.0, float(neurons.norms.norm())):
         kind, reason = "not resolved", f"its gradient, {point.gradient_norm:.1e}, is not zero to rounding"
-    elif out.rate > CRITICAL * size:
+    elif out.rate > CRITICAL * size and not bool(active.all()):
         kind, reason = "strict saddle", "a zero neuron leaves it along the escape direction"
     elif pushed:
         kind, reason = "strict saddle", f"{pushed} closed gates at zero would lower the loss by opening"
+    elif bool(active.all()):
+        kind, reason = "local minimum", f"no neuron is zero; one more would leave it, at the rate {out.rate:.3g}"
     elif out.exact:
         kind, reason = "local minimum", "no neuron can leave zero, and no gate lowers the loss by opening"
     else:

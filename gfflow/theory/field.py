@@ -21,12 +21,17 @@ ROUNDING = 1e-12  # of an angle, and of D against its largest possible size
 
 @dataclass(frozen=True, eq=False)
 class ExtremalDirection:
-    """A unit vector w with w = sign D(w)/||D(w)||: where neurons of that sign stop turning (Maennel et al. 2018)."""
+    """A unit vector w with w = sign D(w)/||D(w)||: where neurons of that sign stop turning (Maennel et al. 2018).
+
+    Where it is sliding, w lies on a gate at which the field points from both sides, and D is the projection of D(w)
+    along that gate: Filippov's.
+    """
 
     sign: int
     direction: Array  # (d,)
     rate: float  # ||D(w)||, at which a neuron there grows
-    gates: NDArray[np.bool_]  # (n,), the samples that it is active on
+    gates: Gates  # (n,), the samples that it is active on
+    sliding: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +55,11 @@ def growth(x: Array, r: Array, w: Array) -> Array:
 
 
 def extremal_directions(x: Array, r: Array) -> list[ExtremalDirection]:
-    """All extremal directions of data in the plane, exactly: one candidate for each sign and arc of equal gates.
+    """All extremal directions of data in the plane, exactly: one candidate for each sign and arc of equal gates, and
+    one for each sign and gate on which neurons slide.
 
     A direction on the boundary of its arc (a gate at exactly zero, counted as off) belongs to the arc without that
-    sample. Gates on which a neuron slides, with the field pointing at them from both sides, are no solutions of
-    w = +-D(w)/||D(w)|| and not listed. Sorted by rate, the fastest first. Raises ValueError unless d = 2.
+    sample. Sorted by rate, the fastest first. Raises ValueError unless d = 2.
     """
     found: list[ExtremalDirection] = []
     n = len(r)
@@ -70,7 +75,24 @@ def extremal_directions(x: Array, r: Array) -> list[ExtremalDirection]:
             z = x @ w / np.linalg.norm(x, axis=1)
             if np.all(np.where(gates, z > ROUNDING, z <= ROUNDING)):
                 found.append(ExtremalDirection(sign, w, size, gates))
+    found += _sliding_directions(x, r, smallest)
     return sorted(found, key=lambda direction: -direction.rate)
+
+
+def _sliding_directions(x: Array, r: Array, smallest: float) -> list[ExtremalDirection]:
+    """The gates of the plane to which s D turns from both sides, and along which the neuron grows."""
+    ends, after = arc_ends(x), arc_middles(x)
+    before = np.roll(after, 1, axis=0)
+    gates = (before @ x.T > 0) & (after @ x.T > 0)
+    turning = [ends[:, 0] * d[:, 1] - ends[:, 1] * d[:, 0] for d in (field(x, r, before), field(x, r, after))]
+    rates = growth(x, r, ends)
+    return [
+        ExtremalDirection(sign, ends[i], float(sign * rates[i]), gates[i], sliding=True)
+        for sign in (1, -1)
+        for i in np.flatnonzero(
+            (sign * turning[0] > smallest) & (sign * turning[1] < -smallest) & (sign * rates > smallest)
+        )
+    ]
 
 
 def escape(x: Array, r: Array, starts: int = 2000, seed: int = 0) -> Escape:

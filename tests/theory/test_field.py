@@ -5,7 +5,7 @@ import pytest
 
 from gfflow.data import five_points, orthogonal_pair
 from gfflow.theory import escape, extremal_directions
-from gfflow.theory.field import growth
+from gfflow.theory.field import field, growth
 
 ANGLES = np.linspace(0, 2 * np.pi, 1_000_000, endpoint=False)
 CIRCLE = np.column_stack([np.cos(ANGLES), np.sin(ANGLES)])
@@ -16,10 +16,12 @@ def cross(u, v):
 
 
 def brute_force(x, r):
-    """(sign, angle) of every zero of the turning speed at which w points along sign D, from a million angles.
+    """(sliding, sign, angle) of every zero of the turning speed at which w points along sign D, from a million
+    angles.
 
     D is constant on an arc of equal gates, so the turning speed w x D is there a sinusoid, and each of its zeros lies
-    between two neighbouring angles of equal gates."""
+    between two neighbouring angles of equal gates. Where gates change between them, neurons of sign s slide if the
+    turning speed s w x D falls there through zero and s <w, D> > 0."""
     d = np.zeros_like(CIRCLE)
     code = np.zeros(len(ANGLES), dtype=np.int64)
     for k in range(len(r)):
@@ -27,10 +29,12 @@ def brute_force(x, r):
         d += np.outer(on * r[k], x[k]) / len(r)
         code += on.astype(np.int64) << k
     turning = cross(CIRCLE, d)
-    crossing = (np.sign(turning) != np.sign(np.roll(turning, -1))) & (code == np.roll(code, -1))
-    crossing &= np.linalg.norm(d, axis=1) > 1e-12
+    change = (np.sign(turning) != np.sign(np.roll(turning, -1))) & (np.linalg.norm(d, axis=1) > 1e-12)
+    same = code == np.roll(code, -1)
     along = np.sign((CIRCLE * d).sum(axis=1))
-    return sorted((int(along[i]), ANGLES[i]) for i in np.flatnonzero(crossing))
+    sliding = change & ~same & (along * turning > 1e-5) & (along * np.roll(turning, -1) < -1e-5)
+    return sorted((kind, int(along[i]), ANGLES[i]) for kind, at in ((False, change & same), (True, sliding))
+                  for i in np.flatnonzero(at))  # fmt: skip
 
 
 def general(seed, n):
@@ -50,11 +54,38 @@ def test_extremal_directions_are_those_of_a_million_angles(kind):
     x, r = DATA[kind]()
     # a single gate's D lies in the middle of its arc; nothing here lies on a gate exactly, which a grid cannot see
     found = sorted(
-        (e.sign, float(np.arctan2(e.direction[1], e.direction[0]) % (2 * np.pi))) for e in extremal_directions(x, r)
+        (e.sliding, e.sign, float(np.arctan2(e.direction[1], e.direction[0]) % (2 * np.pi)))
+        for e in extremal_directions(x, r)
     )
     wanted = brute_force(x, r)
-    assert [sign for sign, _ in found] == [sign for sign, _ in wanted]
-    np.testing.assert_allclose([v for _, v in found], [v for _, v in wanted], atol=7e-6)
+    assert [known for *known, _ in found] == [known for *known, _ in wanted]
+    np.testing.assert_allclose([v[-1] for v in found], [v[-1] for v in wanted], atol=7e-6)
+
+
+def test_some_of_these_data_slide():
+    assert any(e.sliding for kind in DATA for e in extremal_directions(*DATA[kind]()))
+
+
+@pytest.mark.parametrize("kind", ["five points", "random 4", "random 6", "random 9"])
+def test_small_neurons_end_in_the_extremal_directions(kind):
+    """Descent from a start so small that h = 0: every neuron that grows is at one of its sign's, to
+    the step size."""
+    x, y = DATA[kind]()
+    generator = np.random.default_rng(0)
+    w = generator.standard_normal((200, 2))
+    a = np.where(np.arange(200) < 100, 1.0, -1.0) * np.linalg.norm(w, axis=1)
+    signs = np.sign(a)
+    lr = 1e-2
+    for _ in range(20_000):
+        d = field(x, y, w)
+        w, a = w + lr * a[:, None] * d, a + lr * (d * w).sum(axis=1)
+        size = np.linalg.norm(w, axis=1)
+        w, a = w / size[:, None], a / size  # the motion is homogeneous
+    alive = signs * growth(x, y, w) > 1e-3
+    assert alive.sum() > 20
+    found = extremal_directions(x, y)
+    for v, sign in zip(w[alive], signs[alive], strict=True):
+        assert min(np.linalg.norm(e.direction - v) for e in found if e.sign == sign) < 1e-2
 
 
 @pytest.mark.parametrize("kind", DATA)
