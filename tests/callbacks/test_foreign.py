@@ -130,7 +130,7 @@ def test_layers_with_biases_adam_and_shuffled_mini_batches(tmp_path):
     x = np.column_stack([X.double().numpy(), np.ones(len(X))])
     check(rows, module.weights, split, x)
     # the module's own loss on the whole set, twice L, in its own float32
-    assert 2 * rows[60]["loss"] == pytest.approx(float(nn.MSELoss()(module(X), Y)), rel=1e-5)
+    assert 2 * rows[60]["loss"] == pytest.approx(float(nn.MSELoss()(module(X), Y).detach()), rel=1e-5)
 
 
 def test_custom_forward_with_view_in_a_data_module(tmp_path):
