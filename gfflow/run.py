@@ -19,6 +19,7 @@ from rich.console import Console
 
 from gfflow import callbacks as cb
 from gfflow.callbacks.trajectory import frame_count
+from gfflow.cautions import cautions, why_diverged
 from gfflow.config import DataConfig, RunConfig
 from gfflow.dashboard import write_closing, write_figure, write_image, write_opening
 from gfflow.data import TrainingSet
@@ -26,7 +27,6 @@ from gfflow.errors import Diverged, Interrupted, InvalidInput
 from gfflow.folder import check_same_configuration, claimed, holds_run, read_checkpoint, read_summary
 from gfflow.initialization import check_alive, draw_start, initialization_scale
 from gfflow.loggers import EventLogger, MetricsTable
-from gfflow.measures import Snapshot, sharpness
 from gfflow.module import GradientFlowModule
 from gfflow.network import TwoLayerReLU
 from gfflow.neurons import Neurons
@@ -71,7 +71,7 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
     prediction = predict(training_set, start, scale)
     if config.callbacks.minimum_norm and prediction.min_half_norm is None:
         prediction = _with_minimum(prediction, training_set, notes)
-    notes += _cautions(config, training_set, prediction)
+    notes += cautions(config, training_set, prediction)
     cuda = config.trainer.accelerator in ("gpu", "cuda") or (
         config.trainer.accelerator == "auto" and torch.cuda.is_available()
     )
@@ -216,7 +216,7 @@ def _train(
         if report is not None:
             print_report(report)
     if summary["stop_reason"] == "diverged":
-        raise Diverged(_why_diverged(module, experiment.start))
+        raise Diverged(why_diverged(module, experiment.start))
     return summary
 
 
@@ -239,43 +239,6 @@ def _fit(config: RunConfig, experiment: Experiment, folder: Path, loggers: list[
     trainer.fit(experiment.module, ckpt_path=path if resumed else None, weights_only=True)
     if experiment.module.signal is not None:  # it came after the last leap: all is saved, the rest can wait
         raise Interrupted(experiment.module.signal, experiment.module.iteration)
-
-
-def _why_diverged(module: GradientFlowModule, start: Neurons) -> str:
-    """One line: when, from what, and the likely cause."""
-    last = module.last_finite or Snapshot(start, module.training_set)
-    line = (
-        f"training diverged between iterations {last.iteration:,} and {module.iteration:,}, from loss {last.loss:.3g}"
-    )
-    bound = 2 / max(sharpness(last), 1e-300)
-    if module.solver.lr > bound:
-        return (
-            f"{line}: solver.lr = {module.solver.lr:g} is above 2/sharpness = {bound:.3g} there; take a smaller one"
-        )
-    return f"{line}: solver.lr = {module.solver.lr:g} is likely too large for this data (2/sharpness was {bound:.3g})"
-
-
-def _cautions(config: RunConfig, training_set: TrainingSet, prediction: Prediction) -> list[str]:
-    """What is known before training to spoil it."""
-    notes = []
-    lr, iterations = config.solver.lr, config.solver.iterations
-    if config.precision == "float32" and prediction.scale**2 < torch.finfo(torch.float32).tiny:
-        notes.append(
-            f"precision float32 cannot hold the squares of weights of size {prediction.scale:.1e}; take float64"
-        )
-    if prediction.limit is not None and config.solver.name != "flow":
-        bound = 2 / sharpness(Snapshot(prediction.limit, training_set))
-        if lr > bound:
-            notes.append(
-                f"solver.lr = {lr:g} is above 2/sharpness = {bound:.3g} at the predicted limit: it is unstable"
-            )
-    fitted = [prediction.events[f"{side}_fitted"] for side in ("plus", "minus")]
-    last = max((time / lr for time in fitted if time is not None), default=0.0)
-    if last > iterations:
-        notes.append(
-            f"solver.iterations = {iterations:,} end before all labels are fitted, predicted at iteration {last:,.0f}"
-        )
-    return notes
 
 
 def _draw(run: Run, events: EventLogger) -> None:

@@ -15,7 +15,7 @@ LAYERS = [
     {"solvers"},
     {"module", "view"},
     {"callbacks"},
-    {"config", "loggers", "summary", "terminal", "dashboard", "run", "sweep", "main"},
+    {"config", "loggers", "summary", "terminal", "dashboard", "cautions", "run", "sweep", "main"},
 ]
 READERS = {"figures", "records", "reports"}  # they read finished runs and never see a model
 MODELS = {"module", "callbacks", "solvers", "network", "run"}
