@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from numpy.typing import NDArray
+from torch import Tensor
 
 from gfflow.callbacks.view import observed
 from gfflow.measures.alignment import own_cosines
@@ -45,4 +48,13 @@ class Histograms(pl.Callback):
             if isinstance(logger, TensorBoardLogger):
                 for name, value in values.items():
                     if value.numel():
-                        logger.experiment.add_histogram(f"neurons/{name}", value, network.iteration, bins=BINS)
+                        logger.experiment.add_histogram(
+                            f"neurons/{name}", value, network.iteration, bins=bin_edges(value)
+                        )
+
+
+def bin_edges(values: Tensor) -> NDArray[np.float64]:
+    """BINS equal bins around the values (at least one); of some width even where rounding alone tells these apart."""
+    low, high = (float(edge) for edge in values.aminmax())
+    margin = 1e-6 * max(abs(low), abs(high), 1.0)
+    return np.linspace(low - margin, high + margin, BINS + 1)
