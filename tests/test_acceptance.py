@@ -120,8 +120,10 @@ def test_scale_1e_300_is_finite_everywhere(tmp_path: Path) -> None:
     """The events lie at ln(1e300) / ||D|| / lr, 309000 to 618000 iterations: only the first is reached here."""
     summary, table = run(tmp_path, init={"scale": 1e-300}, solver={"iterations": 350_000})
     for name, column in table.items():
-        if name != "gradient/pl_ratio":  # absent at zero loss
+        if name != "gradient/pl_ratio" and not name.startswith("structure/"):  # absent at zero loss; rarely measured
             assert np.isfinite(column).all(), name
+    text = next(tmp_path.rglob("metrics.csv")).read_text()
+    assert "nan" not in text and "inf" not in text.replace("invariant", "")
     assert table["invariant/balance_drift"].max() < 1e-2
     assert table["loss"][-1] == pytest.approx(0.25, abs=1e-3)
     assert summary["events"]["plus_fitted"]["measured_step"] is not None
