@@ -18,7 +18,7 @@ def why_diverged(module: GradientFlowModule, start: Neurons) -> str:
     line = (
         f"training diverged between iterations {last.iteration:,} and {module.iteration:,}, from loss {last.loss:.3g}"
     )
-    bound = 2 / max(sharpness(last), 1e-300)
+    bound = _largest_stable_step(last)
     if module.solver.lr > bound:
         return (
             f"{line}: solver.lr = {module.solver.lr:g} is above 2/sharpness = {bound:.3g} there; take a smaller one"
@@ -35,7 +35,7 @@ def cautions(config: RunConfig, training_set: TrainingSet, prediction: Predictio
             f"precision float32 cannot hold the squares of weights of size {prediction.scale:.1e}; take float64"
         )
     if prediction.limit is not None and config.solver.name != "flow":
-        bound = 2 / sharpness(Snapshot(prediction.limit, training_set))
+        bound = _largest_stable_step(Snapshot(prediction.limit, training_set))
         if lr > bound:
             notes.append(
                 f"solver.lr = {lr:g} is above 2/sharpness = {bound:.3g} at the predicted limit: it is unstable"
@@ -47,3 +47,8 @@ def cautions(config: RunConfig, training_set: TrainingSet, prediction: Predictio
             f"solver.iterations = {iterations:,} end before all labels are fitted, predicted at iteration {last:,.0f}"
         )
     return notes
+
+
+def _largest_stable_step(snapshot: Snapshot) -> float:
+    """2/sharpness; finite for a network without curvature too."""
+    return 2 / max(sharpness(snapshot), 1e-300)

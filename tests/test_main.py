@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from gfflow import main as command
-from gfflow.errors import Diverged
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("figures=false", "verbose=false", "solver.iterations=200", "schedule.linear=10", "schedule.ratio=2")
@@ -115,7 +114,6 @@ def test_divergence_is_told_with_status_3_and_the_records_kept(monkeypatch, capf
     assert ended.value.code == 3
     assert "diverged" in capfd.readouterr().err
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["stop_reason"] == "diverged"
-    assert issubclass(Diverged, ArithmeticError)
 
 
 def test_sweep_makes_one_run_per_job_each_equal_to_its_single_run(monkeypatch, tmp_path):
