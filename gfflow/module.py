@@ -14,6 +14,7 @@ from gfflow.data import TrainingSet
 from gfflow.errors import Interrupted
 from gfflow.measures.snapshot import Snapshot
 from gfflow.network import TwoLayerReLU
+from gfflow.neurons import Neurons
 from gfflow.schedule import Schedule
 from gfflow.solvers.base import Solver
 
@@ -137,11 +138,13 @@ class GradientFlowModule(pl.LightningModule):
         return None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        last = self.last_finite
         checkpoint["gfflow"] = {
             "config": self.configuration,
             "iteration": self.iteration,
             "stop_reason": self.stop_reason,
             "train_seconds": self.train_seconds,
+            "last_finite": None if last is None else (last.iteration, last.neurons.w, last.neurons.a),
             "solver": self.solver.state_dict(),
         }
 
@@ -150,5 +153,8 @@ class GradientFlowModule(pl.LightningModule):
         self.iteration = saved["iteration"]
         self.stop_reason = saved["stop_reason"]
         self.train_seconds = saved["train_seconds"]
+        if saved["last_finite"] is not None:
+            iteration, w, a = saved["last_finite"]
+            self.last_finite = Snapshot(Neurons(w, a), self.training_set, iteration, self.solver.lr * iteration)
         self.solver.load_state_dict(saved["solver"])
         self._snapshot = None

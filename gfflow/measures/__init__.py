@@ -10,7 +10,7 @@ from gfflow.measures.masses import largest_norm, mass
 from gfflow.measures.plateaus import Plateau, plateaus
 from gfflow.measures.principal import principal_components
 from gfflow.measures.saddles import CriticalPoint, certify, critical_point_near
-from gfflow.measures.sharpness import sharpness
+from gfflow.measures.sharpness import least_sharpness, sharpness
 from gfflow.measures.snapshot import Snapshot
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "kinks",
     "kinks_on_line",
     "largest_norm",
+    "least_sharpness",
     "mass",
     "mass_crossing",
     "own_cosines",
