@@ -69,7 +69,7 @@ class TrajectoryRecorder(pl.Callback):
 
     def _record(self, network: Observed, last: bool = False) -> None:
         wanted = self.wanted is not None and network.iteration in self.wanted
-        if wanted or network.ended() or (last and network.measurable()):
+        if (wanted or network.ended() or last) and network.measurable():
             neurons = network.snapshot().neurons
             self.frames[network.iteration] = (neurons.w, neurons.a)
 
