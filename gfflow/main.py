@@ -158,6 +158,20 @@ def main() -> None:
         sys.exit(max(statuses))
 
 
+def command() -> None:
+    """main, as a process of its own. A single run that a signal has stopped has everything on the disk: it leaves
+    without the interpreter's farewell to torch, which takes longer than all else."""
+    try:
+        main()
+    except SystemExit as ended:
+        sweeping = any(option in sys.argv for option in ("-m", "--multirun"))  # whose workers are still to be ended
+        if ended.code not in (130, 143) or sweeping:
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ended.code)
+
+
 def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if isinstance(error, InvalidInput) else "; ".join(lines)
