@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from gfflow.errors import InvalidInput
-from gfflow.module import GradientFlowModule
 
 LOCK = ".lock"
 NOT_PART_OF_A_RUN = (
@@ -61,7 +60,7 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
         summary["config"]["seed"]
         return summary
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InvalidInput("resume", str(path), f"a whole summary.json ({_reason(error)})") from None
+        raise InvalidInput("resume", str(path), f"a whole summary.json ({reason_of(error)})") from None
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any] | None:
@@ -80,17 +79,7 @@ def read_checkpoint(folder: Path) -> dict[str, Any] | None:
         checkpoint["gfflow"]["iteration"], checkpoint["state_dict"]["network.hidden"]
         return checkpoint
     except Exception as error:  # a damaged pickle can raise any
-        raise InvalidInput("resume", str(path), f"a whole checkpoint of a run ({_reason(error)})") from None
-
-
-def restore(module: GradientFlowModule, checkpoint: dict[str, Any], folder: Path) -> None:
-    """Sets the module to the checkpoint's state; raises InvalidInput where that is not one of this module."""
-    try:
-        module.load_state_dict(checkpoint["state_dict"])
-        module.on_load_checkpoint(checkpoint)
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        path = str(folder / "checkpoints" / "last.ckpt")
-        raise InvalidInput("resume", path, f"a checkpoint of this run ({_reason(error)})") from None
+        raise InvalidInput("resume", str(path), f"a whole checkpoint of a run ({reason_of(error)})") from None
 
 
 def check_same_configuration(folder: Path, begun: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
@@ -110,5 +99,6 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """The first line of what an error says."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

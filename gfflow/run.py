@@ -24,7 +24,7 @@ from gfflow.config import DataConfig, RunConfig
 from gfflow.dashboard import write_closing, write_figure, write_image, write_opening
 from gfflow.data import TrainingSet
 from gfflow.errors import Diverged, Interrupted, InvalidInput
-from gfflow.folder import check_same_configuration, claimed, holds_run, read_checkpoint, read_summary, restore
+from gfflow.folder import check_same_configuration, claimed, holds_run, read_checkpoint, read_summary, reason_of
 from gfflow.initialization import check_alive, draw_start, initialization_scale
 from gfflow.loggers import EventLogger, MetricsTable
 from gfflow.module import GradientFlowModule
@@ -191,7 +191,7 @@ def _train(
     module.configuration = values
     table, events = MetricsTable(folder / "metrics.csv"), EventLogger(folder)
     if checkpoint is not None:
-        restore(module, checkpoint, folder)
+        _restore(module, checkpoint, folder)
         done = module.stop_reason is not None
         table.restore(module.iteration + done, (step for step in module.schedule if step < module.iteration))
         events.restore(module.iteration + done, table.rows)
@@ -220,6 +220,16 @@ def _train(
     if summary["stop_reason"] == "diverged":
         raise Diverged(why_diverged(module, experiment.start))
     return summary
+
+
+def _restore(module: GradientFlowModule, checkpoint: dict[str, Any], folder: Path) -> None:
+    """Sets the module to the checkpoint's state; raises InvalidInput where that is not one of this module."""
+    try:
+        module.load_state_dict(checkpoint["state_dict"])
+        module.on_load_checkpoint(checkpoint)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        path = str(folder / "checkpoints" / "last.ckpt")
+        raise InvalidInput("resume", path, f"a checkpoint of this run ({reason_of(error)})") from None
 
 
 def _fit(config: RunConfig, experiment: Experiment, folder: Path, loggers: list[Logger], resumed: bool) -> None:

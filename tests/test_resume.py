@@ -1,6 +1,5 @@
 """An interrupted run that is resumed ends with the files, bit for bit, of one that was never interrupted."""
 
-import json
 import multiprocessing
 import os
 import random
@@ -12,68 +11,17 @@ import time
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
-from tensorboard.compat.proto.event_pb2 import Event
+from resumed_runs import KINDS, config, content
 
 from gfflow import main as command
-from gfflow.config import RunConfig
 from gfflow.errors import Interrupted, InvalidInput
 from gfflow.folder import claimed
-from gfflow.module import GradientFlowModule
 from gfflow.run import train
 from gfflow.solvers import SGD, Flow, Fused
 
 KILLS = int(os.environ.get("GFFLOW_KILLS", "5"))  # SIGKILLs of each kind; SIGTERM and SIGINT two fifths of it
-
-KINDS = {
-    "unrolled": {"data": {"name": "orthogonal_pair"}},
-    "direct": {"data": {"name": "gaussian_teacher", "n": 30, "d": 4}},
-    "gram": {"data": {"name": "gaussian_teacher", "n": 12, "d": 10}},
-    "diagonal": {"data": {"name": "orthonormal", "labels": [1.5, 0.8, -0.6, 1.2, -0.9, -0.4], "d": 8}},
-    "sgd": {"solver": {"name": "sgd"}},
-    "flow": {"data": {"name": "five_points"}, "solver": {"name": "flow"}},
-    "beside the flow": {"data": {"name": "five_points"}, "callbacks": {"flow": True}},
-    "mini-batch": {"data": {"name": "five_points"}, "solver": {"name": "sgd", "batch_size": 2}},
-}
-
-
-def config(kind: str, iterations: int = 400, **values) -> RunConfig:
-    chosen = {"init": {"scale": 1e-2}, "network": {"width": 20}, **KINDS[kind], **values}
-    chosen["solver"] = {"iterations": iterations, "lr": 1e-2, **chosen.get("solver", {})}
-    chosen.setdefault("schedule", {"ratio": 1.3, "linear": 9, "frames": 12})
-    return RunConfig.of({"figures": False, "verbose": False, "resume": "auto", **chosen})
-
-
-def content(folder: Path) -> dict:
-    """All that must not differ: everything but clock times."""
-    with np.load(folder / "trajectory.npz", allow_pickle=False) as file:
-        frames = {name: file[name].tobytes() for name in file}
-    saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-    summary = json.loads((folder / "summary.json").read_text())
-    del summary["timing"]
-    return {
-        "metrics": (folder / "metrics.csv").read_bytes(),
-        "frames": frames,
-        "weights": {name: tensor.numpy().tobytes() for name, tensor in saved["state_dict"].items()},
-        "summary": summary,
-        "events": sorted(events(folder)),
-    }
-
-
-def events(folder: Path) -> list[tuple]:
-    """(tag, step, value) of everything in TensorBoard but clock times."""
-    found = []
-    for path in (folder / "tensorboard").glob("events.*"):
-        for record in RawEventFileLoader(str(path)).Load():
-            event = Event.FromString(record)
-            for value in event.summary.value:
-                value.ClearField("metadata")
-                if value.tag != "_hparams_/session_end_info":
-                    found.append((value.tag, event.step, value.SerializeToString()))
-    return found
 
 
 @pytest.mark.parametrize(
@@ -127,119 +75,6 @@ def test_two_processes_never_write_one_folder(tmp_path):
     with claimed(tmp_path), pytest.raises(InvalidInput, match="no other process"):
         train(config("unrolled"), tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda data: data[: len(data) // 2],
-        lambda data: b"",
-        lambda data: b"not a checkpoint",
-        lambda data: data[100:],
-    ],
-    ids=["truncated", "empty", "text", "beheaded"],
-)
-def test_a_damaged_checkpoint_gives_one_line(damage, tmp_path):
-    train(config("unrolled"), tmp_path)
-    (tmp_path / "summary.json").unlink()
-    path = tmp_path / "checkpoints" / "last.ckpt"
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(InvalidInput, match=r"a whole checkpoint") as told:
-        train(config("unrolled"), tmp_path)
-    assert "\n" not in str(told.value)
-
-
-def stopped_run(folder: Path, monkeypatch, kind: str = "unrolled") -> None:
-    """A run that a signal stopped half-way."""
-    step = GradientFlowModule.training_step
-
-    def signalled(self, leap, number):
-        self.signal = signal.SIGTERM if leap[0] > 200 else self.signal
-        return step(self, leap, number)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(GradientFlowModule, "training_step", signalled)
-        with pytest.raises(Interrupted):
-            train(config(kind), folder)
-
-
-def test_flipped_bits_in_a_checkpoint_are_seen(monkeypatch, tmp_path):
-    """Bits of the weights themselves: the archive opens, and torch alone would load it."""
-    stopped_run(tmp_path, monkeypatch)
-    path = tmp_path / "checkpoints" / "last.ckpt"
-    content, weight = path.read_bytes(), torch.load(path, weights_only=True)["state_dict"]["network.output"]
-    at = content.index(weight.numpy().tobytes())
-    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-    assert not torch.equal(torch.load(path, weights_only=True)["state_dict"]["network.output"], weight)
-    with pytest.raises(InvalidInput, match="checksum"):
-        train(config("unrolled"), tmp_path)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda saved: saved["gfflow"].pop("solver"),
-        lambda saved: saved["state_dict"].update({"network.output": torch.zeros(3, dtype=torch.float64)}),
-        lambda saved: saved["state_dict"].pop("network.output"),
-        lambda saved: saved.update(gfflow="text"),
-    ],
-    ids=["no solver", "other width", "no output", "text"],
-)
-def test_a_checkpoint_of_something_else_gives_one_line(change, monkeypatch, tmp_path):
-    stopped_run(tmp_path, monkeypatch)
-    path = tmp_path / "checkpoints" / "last.ckpt"
-    saved = torch.load(path, weights_only=True)
-    change(saved)
-    torch.save(saved, path)
-    with pytest.raises(InvalidInput, match=r"^resume: received .*last\.ckpt; allowed: a .*checkpoint") as told:
-        train(config("unrolled"), tmp_path)
-    assert "\n" not in str(told.value)
-
-
-def test_a_table_that_has_lost_a_row_gives_one_line(monkeypatch, tmp_path):
-    stopped_run(tmp_path, monkeypatch)
-    path = tmp_path / "metrics.csv"
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(lines[:4] + lines[5:]))
-    with pytest.raises(InvalidInput, match=r"^metrics: .* a row of every measurement"):
-        train(config("unrolled"), tmp_path)
-
-
-def test_scalars_lost_from_tensorboard_are_written_anew(monkeypatch, tmp_path):
-    train(config("unrolled"), tmp_path / "whole")
-    stopped_run(tmp_path / "cut", monkeypatch)
-    (path,) = (tmp_path / "cut" / "tensorboard").iterdir()
-    path.write_bytes(path.read_bytes()[:5000])
-    train(config("unrolled"), tmp_path / "cut")
-    whole, cut = (
-        sorted(
-            event for event in events(tmp_path / name) if event[0].split("/")[0] not in ("neurons", "configuration")
-        )
-        for name in ("whole", "cut")
-    )
-    assert cut == whole
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"config": 3}', "{"])
-def test_a_damaged_summary_gives_one_line(text, tmp_path):
-    train(config("unrolled"), tmp_path)
-    (tmp_path / "summary.json").write_text(text)
-    with pytest.raises(InvalidInput, match=r"a whole summary\.json") as told:
-        train(config("unrolled"), tmp_path)
-    assert "\n" not in str(told.value)
-
-
-def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_not_run(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return (os.mkdir, (str(tmp_path / "run by the checkpoint"),))
-
-    train(config("unrolled"), tmp_path)
-    (tmp_path / "summary.json").unlink()
-    torch.save({"gfflow": Evil(), "state_dict": {}}, tmp_path / "checkpoints" / "last.ckpt")
-    with pytest.raises(InvalidInput, match="a whole checkpoint"):
-        train(config("unrolled"), tmp_path)
-    assert not (tmp_path / "run by the checkpoint").exists()
 
 
 def test_full_disk_leaves_the_last_good_checkpoint(monkeypatch, tmp_path):
