@@ -1,12 +1,15 @@
 """Damaged, hostile and foreign files in a run's folder: each gives one line, and no code in it is run."""
 
 import os
+import random
 
 import pytest
 import torch
 from resumed_runs import config, events, stopped_run
 
 from gfflow.errors import InvalidInput
+from gfflow.main import _begun
+from gfflow.records import Run
 from gfflow.run import train
 
 
@@ -107,3 +110,36 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_not_run(tmp_path):
     with pytest.raises(InvalidInput, match="a whole checkpoint"):
         train(config("unrolled"), tmp_path)
     assert not (tmp_path / "run by the checkpoint").exists()
+
+
+@pytest.mark.parametrize("text", ["- 1\n- 2\n", "3", "a: [", "a: ${b", "\x00"])
+def test_a_damaged_configuration_gives_one_line(text, tmp_path):
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text(text)
+    (tmp_path / "metrics.csv").write_text("step,time\n0,0.0\n")
+    with pytest.raises(InvalidInput, match="the folder of a run") as told:
+        _begun(str(tmp_path), [])
+    assert "\n" not in str(told.value)
+    if text != "a: ${b":  # YAML, though not OmegaConf's
+        with pytest.raises(InvalidInput, match="a whole YAML file"):
+            Run.read(tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_damage_to_a_finished_run_is_one_line_or_harmless(seed, tmp_path):
+    """Cut off, flipped, overwritten: what readers get is a finite table, whole frames, or one line."""
+    rng = random.Random(seed)
+    train(config("unrolled"), tmp_path)
+    path = tmp_path / rng.choice(["metrics.csv", "trajectory.npz", "summary.json"])
+    content = bytearray(path.read_bytes())
+    at = rng.randrange(len(content))
+    if rng.random() < 0.5:
+        del content[at:]
+    else:
+        content[at] ^= 1 << rng.randrange(8)
+    path.write_bytes(content)
+    try:
+        run = Run.read(tmp_path)
+        assert run.trajectory is not None and len(run.trajectory.step) == len(run.trajectory.w)
+    except InvalidInput as error:
+        assert "\n" not in str(error)
