@@ -139,13 +139,15 @@ def main() -> None:
     largest of its failed jobs' statuses."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions arrive here instead of Hydra's own printing
     _ended.clear()
+    from gfflow.sweep import compose_one_of_each_kind, failed_jobs
+
+    compose_one_of_each_kind()
     try:
         _job()
     except (HydraException, OmegaConfBaseException) as error:
         _ended.append((_one_line(error), BAD_INPUT))
     except KeyboardInterrupt:
         _ended.append(("interrupted", 130))
-    from gfflow.sweep import failed_jobs
 
     for message, _ in _ended:
         print(f"gfflow: {message}", file=sys.stderr)

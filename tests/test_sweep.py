@@ -16,7 +16,7 @@ from gfflow import main as command
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
 from gfflow.records import Run
-from gfflow.sweep import THREADS, CollectFailures, OneThreadEach
+from gfflow.sweep import THREADS, CollectFailures, OneThreadEach, one_of_each_kind
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("figures=false", "verbose=false", "solver.iterations=200", "schedule.linear=10", "schedule.ratio=2")
@@ -186,3 +186,32 @@ def test_two_sweeps_started_at_the_same_moment_do_not_collide(tmp_path) -> None:
     folders = sorted((tmp_path / "outputs" / "sweeps" / "fig2").iterdir())
     seeds = [[json.loads((f / str(n) / "summary.json").read_text())["seed"] for n in (0, 1)] for f in folders]
     assert sorted(seeds) == [[0, 1], [2, 3]]
+
+
+def test_one_job_of_each_kind_is_composed_before_the_sweep(monkeypatch, tmp_path: Path) -> None:
+    """Independent truth: the config groups of conf/ by hand. Values of plain keys do not tell jobs apart, choices of
+    groups and lists do, since what they compose to can differ in kind."""
+    asked = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "gfflow.sweep.one_of_each_kind",
+        lambda batch, loader: asked.append(one_of_each_kind(batch, loader)) or asked[-1],
+    )
+    swept = ("seed=0,1,2", "data=orthonormal", "data.labels=[1,-1],[-2,1]", "init=balanced,unbalanced", "data.d=3,4")
+    run_command(monkeypatch, "-m", *QUICK, *swept, "hydra.sweep.dir=sweep", "callbacks=none")
+    ((first, *others),) = asked
+    assert len(list((tmp_path / "sweep").glob("*/summary.json"))) == 24
+    assert len(others) == 3 and {tuple(job[i] for i in (-4, -3)) for job in (first, *others)} == {
+        (labels, start)
+        for labels in ("data.labels=[1,-1]", "data.labels=[-2,1]")
+        for start in ("init=balanced", "init=unbalanced")
+    }
+
+
+def test_a_mistake_in_one_value_of_a_group_is_found_before_any_job_runs(monkeypatch, capfd, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        run_command(monkeypatch, "-m", *QUICK, "seed=0,1", "solver=fused,adam", "hydra.sweep.dir=sweep")
+    error = capfd.readouterr().err
+    assert ended.value.code == 2 and "adam" in error and error.count("\n") == 1
+    assert not list((tmp_path / "sweep").glob("*/*"))
