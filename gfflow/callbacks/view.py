@@ -54,13 +54,14 @@ class View(pl.Callback):
 
     `view`, a function of the module, returns (w (m, d), a (m,)) or (w, a, output bias); without it the module must
     consist of an nn.Linear, an nn.ReLU (or nn.LeakyReLU) and an nn.Linear. A hidden bias is the last column of w; the
-    training inputs then get a last coordinate 1. An output bias b is taken from the labels: residuals are y - b - h, and gradient
-    norms are in w and a alone. `training_set` are the samples of the loss; by default those of the training
-    loader's dataset, read once. Measurements are taken at the `schedule`'s optimiser steps, log-spaced by default.
-    `step_size` is the step of plain full-batch SGD on L = 1/(2n) sum r^2, twice the optimiser's lr where the loss is
-    the mean squared error: only with it iterations have a flow time. `slope` is that of the activation below zero,
-    0 for the ReLU; without `view` the module's own: losses, gradients and the directions D_j are those of the leaky
-    network then, what the theory says of ReLU networks does not hold of it, and predict_module refuses it. Raises
+    training inputs then get a last coordinate 1. An output bias b is taken from the labels: residuals are y - b - h,
+    and gradient norms are in w and a alone. `training_set` are the samples of the loss; by default those of the
+    training loader's dataset, read once. Measurements are taken at the `schedule`'s optimiser steps, log-spaced by
+    default. `step_size` is the step of plain full-batch SGD on L = 1/(2n) sum r^2, twice the optimiser's lr where the
+    loss is the mean squared error: only with it iterations have a flow time. `slope` is that of the activation below
+    zero, 0 for the ReLU; without `view` the module's own: losses, gradients and the directions D_j are those of the
+    leaky network then, what the theory says of ReLU networks does not hold of it, and predict_module refuses it.
+    Raises
     InvalidInput at the start of training.
     """
 

@@ -36,7 +36,7 @@ class Flow(Solver):
             raise InvalidInput("solver.rtol", rtol, "a number between 1e-13 and 0.1")
         if method not in ("auto", "runge_kutta", "splitting"):
             raise InvalidInput("solver.method", method, "one of auto, runge_kutta, splitting")
-        self.rtol = rtol
+        self.rtol = self.resolution = rtol
         self.method = method
         self._integrator: Integrator | None = None
         self._iteration = 0
