@@ -14,6 +14,7 @@ from gfflow.figures.frames import moments
 from gfflow.figures.lazy import lazy
 from gfflow.figures.loss import loss
 from gfflow.figures.masses import masses
+from gfflow.figures.minimum_norm import least_norm
 from gfflow.figures.overview import overview
 from gfflow.figures.polar import explained_variance, polar
 from gfflow.figures.saddle import saddle
@@ -38,14 +39,17 @@ ALL: dict[str, Drawing] = {
     "polar": polar,
     "explained_variance": explained_variance,
     "lazy": lazy,
+    "least_norm": least_norm,
     "flow_distance": flow_distance,
     "sliding_pairs": sliding_pairs,
 }
 
 
 def draw_main(run: Run) -> list[Path]:
-    """Draws the few figures that every run ends with into the run's figures/; returns the files written."""
-    return _draw(MAIN, run)
+    """Draws the few figures that every run ends with into the run's figures/, and the function of least norm where
+    the run asked for that; returns the files written."""
+    asked = run.config.get("callbacks", {}).get("minimum_norm", False)
+    return _draw(MAIN | ({"least_norm": least_norm} if asked else {}), run)
 
 
 def draw_all(run: Run) -> list[Path]:
@@ -84,6 +88,7 @@ __all__ = [
     "explained_variance",
     "flow_distance",
     "lazy",
+    "least_norm",
     "loss",
     "masses",
     "overview",
