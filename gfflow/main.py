@@ -32,9 +32,11 @@ OmegaConf.register_new_resolver("steps", lambda time, step_size: round(time / st
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
-def _job(config: DictConfig) -> float:
-    """One run, alone or as a job of a sweep. An exception must not leave this function for the failures that have a
-    message of their own: Hydra would print its own line, and in a sweep tell only the first of them, at the end."""
+def _job(config: DictConfig) -> float | None:
+    """One run, alone or as a job of a sweep; returns the optimized metric, None where there is none: optuna's sweeper
+    counts that as a failed trial and goes on, whereas NaN ends it with a traceback. An exception must not leave this
+    function for the failures that have a message of their own: Hydra would print its own line, and in a sweep tell
+    only the first of them, at the end."""
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
     sweeping = job.mode == RunMode.MULTIRUN
@@ -44,7 +46,8 @@ def _job(config: DictConfig) -> float:
         end_with_sweep()
         forget_failure(folder)
     try:
-        return _run(config, job, folder)
+        value = _run(config, job, folder)
+        return None if math.isnan(value) else value
     except Interrupted as error:
         if sweeping:
             sys.exit(128 + error.signal)
@@ -62,7 +65,7 @@ def _job(config: DictConfig) -> float:
             _ended.append((_one_line(error), status))
     finally:
         _remove_if_empty(folder)
-    return float("nan")
+    return None
 
 
 def _run(config: DictConfig, job: Any, folder: Path) -> float:

@@ -66,6 +66,20 @@ def test_a_run_returns_its_optimized_metric_to_the_sweeper(monkeypatch, tmp_path
     assert all(type(value) is float for value in returned)
 
 
+@pytest.mark.slow
+def test_optuna_finds_the_least_metric_and_goes_on_after_a_failed_trial(monkeypatch, capfd, tmp_path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    monkeypatch.chdir(tmp_path)
+    optuna = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=8", "hydra.sweeper.sampler.seed=1")
+    searched = ("optimized_metric=theory.lambda", "network.width=choice(0,5,20)")  # lambda = scale / sqrt(width)
+    with pytest.raises(SystemExit) as ended:
+        run_command(monkeypatch, "-m", *QUICK, *optuna, *searched, "hydra.sweep.dir=sweep")
+    assert ended.value.code == 2 and "network.width: received 0" in capfd.readouterr().err
+    found = OmegaConf.load(tmp_path / "sweep" / "optimization_results.yaml")
+    assert found.best_params == {"network.width": 20}
+    assert found.best_value == pytest.approx(1e-6 / 20**0.5, rel=1e-12)
+
+
 def test_an_optimized_metric_that_is_not_there_is_bad_input_and_keeps_the_run(monkeypatch, capfd, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
@@ -224,7 +238,7 @@ def test_two_sweeps_started_at_the_same_moment_do_not_collide(tmp_path) -> None:
 @pytest.mark.slow
 def test_the_smallest_start_of_the_initialization_study_keeps_its_signs_and_leaves_the_saddle(monkeypatch, tmp_path):
     """Under descent its neurons with a_j < 0 change sign, and it stays at loss 0.0318; the flow conserves signs. The
-    end is that of the other small starts: 1/2 ||theta||^2 between 8.64 and 8.66, two kinks (by an independent program)."""
+    end is that of the other small starts: 1/2 ||theta||^2 between 8.64 and 8.66, two kinks."""
     monkeypatch.chdir(tmp_path)
     run_command(
         monkeypatch, "-m", "experiment=study/initialization", "init.scale=1e-8", "seed=0", "hydra.sweep.dir=sweep"

@@ -59,28 +59,34 @@ def _draw(axes: Axes, groups: list[Group], colors: list[str], scalar: str, clock
             last = max(last, float(found.x[-1]))
     axes.set_xlim(0, last or 1)
     means = np.concatenate([found.mean for found in bands if found is not None] or [np.empty(0)])
+    highest = [float(found.mean.max()) for found in bands if found is not None]
     if not scalar.startswith(LINEAR) and is_logarithmic(means.tolist()):
         axes.set_yscale("log")
+    elif is_logarithmic(highest):  # plateaus too far apart for one linear axis; the rise to them still fits
+        axes.set_yscale("log")
+        axes.set_ylim(min(highest) / 100, 2 * max(highest))
     elif means.min(initial=0) >= 0:
         axes.set_ylim(0, None)
 
 
 def _mark_steps(axes: Axes, sweep: Sweep) -> None:
-    """1/||D+|| and 1/||D-||, where the whole sweep has the same data; the axis ends soon after them."""
-    steps = []
+    """On orthogonal inputs, 1/||D+|| and 1/||D-||, marked where the whole sweep has the same data; the axis ends soon
+    after the last of them."""
+    steps, last = [], 0.0
     for side, sign in (("plus", "+"), ("minus", "-")):
-        norms = {job.number(f"theory.d_{side}_norm") for job in sweep.finished}
-        norm = norms.pop() if len(norms) == 1 else None
-        if norm:
-            steps.append((1 / norm, f"$1/\\Vert D_{{{sign}}}\\Vert$"))
+        known = [job for job in sweep.finished if job.summary.get("theory.orthogonal")]
+        norms = {norm for job in known if (norm := job.number(f"theory.d_{side}_norm"))}
+        last = max([last, *(1 / norm for norm in norms)])
+        if len(norms) == 1:
+            steps.append((1 / norms.pop(), f"$1/\\Vert D_{{{sign}}}\\Vert$"))
     for (place, text), side in zip(sorted(steps), ("right", "left"), strict=False):
         axes.axvline(place, color=INK, linewidth=0.7, linestyle=(0, (4, 3)), zorder=0)
         axes.annotate(
             text, (place, 1.0), (4 if side == "right" else -4, 3), ("data", "axes fraction"), "offset points",
             ha=side, va="bottom", fontsize=8,
         )  # fmt: skip
-    if steps:
-        axes.set_xlim(0, min(axes.get_xlim()[1], 1.8 * max(steps)[0]))
+    if last:
+        axes.set_xlim(0, min(axes.get_xlim()[1], 1.8 * last))
 
 
 def _legend(figure: Figure, sweep: Sweep, shown: list[Group], colors: list[str], known: int, scalar: str) -> None:

@@ -57,7 +57,7 @@ def test_curves_collapse_on_the_rescaled_clock(sweep: Sweep) -> None:
 
 
 def test_final_values_show_the_slope(sweep: Sweep) -> None:
-    x, y = pairs(sweep, "init.scale", "final.loss")
+    x, y = pairs(sweep.finished, "init.scale", "final.loss")
     assert len(x) == len(y) == 9
     figure = finals(sweep, "init.scale", ["final.loss", "final.norm_gap"])
     assert figure is not None
