@@ -16,6 +16,7 @@ from gfflow.reports.sweep import Group, Sweep
 
 MOST = 12  # curves that one figure can show
 LONG = 20  # characters of a combination's name from which the legend stands above
+APART = 10  # times that the curves' highest values may differ on one linear axis
 LINEAR = ("loss", "mass/", "alignment/", "theory/")  # read on a linear axis: their plateaus are the point
 
 
@@ -58,14 +59,15 @@ def _draw(axes: Axes, groups: list[Group], colors: list[str], scalar: str, clock
             axes.plot(found.x, found.mean, color=color, linewidth=1.1)
             last = max(last, float(found.x[-1]))
     axes.set_xlim(0, last or 1)
-    means = np.concatenate([found.mean for found in bands if found is not None] or [np.empty(0)])
-    highest = [float(found.mean.max()) for found in bands if found is not None]
-    if not scalar.startswith(LINEAR) and is_logarithmic(means.tolist()):
+    if axes.get_yscale() == "log":  # chosen by the panel that shares this axis
+        return
+    means = [found.mean for found in bands if found is not None]
+    if not scalar.startswith(LINEAR) and is_logarithmic(np.concatenate(means or [np.empty(0)]).tolist()):
         axes.set_yscale("log")
-    elif is_logarithmic(highest):  # plateaus too far apart for one linear axis; the rise to them still fits
-        axes.set_yscale("log")
+    elif (highest := [float(mean.max()) for mean in means]) and max(highest) > APART * min(highest) > 0:
+        axes.set_yscale("log")  # no room for all plateaus on one linear axis; the last of the rise to them is kept
         axes.set_ylim(min(highest) / 100, 2 * max(highest))
-    elif means.min(initial=0) >= 0:
+    elif means and min(mean.min() for mean in means) >= 0:
         axes.set_ylim(0, None)
 
 

@@ -15,8 +15,8 @@ SCALE = "init.scale"
 @styled
 def simplicity(sweep: Sweep) -> Figure | None:
     """Final norm and number of kinks against the scale, and the final loss where it differs; None unless the scale
-    was swept on a line with bias, with inputs that are not orthogonal (orthogonal ones are two, and leave no choice of
-    function)."""
+    was swept on a line with bias, with inputs that are not orthogonal (orthogonal ones are two, and leave no choice
+    of function)."""
     if SCALE not in sweep.keys:
         return None
     points = []
