@@ -168,7 +168,10 @@ def test_a_parallel_sweep_equals_single_runs_bitwise_and_lists_its_failures(laun
         run_command(monkeypatch, *QUICK, f"seed={seed}", f"hydra.run.dir={single}")
         job = folder / str(number)
         assert (job / "metrics.csv").read_bytes() == (single / "metrics.csv").read_bytes()
-        assert (job / "trajectory.npz").exists() and (job / ".hydra" / "overrides.yaml").exists()
+        frames, expected = Run.read(job).trajectory, Run.read(single).trajectory
+        assert frames is not None and expected is not None and (job / ".hydra" / "overrides.yaml").exists()
+        for name in ("step", "w", "a", "x", "y"):
+            assert getattr(frames, name).tobytes() == getattr(expected, name).tobytes()
         assert json.loads((job / "summary.json").read_text())["seed"] == seed
 
 
