@@ -16,6 +16,7 @@ from gfflow.reports.sweep import Group, Sweep
 
 MOST = 12  # curves that one figure can show
 LONG = 20  # characters of a combination's name from which the legend stands above
+APART = 10  # times that the curves' highest values may differ on one linear axis
 LINEAR = ("loss", "mass/", "alignment/", "theory/")  # read on a linear axis: their plateaus are the point
 
 
@@ -58,29 +59,36 @@ def _draw(axes: Axes, groups: list[Group], colors: list[str], scalar: str, clock
             axes.plot(found.x, found.mean, color=color, linewidth=1.1)
             last = max(last, float(found.x[-1]))
     axes.set_xlim(0, last or 1)
-    means = np.concatenate([found.mean for found in bands if found is not None] or [np.empty(0)])
-    if not scalar.startswith(LINEAR) and is_logarithmic(means.tolist()):
+    if axes.get_yscale() == "log":  # chosen by the panel that shares this axis
+        return
+    means = [found.mean for found in bands if found is not None]
+    if not scalar.startswith(LINEAR) and is_logarithmic(np.concatenate(means or [np.empty(0)]).tolist()):
         axes.set_yscale("log")
-    elif means.min(initial=0) >= 0:
+    elif (highest := [float(mean.max()) for mean in means]) and max(highest) > APART * min(highest) > 0:
+        axes.set_yscale("log")  # no room for all plateaus on one linear axis; the last of the rise to them is kept
+        axes.set_ylim(min(highest) / 100, 2 * max(highest))
+    elif means and min(mean.min() for mean in means) >= 0:
         axes.set_ylim(0, None)
 
 
 def _mark_steps(axes: Axes, sweep: Sweep) -> None:
-    """1/||D+|| and 1/||D-||, where the whole sweep has the same data; the axis ends soon after them."""
-    steps = []
+    """On orthogonal inputs, 1/||D+|| and 1/||D-||, marked where the whole sweep has the same data; the axis ends soon
+    after the last of them."""
+    steps, last = [], 0.0
     for side, sign in (("plus", "+"), ("minus", "-")):
-        norms = {job.number(f"theory.d_{side}_norm") for job in sweep.finished}
-        norm = norms.pop() if len(norms) == 1 else None
-        if norm:
-            steps.append((1 / norm, f"$1/\\Vert D_{{{sign}}}\\Vert$"))
+        known = [job for job in sweep.finished if job.summary.get("theory.orthogonal")]
+        norms = {norm for job in known if (norm := job.number(f"theory.d_{side}_norm"))}
+        last = max([last, *(1 / norm for norm in norms)])
+        if len(norms) == 1:
+            steps.append((1 / norms.pop(), f"$1/\\Vert D_{{{sign}}}\\Vert$"))
     for (place, text), side in zip(sorted(steps), ("right", "left"), strict=False):
         axes.axvline(place, color=INK, linewidth=0.7, linestyle=(0, (4, 3)), zorder=0)
         axes.annotate(
             text, (place, 1.0), (4 if side == "right" else -4, 3), ("data", "axes fraction"), "offset points",
             ha=side, va="bottom", fontsize=8,
         )  # fmt: skip
-    if steps:
-        axes.set_xlim(0, min(axes.get_xlim()[1], 1.8 * max(steps)[0]))
+    if last:
+        axes.set_xlim(0, min(axes.get_xlim()[1], 1.8 * last))
 
 
 def _legend(figure: Figure, sweep: Sweep, shown: list[Group], colors: list[str], known: int, scalar: str) -> None:
