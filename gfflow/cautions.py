@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from gfflow.config import RunConfig
 from gfflow.data import TrainingSet
-from gfflow.measures import Snapshot, sharpness
+from gfflow.errors import InvalidInput
+from gfflow.measures import Snapshot, least_sharpness, sharpness
 from gfflow.module import GradientFlowModule
 from gfflow.neurons import Neurons
 from gfflow.theory import Prediction
@@ -16,9 +19,10 @@ def why_diverged(module: GradientFlowModule, start: Neurons) -> str:
     """One line: when, from what, and the likely cause."""
     last = module.last_finite or Snapshot(start, module.training_set)
     line = (
-        f"training diverged between iterations {last.iteration:,} and {module.iteration:,}, from loss {last.loss:.3g}"
+        f"training diverged between iterations {last.iteration:,} and {module.iteration:,}, from loss "
+        f"{last.loss:.3g} and 1/2||theta||^2 = {last.neurons.half_norm_squared:.3g}"
     )
-    bound = _largest_stable_step(last)
+    bound = _largest_stable_step(sharpness(last))
     if module.solver.lr > bound:
         return (
             f"{line}: solver.lr = {module.solver.lr:g} is above 2/sharpness = {bound:.3g} there; take a smaller one"
@@ -26,29 +30,84 @@ def why_diverged(module: GradientFlowModule, start: Neurons) -> str:
     return f"{line}: solver.lr = {module.solver.lr:g} is likely too large for this data (2/sharpness was {bound:.3g})"
 
 
-def cautions(config: RunConfig, training_set: TrainingSet, prediction: Prediction) -> list[str]:
+def check_numbers(config: RunConfig, training_set: TrainingSet, start: Neurons) -> None:
+    """Raises InvalidInput where the precision cannot hold the samples or the step, or the loss, the gradient or the
+    weights squared are not finite from the start."""
+    limits = torch.finfo(getattr(torch, config.precision))
+    snapshot, gradient = Snapshot(start, training_set), Snapshot(start, training_set).gradient_norm
+    if not math.isfinite(snapshot.loss + start.half_norm_squared + gradient * gradient):
+        raise InvalidInput("init.scale", config.init.scale, "a scale at which loss and gradient are finite numbers")
+    if config.precision == "float64":
+        return
+    inputs, labels = training_set.x.abs().amax(dim=1), training_set.y[training_set.y != 0].abs()
+    sizes = torch.cat([inputs, labels, torch.tensor([math.sqrt(start.half_norm_squared), gradient])])
+    if float(sizes.max()) ** 2 > limits.max:
+        allowed = f"float64, for numbers of size {float(sizes.max()):.1e} and their squares"
+        raise InvalidInput("precision", config.precision, allowed)
+    if float(inputs.min()) ** 2 < limits.tiny or (len(labels) and float(labels.min()) < limits.tiny):
+        smallest = float(torch.cat([inputs, labels]).min())
+        raise InvalidInput("precision", config.precision, f"float64, for samples of size {smallest:.1e}")
+    if not limits.tiny <= config.solver.lr <= limits.max:
+        allowed = f"a number between {limits.tiny:.1e} and {limits.max:.1e} with precision={config.precision}"
+        raise InvalidInput("solver.lr", config.solver.lr, allowed)
+
+
+def cautions(config: RunConfig, training_set: TrainingSet, start: Neurons, prediction: Prediction) -> list[str]:
     """What is known before training to spoil it."""
     notes = []
-    lr, iterations = config.solver.lr, config.solver.iterations
     if config.precision == "float32" and prediction.scale**2 < torch.finfo(torch.float32).tiny:
         notes.append(
             f"precision float32 cannot hold the squares of weights of size {prediction.scale:.1e}; take float64"
         )
-    if prediction.limit is not None and config.solver.name != "flow":
-        bound = _largest_stable_step(Snapshot(prediction.limit, training_set))
-        if lr > bound:
-            notes.append(
-                f"solver.lr = {lr:g} is above 2/sharpness = {bound:.3g} at the predicted limit: it is unstable"
-            )
-    fitted = [prediction.events[f"{side}_fitted"] for side in ("plus", "minus")]
-    last = max((time / lr for time in fitted if time is not None), default=0.0)
-    if last > iterations:
-        notes.append(
-            f"solver.iterations = {iterations:,} end before all labels are fitted, predicted at iteration {last:,.0f}"
-        )
-    return notes
+    if config.solver.name != "flow":
+        notes += _unstable(config.solver.lr, training_set, start, prediction)
+    return notes + _too_short(config, training_set, start, prediction)
 
 
-def _largest_stable_step(snapshot: Snapshot) -> float:
+def _unstable(lr: float, training_set: TrainingSet, start: Neurons, prediction: Prediction) -> list[str]:
+    """Whether the step is above 2/sharpness at the start or where training should end."""
+    found = {"at any network that fits these labels": least_sharpness(training_set)}
+    if prediction.limit is not None:
+        found = {"at the predicted limit": sharpness(Snapshot(prediction.limit, training_set))}
+    most = 2 * start.half_norm_squared * float(training_set.norms.square().mean())  # of any sharpness at the start
+    if lr * most > 2:
+        found["at the start"] = sharpness(Snapshot(start, training_set))
+    place = max(found, key=lambda name: found[name])
+    bound = _largest_stable_step(found[place])
+    return [f"solver.lr = {lr:g} is above 2/sharpness = {bound:.3g} {place}: it is unstable"] if lr > bound else []
+
+
+def _too_short(config: RunConfig, training_set: TrainingSet, start: Neurons, prediction: Prediction) -> list[str]:
+    """Whether the iterations end before the labels can be fitted.
+
+    Where nothing is predicted, by a bound: along the flow ||D_j|| <= sqrt(2 L) (mean ||x_k||^2)^(1/2), L only falls,
+    and |h(x_k)| <= ||x_k|| sum_j |a_j| ||w_j||, which grows at most at twice that rate.
+    """
+    iterations, lr = config.solver.iterations, config.solver.lr
+    line = f"solver.iterations = {iterations:,}"
+    events = prediction.events
+
+    def latest(event: str) -> float:
+        times = (events[f"{side}_{event}"] for side in ("plus", "minus"))
+        return max((time / lr for time in times if time is not None), default=0.0)
+
+    left, fitted = latest("leaves_zero"), latest("fitted")
+    if left > iterations:
+        both = events["plus_fitted"] is not None and events["minus_fitted"] is not None
+        place = "the saddle" if both else "zero"
+        return [f"{line} end before {place} is left, predicted at iteration {left:,.0f}; fitted at {fitted:,.0f}"]
+    if fitted > iterations:
+        return [f"{line} end before all labels are fitted, predicted at iteration {fitted:,.0f}"]
+    reach = float(training_set.norms.max()) * start.half_norm_squared
+    goal = float(training_set.y.abs().max()) / 100
+    if fitted == 0 and 0 < reach < goal:
+        rate = math.sqrt(2 * Snapshot(start, training_set).loss * float(training_set.norms.square().mean()))
+        least = math.log(goal / reach) / (2 * rate * lr)
+        if least > iterations:
+            return [f"{line} end while the network is still near zero, which it cannot leave before {least:,.0f}"]
+    return []
+
+
+def _largest_stable_step(sharpness: float) -> float:
     """2/sharpness; finite for a network without curvature too."""
-    return 2 / max(sharpness(snapshot), 1e-300)
+    return 2 / max(sharpness, 1e-300)

@@ -66,7 +66,7 @@ class SolverConfig:
     """How the weights move; batch_size is for sgd alone, method for flow alone, rtol for flow and callbacks.flow."""
 
     name: str = _one_of("auto", *SOLVERS)
-    lr: float = _positive(2e-3)
+    lr: float = _limited(2e-3, "a number between 1e-100 and 1e100", lambda v: 1e-100 <= v <= 1e100)
     iterations: int = _at_least(1, 20000)
     stop_loss: float | None = _positive(None)
     batch_size: int | None = _at_least(1, None)

@@ -16,13 +16,16 @@ from torch import Tensor
 
 from gfflow.errors import InvalidInput
 
+SIZES = (1e-50, 1e50)  # of an input's largest coordinate and of a label other than 0
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
     """n samples: inputs x (n, d) and labels y (n,), float64.
 
     A bias is an input coordinate equal to 1. Raises InvalidInput for wrong shapes, numbers that are not
-    finite and inputs that are zero; labels equal to zero only warn (Assumption 2 then fails).
+    finite, inputs that are zero, and samples too small or too large for float64 to hold their squares and products;
+    labels equal to zero only warn (Assumption 2 then fails).
     """
 
     x: Tensor
@@ -43,6 +46,11 @@ class TrainingSet:
         if bool((x == 0).all(dim=1).any()):
             k = int((x == 0).all(dim=1).nonzero()[0])
             raise InvalidInput("data inputs", f"sample {k} equal to zero", "non-zero inputs")
+        low, high = SIZES
+        for name, values in (("inputs", x.abs().amax(dim=1)), ("labels", y[y != 0].abs())):
+            odd = values[(values < low) | (values > high)]
+            if len(odd):
+                raise InvalidInput(f"data {name}", f"size {odd[0].item():g}", f"sizes from {low:g} to {high:g}")
         if bool((y == 0).any()):
             k = int((y == 0).nonzero()[0])
             warnings.warn(f"data labels: y[{k}] = 0, so Assumption 2 fails", stacklevel=2)

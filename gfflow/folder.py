@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import pickle
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from gfflow.errors import InvalidInput
+from gfflow.module import GradientFlowModule
 
 LOCK = ".lock"
 NOT_PART_OF_A_RUN = (
@@ -57,9 +58,10 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        summary["config"]["seed"]
         return summary
-    except ValueError as error:
-        raise InvalidInput("resume", str(path), f"a whole summary.json ({error})") from None
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InvalidInput("resume", str(path), f"a whole summary.json ({_reason(error)})") from None
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any] | None:
@@ -71,12 +73,24 @@ def read_checkpoint(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as file:  # torch compares no checksums
+            if file.testzip() is not None:
+                raise ValueError(f"a wrong checksum of {file.testzip()}")
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         checkpoint["gfflow"]["iteration"], checkpoint["state_dict"]["network.hidden"]
         return checkpoint
-    except (OSError, RuntimeError, EOFError, TypeError, ValueError, LookupError, pickle.UnpicklingError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InvalidInput("resume", str(path), f"a whole checkpoint of a run ({reason})") from None
+    except Exception as error:  # a damaged pickle can raise any
+        raise InvalidInput("resume", str(path), f"a whole checkpoint of a run ({_reason(error)})") from None
+
+
+def restore(module: GradientFlowModule, checkpoint: dict[str, Any], folder: Path) -> None:
+    """Sets the module to the checkpoint's state; raises InvalidInput where that is not one of this module."""
+    try:
+        module.load_state_dict(checkpoint["state_dict"])
+        module.on_load_checkpoint(checkpoint)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        path = str(folder / "checkpoints" / "last.ckpt")
+        raise InvalidInput("resume", path, f"a checkpoint of this run ({_reason(error)})") from None
 
 
 def check_same_configuration(folder: Path, begun: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
@@ -94,3 +108,7 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

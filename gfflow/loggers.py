@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 from numpy.typing import NDArray
 
+from gfflow.errors import InvalidInput
 from gfflow.records import read_table
 
 MIRRORED = (
@@ -75,14 +76,18 @@ class MetricsTable(Logger):
             table[name] = np.array([self.rows[step].get(name, np.nan) for step in steps])
         return table
 
-    def restore(self, iteration: int) -> None:
-        """Takes back from the file the rows before `iteration`, with which a resumed run goes on."""
+    def restore(self, iteration: int, measured: Iterable[int] = ()) -> None:
+        """Takes back from the file the rows before `iteration`, with which a resumed run goes on; raises InvalidInput
+        where one of the `measured` iterations has lost its row."""
         columns = read_table(self.path)
         steps = columns.pop("step")
         for i, step in enumerate(steps):
             if step < iteration:
                 row = {name: float(column[i]) for name, column in columns.items()}
                 self.rows[int(step)] = {name: value for name, value in row.items() if not math.isnan(value)}
+        for step in measured:
+            if step not in self.rows:
+                raise InvalidInput("metrics", str(self.path), f"a row of every measurement, that of {step} too")
 
     def save(self) -> None:
         """Writes the whole table (to a neighbouring file first, so that readers never see half of it)."""
@@ -138,7 +143,8 @@ class EventLogger(TensorBoardLogger):
 
     def restore(self, iteration: int, rows: Mapping[int, Mapping[str, float]]) -> None:
         """Makes the folder's events those of a run that stands at `iteration` and goes on, whatever was written after
-        it before the interruption; `rows` are the measurements until then, by iteration."""
+        it before the interruption; `rows` are the measurements until then, by iteration: those that a damaged file
+        has lost are written anew."""
         old = sorted(Path(self.log_dir).glob("events.out.tfevents.*"))
         file = self.experiment._get_file_writer()
         kept: set[tuple[int, str]] = set()  # a restoration that was cut off itself has left events twice
@@ -147,9 +153,12 @@ class EventLogger(TensorBoardLogger):
             if not tags or event.step >= iteration or (event.step, tags[0]) in kept:
                 continue
             if not tags[0].startswith(("log10_iteration/", "_hparams_/")):
-                kept.add((event.step, tags[0]))
+                kept.update((event.step, tag) for tag in tags)
                 file.add_event(event, event.step, event.wall_time)
         for step, row in sorted(rows.items()):
+            lost = {tag: value for tag, value in row.items() if (step, tag) not in kept}
+            if lost:
+                self._write(lost, step, time.time())
             self._mirror(row, step, time.time())
         if old:
             self.experiment.flush()

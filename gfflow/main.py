@@ -95,8 +95,8 @@ def _begun(folder: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]
         raise InvalidInput("resume", " ".join(others), "resume=RUN_DIR alone: the run goes on as it was configured")
     path = Path(folder) / ".hydra" / "config.yaml"
     try:
-        values: Any = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        values: Any = dict(OmegaConf.to_container(OmegaConf.load(path)))  # type: ignore[arg-type]
+    except (OSError, TypeError, ValueError, YAMLError, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
         raise InvalidInput("resume", folder, f"null, auto, or the folder of a run ({reason})") from None
     shown = [o.split("=", 1) for o in overrides if not o.startswith("resume=")]

@@ -15,6 +15,7 @@ from gfflow.errors import Interrupted
 from gfflow.measures.rest import at_rest
 from gfflow.measures.snapshot import Snapshot
 from gfflow.network import TwoLayerReLU
+from gfflow.neurons import Neurons
 from gfflow.schedule import Schedule
 from gfflow.solvers.base import Solver
 
@@ -136,11 +137,13 @@ class GradientFlowModule(pl.LightningModule):
         return "iterations" if self.iteration >= self.schedule.last else None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        last = self.last_finite
         checkpoint["gfflow"] = {
             "config": self.configuration,
             "iteration": self.iteration,
             "stop_reason": self.stop_reason,
             "train_seconds": self.train_seconds,
+            "last_finite": None if last is None else (last.iteration, last.neurons.w, last.neurons.a),
             "solver": self.solver.state_dict(),
         }
 
@@ -149,5 +152,8 @@ class GradientFlowModule(pl.LightningModule):
         self.iteration = saved["iteration"]
         self.stop_reason = saved["stop_reason"]
         self.train_seconds = saved["train_seconds"]
+        if saved["last_finite"] is not None:
+            iteration, w, a = saved["last_finite"]
+            self.last_finite = Snapshot(Neurons(w, a), self.training_set, iteration, self.solver.lr * iteration)
         self.solver.load_state_dict(saved["solver"])
         self._snapshot = None

@@ -130,7 +130,7 @@ def read_table(path: Path) -> dict[str, Array]:
 def read_json(path: Path) -> dict[str, Any]:
     """summary.json or verification.json as it is; raises InvalidInput where it is missing or damaged."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = _mapping(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise InvalidInput(path.stem, str(path), f"a whole {path.name} ({_line(error)})") from None
     return content
@@ -138,9 +138,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_YAML) or {}  # a safe loader too
+        return _mapping(yaml.load(path.read_text(encoding="utf-8"), Loader=_YAML) or {})  # a safe loader too
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InvalidInput("config", str(path), f"a whole YAML file ({_line(error)})") from None
+
+
+def _mapping(content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise ValueError(f"{type(content).__name__} instead of keys and values")
+    return content
 
 
 def _line(error: Exception) -> str:

@@ -19,12 +19,12 @@ from rich.console import Console
 
 from gfflow import callbacks as cb
 from gfflow.callbacks.trajectory import frame_count
-from gfflow.cautions import cautions, why_diverged
+from gfflow.cautions import cautions, check_numbers, why_diverged
 from gfflow.config import DataConfig, RunConfig
 from gfflow.dashboard import write_closing, write_figure, write_image, write_opening
 from gfflow.data import TrainingSet
 from gfflow.errors import Diverged, Interrupted, InvalidInput
-from gfflow.folder import check_same_configuration, claimed, holds_run, read_checkpoint, read_summary
+from gfflow.folder import check_same_configuration, claimed, holds_run, read_checkpoint, read_summary, restore
 from gfflow.initialization import check_alive, draw_start, initialization_scale
 from gfflow.loggers import EventLogger, MetricsTable
 from gfflow.module import GradientFlowModule
@@ -35,7 +35,7 @@ from gfflow.schedule import FEW, Schedule
 from gfflow.solvers import make_solver
 from gfflow.statements.report import Report, as_markdown, print_report, verify, write
 from gfflow.summary import summarise, write_summary
-from gfflow.terminal import compilation_told, print_closing
+from gfflow.terminal import compilation_told, print_closing, print_notes
 from gfflow.theory import Prediction, milestone_iterations, predict
 
 
@@ -66,12 +66,13 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
     scale = initialization_scale(config.init.scale, config.init.normalization, width, training_set.d)
     start = draw_start(width, training_set.d, scale, config.seed, config.init.balanced)
     check_alive(start, training_set)
+    check_numbers(config, training_set, start)
     dtype = getattr(torch, config.precision)
     notes = [str(warning.message) for warning in caught]
     prediction = predict(training_set, start, scale)
     if config.callbacks.minimum_norm and prediction.min_half_norm is None:
         prediction = _with_minimum(prediction, training_set, notes)
-    notes += cautions(config, training_set, prediction)
+    notes += cautions(config, training_set, start, prediction)
     cuda = config.trainer.accelerator in ("gpu", "cuda") or (
         config.trainer.accelerator == "auto" and torch.cuda.is_available()
     )
@@ -190,14 +191,15 @@ def _train(
     module.configuration = values
     table, events = MetricsTable(folder / "metrics.csv"), EventLogger(folder)
     if checkpoint is not None:
-        module.load_state_dict(checkpoint["state_dict"])
-        module.on_load_checkpoint(checkpoint)
+        restore(module, checkpoint, folder)
         done = module.stop_reason is not None
-        table.restore(module.iteration + done)
+        table.restore(module.iteration + done, (step for step in module.schedule if step < module.iteration))
         events.restore(module.iteration + done, table.rows)
     else:
         events.restore(0, {})
         write_opening(events.experiment, values)
+    if config.verbose:
+        print_notes(Console(), experiment.notes)
     began = time.perf_counter()
     if module.stop_reason is None:
         _fit(config, experiment, folder, [table, events], resumed=checkpoint is not None)
@@ -212,7 +214,7 @@ def _train(
     events.close()
     write_summary(folder / "summary.json", summary)
     if config.verbose:
-        print_closing(Console(), summary, experiment.notes, folder)
+        print_closing(Console(), summary, folder)
         if report is not None:
             print_report(report)
     if summary["stop_reason"] == "diverged":

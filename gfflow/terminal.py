@@ -82,10 +82,14 @@ def _saddle_rows(saddle: dict[str, Any]) -> list[Row]:
 
 
 def _value_row(name: str, predicted: float | None, measured: float) -> Row:
-    shown = f"{measured:.6f}" if measured >= 1e-2 else f"{measured:.2e}"
     if predicted is None:
-        return name, "", shown, ""
-    return name, f"{predicted:.6f}", shown, f"{measured / predicted - 1:+.1e}"
+        return name, "", _number(measured), ""
+    difference = f"{measured / predicted - 1:+.1e}" if predicted else ""
+    return name, _number(predicted), _number(measured), difference
+
+
+def _number(value: float) -> str:
+    return f"{value:.6f}" if 1e-2 <= value < 1e6 else f"{value:.2e}"
 
 
 def end_point_line(summary: Mapping[str, Any]) -> str | None:
@@ -130,10 +134,14 @@ def compilation_told(console: Console) -> Iterator[None]:
         yield
 
 
-def print_closing(console: Console, summary: dict[str, Any], notes: tuple[str, ...], folder: Path) -> None:
-    """Prints the closing table, what the theory had to say of the data, and where the files are."""
+def print_notes(console: Console, notes: tuple[str, ...]) -> None:
+    """Prints, before training, what the theory has to say of the data and what may spoil the run."""
     for note in notes:
         console.print(f"[yellow]note[/]  {note}", highlight=False)
+
+
+def print_closing(console: Console, summary: dict[str, Any], folder: Path) -> None:
+    """Prints the closing table and where the files are."""
     console.print(closing_table(summary))
     timing = summary["timing"]
     ending = {

@@ -5,8 +5,10 @@ import multiprocessing
 import os
 import random
 import signal
+import statistics
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,11 @@ from gfflow import main as command
 from gfflow.config import RunConfig
 from gfflow.errors import Interrupted, InvalidInput
 from gfflow.folder import claimed
+from gfflow.module import GradientFlowModule
 from gfflow.run import train
 from gfflow.solvers import SGD, Flow, Fused
+
+KILLS = int(os.environ.get("GFFLOW_KILLS", "5"))  # SIGKILLs of each kind; SIGTERM and SIGINT two fifths of it
 
 KINDS = {
     "unrolled": {"data": {"name": "orthogonal_pair"}},
@@ -37,8 +42,8 @@ KINDS = {
 def config(kind: str, iterations: int = 400, **values) -> RunConfig:
     chosen = {"init": {"scale": 1e-2}, "network": {"width": 20}, **KINDS[kind], **values}
     chosen["solver"] = {"iterations": iterations, "lr": 1e-2, **chosen.get("solver", {})}
-    schedule = {"ratio": 1.3, "linear": 9, "frames": 12}
-    return RunConfig.of({"figures": False, "verbose": False, "schedule": schedule, "resume": "auto", **chosen})
+    chosen.setdefault("schedule", {"ratio": 1.3, "linear": 9, "frames": 12})
+    return RunConfig.of({"figures": False, "verbose": False, "resume": "auto", **chosen})
 
 
 def content(folder: Path) -> dict:
@@ -143,6 +148,86 @@ def test_a_damaged_checkpoint_gives_one_line(damage, tmp_path):
     assert "\n" not in str(told.value)
 
 
+def stopped_run(folder: Path, monkeypatch, kind: str = "unrolled") -> None:
+    """A run that a signal stopped half-way."""
+    step = GradientFlowModule.training_step
+
+    def signalled(self, leap, number):
+        self.signal = signal.SIGTERM if leap[0] > 200 else self.signal
+        return step(self, leap, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GradientFlowModule, "training_step", signalled)
+        with pytest.raises(Interrupted):
+            train(config(kind), folder)
+
+
+def test_flipped_bits_in_a_checkpoint_are_seen(monkeypatch, tmp_path):
+    """Bits of the weights themselves: the archive opens, and torch alone would load it."""
+    stopped_run(tmp_path, monkeypatch)
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    content, weight = path.read_bytes(), torch.load(path, weights_only=True)["state_dict"]["network.output"]
+    at = content.index(weight.numpy().tobytes())
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    assert not torch.equal(torch.load(path, weights_only=True)["state_dict"]["network.output"], weight)
+    with pytest.raises(InvalidInput, match="checksum"):
+        train(config("unrolled"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda saved: saved["gfflow"].pop("solver"),
+        lambda saved: saved["state_dict"].update({"network.output": torch.zeros(3, dtype=torch.float64)}),
+        lambda saved: saved["state_dict"].pop("network.output"),
+        lambda saved: saved.update(gfflow="text"),
+    ],
+    ids=["no solver", "other width", "no output", "text"],
+)
+def test_a_checkpoint_of_something_else_gives_one_line(change, monkeypatch, tmp_path):
+    stopped_run(tmp_path, monkeypatch)
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    saved = torch.load(path, weights_only=True)
+    change(saved)
+    torch.save(saved, path)
+    with pytest.raises(InvalidInput, match=r"^resume: received .*last\.ckpt; allowed: a .*checkpoint") as told:
+        train(config("unrolled"), tmp_path)
+    assert "\n" not in str(told.value)
+
+
+def test_a_table_that_has_lost_a_row_gives_one_line(monkeypatch, tmp_path):
+    stopped_run(tmp_path, monkeypatch)
+    path = tmp_path / "metrics.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:4] + lines[5:]))
+    with pytest.raises(InvalidInput, match=r"^metrics: .* a row of every measurement"):
+        train(config("unrolled"), tmp_path)
+
+
+def test_scalars_lost_from_tensorboard_are_written_anew(monkeypatch, tmp_path):
+    train(config("unrolled"), tmp_path / "whole")
+    stopped_run(tmp_path / "cut", monkeypatch)
+    (path,) = (tmp_path / "cut" / "tensorboard").iterdir()
+    path.write_bytes(path.read_bytes()[:5000])
+    train(config("unrolled"), tmp_path / "cut")
+    whole, cut = (
+        sorted(
+            event for event in events(tmp_path / name) if event[0].split("/")[0] not in ("neurons", "configuration")
+        )
+        for name in ("whole", "cut")
+    )
+    assert cut == whole
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"config": 3}', "{"])
+def test_a_damaged_summary_gives_one_line(text, tmp_path):
+    train(config("unrolled"), tmp_path)
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(InvalidInput, match=r"a whole summary\.json") as told:
+        train(config("unrolled"), tmp_path)
+    assert "\n" not in str(told.value)
+
+
 def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_not_run(tmp_path):
     class Evil:
         def __reduce__(self):
@@ -211,36 +296,86 @@ def test_command_line_resumes_a_folder(monkeypatch, capfd, tmp_path):
     assert not (tmp_path / "outputs").exists()
 
 
-def _child(kind: str, folder: str, iterations: int) -> None:
+def _child(kind: str, folder: str, fatal: int = 0) -> None:
+    """A run in a process of its own, which kills itself half-way through writing the checkpoint of number `fatal`."""
     torch.set_num_threads(1)
-    train(config(kind, iterations, callbacks={"checkpoint_seconds": 0.02}), Path(folder))
+    save, saved = torch.save, 0
+
+    def dying(checkpoint, path):
+        nonlocal saved
+        saved += 1
+        save(checkpoint, path)
+        if saved == fatal:
+            os.truncate(path, os.path.getsize(path) // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.save = dying
+    iterations = 4000 if "sgd" in kind or "batch" in kind else 200_000
+    schedule = {"ratio": 1.3, "linear": 40, "frames": 12}
+    always = {**KINDS[kind].get("callbacks", {}), "checkpoint_seconds": 1e-9}  # a checkpoint after every leap
+    try:
+        train(config(kind, iterations, schedule=schedule, callbacks=always), Path(folder))
+    except Interrupted as stopped:
+        sys.exit(128 + stopped.signal)
+    except KeyboardInterrupt:  # before training or after it
+        sys.exit(130)
+
+
+def _start(kind: str, folder: Path, fatal: int = 0):
+    """Forked from a server that has everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["gfflow.run", "gfflow.solvers.kernels", "torch.utils.tensorboard"])
+    child = context.Process(target=_child, args=(kind, str(folder), fatal))
+    child.start()
+    return child
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """(folder, seconds) of the uninterrupted run of a kind, made once."""
+
+    @cache
+    def run(kind: str) -> tuple[Path, float]:
+        folder = tmp_path_factory.mktemp("whole")
+        _start(kind, folder / "first").join()  # compiles where nothing is compiled yet
+        began = time.monotonic()
+        _start(kind, folder / "second").join()
+        return folder / "second", time.monotonic() - began
+
+    return run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=["KILL", "TERM", "INT"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_killed_at_random_moments_loses_nothing(kind, number, tmp_path):
-    """Processes killed again and again at random moments, each going on from what the one before left."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gfflow.run", "gfflow.solvers.kernels", "torch.utils.tensorboard"])
+def test_killed_at_random_moments_loses_nothing(kind, number, uninterrupted, tmp_path):
+    """Processes killed again and again at random moments, each going on from what the one before left, until the run
+    has come to its end; and the next run, until there were enough kills. Every fourth SIGKILL meets a checkpoint."""
+    whole, lasting = uninterrupted(kind)
     rng = random.Random(f"{kind} {number}")
-    iterations = 4000 if "sgd" in kind or "batch" in kind else 200_000
-    _child(kind, str(tmp_path / "whole"), iterations)
-    kills = 0
-    while True:
-        child = context.Process(target=_child, args=(kind, str(tmp_path / "cut"), iterations))
-        child.start()
-        child.join(timeout=rng.uniform(0.0, 2.0 if kills else 0.3))  # short runs are killed once at least
-        if child.is_alive() and kills < (9 if number == signal.SIGKILL else 4):
-            os.kill(child.pid, number)
-            kills += 1
+    wanted = KILLS if number == signal.SIGKILL else round(0.4 * KILLS)
+    seconds, runs, halves, safe = [], 0, 0, 0
+    while len(seconds) < wanted:
+        folder = tmp_path / str(runs)
+        while True:
+            fatal = rng.randint(1, 9) if number == signal.SIGKILL and len(seconds) % 4 == 3 else 0
+            child = _start(kind, folder, fatal)
+            child.join(timeout=None if fatal or len(seconds) == wanted else rng.uniform(0.0, lasting))
             began = time.monotonic()
-            child.join(timeout=30)
-            assert not child.is_alive()
-            print(f"{kind}: signal {number}, gone after {time.monotonic() - began:.2f} s")
-            continue
-        child.join()
-        assert child.exitcode == 0
-        break
-    assert content(tmp_path / "cut") == content(tmp_path / "whole")
-    assert kills >= 1
+            if child.is_alive():
+                os.kill(child.pid, number)
+                child.join(timeout=30)
+                assert not child.is_alive()
+            if child.exitcode == 0:
+                break
+            assert child.exitcode in (-number, 128 + number)
+            seconds.append(time.monotonic() - began)
+            safe += child.exitcode == 128 + number
+            halves += bool(list(folder.rglob("*.part*")))
+        assert content(folder) == content(whole)
+        assert not list(folder.rglob("*.part*"))
+        runs += 1
+    print(
+        f"{kind}, {number.name}: {len(seconds)} kills over {runs} runs, {halves} in the middle of a file, {safe} at "
+        f"a safe point; gone after {statistics.median(seconds):.3f} s (median), {max(seconds):.3f} s (longest)"
+    )

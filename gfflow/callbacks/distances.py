@@ -32,6 +32,6 @@ class LimitDistance(Measurement):
         scalars = {}
         if self.limit is not None:
             scalars["limit/distance"] = snapshot.neurons.distance(self.limit)
-        if self.minimum is not None:
+        if self.minimum:  # absent where all labels are 0: a ratio to nothing
             scalars["limit/norm_gap"] = snapshot.neurons.half_norm_squared / self.minimum - 1
         return scalars

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gfflow.callbacks.view import Observed, observed
+from gfflow.errors import Diverged
 from gfflow.schedule import Schedule
 
 LARGEST = 32 * 2**20  # bytes of weights kept at most
@@ -46,7 +47,13 @@ class TrajectoryRecorder(pl.Callback):
         self._record(observed(trainer, pl_module))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        network = observed(trainer, pl_module)
+        self._write(observed(trainer, pl_module))
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, Diverged) and self.frames:  # nothing will go on from here
+            self._write(observed(trainer, pl_module))
+
+    def _write(self, network: Observed) -> None:
         self._record(network, last=True)
         data = network.training_set
         steps = sorted(self.frames)
@@ -63,7 +70,7 @@ class TrajectoryRecorder(pl.Callback):
 
     def _record(self, network: Observed, last: bool = False) -> None:
         wanted = self.wanted is not None and network.iteration in self.wanted
-        if wanted or network.ended() or (last and network.measurable()):
+        if (wanted or network.ended() or last) and network.measurable():
             neurons = network.snapshot().neurons
             self.frames[network.iteration] = (neurons.w, neurons.a)
 

@@ -11,7 +11,7 @@ from gfflow.measures.plateaus import Plateau, plateaus
 from gfflow.measures.principal import principal_components
 from gfflow.measures.rest import at_rest, field_share, resting_point
 from gfflow.measures.saddles import CriticalPoint, certify, critical_point_near
-from gfflow.measures.sharpness import sharpness
+from gfflow.measures.sharpness import least_sharpness, sharpness
 from gfflow.measures.snapshot import Snapshot
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "kinks",
     "kinks_on_line",
     "largest_norm",
+    "least_sharpness",
     "mass",
     "mass_crossing",
     "own_cosines",

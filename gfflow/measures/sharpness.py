@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
+from gfflow.data import TrainingSet
 from gfflow.measures.kernel import tangent_kernel
 from gfflow.measures.snapshot import Snapshot
 
@@ -12,8 +15,21 @@ def sharpness(snapshot: Snapshot) -> float:
     """The largest eigenvalue of (1/n) sum_k grad h(x_k) grad h(x_k)^T, which is the Hessian of L where the labels are
     fitted and close to it nearby: descent with a step above 2/sharpness cannot settle there.
 
-    Computed from the tangent kernel (n, n), which has the same eigenvalues but for zeros.
+    Computed from the tangent kernel (n, n), which has the same eigenvalues but for zeros; infinite where the kernel
+    has left the finite numbers.
     """
     x = snapshot.training_set.x
     kernel = tangent_kernel(snapshot.neurons, x, x) / snapshot.training_set.n
+    if not bool(kernel.isfinite().all()):
+        return math.inf
     return float(torch.linalg.eigvalsh(kernel)[-1].clamp(min=0))
+
+
+def least_sharpness(training_set: TrainingSet) -> float:
+    """max_k 2 |y_k| ||x_k|| / n: no network that fits the labels has a smaller sharpness, whatever its width.
+
+    The sharpness is at least K_kk / n, and K_kk = sum_j (a_j^2 ||x_k||^2 + z_jk^2) over the neurons active on
+    x_k, which is at least 2 ||x_k|| sum_j |a_j| z_jk >= 2 ||x_k|| |h(x_k)|; one balanced
+    neuron along a single x_k attains it.
+    """
+    return float((2 * training_set.y.abs() * training_set.norms).max()) / training_set.n

@@ -110,3 +110,5 @@ def judge(entry: Statement, case: Case) -> Verdict:
             return Verdict(entry.name, says, entry.check(case))
         except NotApplicable as reason:
             return Verdict(entry.name, says, None, str(reason))
+        except OverflowError:  # shortly before a divergence
+            return Verdict(entry.name, says, None, "weights too large for float64 to hold their squares")

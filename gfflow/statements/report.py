@@ -144,7 +144,7 @@ def _threshold_notes(case: Case) -> list[str]:
 def _notes(run: Run, case: Case) -> list[str]:
     predicted, notes = case.prediction, []
     r = predicted.r
-    if r is not None:
+    if r:  # 0 where no label is positive
         sizes = f"||D+|| = {predicted.d_plus_norm:.4g}, ||D-|| = {predicted.d_minus_norm:.4g}"
         swapped = "; r < 1: + and - change roles" if r < 1 else ""
         notes.append(f"λ = {case.scale:.3g}, {sizes}, r = {max(r, 1 / r):.4g}{swapped}")

@@ -10,6 +10,7 @@ from flow_runs import LABELS, METHODS, by_scipy, loss, masses, random_set, start
 
 from gfflow.data import TrainingSet, five_points, gaussian_teacher, orthogonal_pair, orthonormal
 from gfflow.initialization import draw_start
+from gfflow.network import TwoLayerReLU
 from gfflow.neurons import Neurons
 from gfflow.solvers import make_solver
 from gfflow.solvers.flow import Flow
@@ -232,3 +233,27 @@ def test_permuting_neurons_and_rotating_inputs_changes_nothing():
         Flow(1.0, 1e-7), TrainingSet(training_set.x @ q, training_set.y), Neurons(start.w @ q, start.a), [20]
     )
     assert rotated.distance(Neurons(reached.w @ q, reached.a)) < 1e-8
+
+
+@pytest.mark.parametrize("method", ["splitting", "runge_kutta"])
+@pytest.mark.parametrize(
+    ("factor", "d", "seed"), [(1.5, 2, 7), (1.5, 2, 38), (-0.7, 3, 5), (-0.7, 2, 10), (-0.7, 1, 15), (-0.7, 1, 51)]
+)
+def test_samples_that_are_multiples_of_each_other_share_their_gates(factor, d, seed, method):
+    """Twice the same input, or its negative, under other labels; against descent extrapolated in its step."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(4, d, generator=generator, dtype=torch.float64)
+    x[2:] = factor * x[:2]
+    y = 2 * torch.randn(4, generator=generator, dtype=torch.float64)
+    w = torch.randn(6, d, generator=generator, dtype=torch.float64) / 3
+    data, start = TrainingSet(x, y), Neurons(w, torch.randn(6, generator=generator, dtype=torch.float64) / 3)
+
+    def end(name, lr, **options):
+        network = TwoLayerReLU(start)
+        make_solver(name, lr, **options).advance(network, data, 0, round(3 / lr))
+        return network.neurons()
+
+    coarse, fine = end("fused", 2e-4), end("fused", 1e-4)
+    limit = Neurons(2 * fine.w - coarse.w, 2 * fine.a - coarse.a)
+    # what extrapolation leaves: a gate met within a step costs up to a step
+    assert end("flow", 1e-2, method=method).distance(limit) < max(1e-4, 3 * coarse.distance(fine))

@@ -6,7 +6,8 @@ complement of {x_k : k in S}. With c_k = r_k / n, G = x x^T and A the gates that
 b_A = c_A, b_S = -G_SS^{-1} G_SA c_A and b = 0 elsewhere, so that z moves along `field` = G b.
 
 Seen with k alone put off or on, z_k drifts at d_off or d_on (both times the neuron's output weight): d_off > 0 > d_on
-is sliding; otherwise the gate is on where d_off > 0, and off where not.
+is sliding; otherwise the gate is on where d_off > 0, and off where not. A sample opposite to k (a negative multiple
+of x_k) has the same gate, on where that of k is off: it belongs to d_off, and its gate is kept so.
 """
 
 from __future__ import annotations
@@ -80,6 +81,22 @@ def _outside_span(k, s, gram, index, factor, work):  # type: ignore[no-untyped-d
 
 
 @compiled
+def opposite(k, gram):  # type: ignore[no-untyped-def]
+    """The sample that is a negative multiple of sample k, -1 where there is none."""
+    for o in range(gram.shape[0]):
+        if gram[k, o] < 0.0 and gram[k, o] * gram[k, o] >= (1.0 - ROUNDING) * gram[k, k] * gram[o, o]:
+            return o
+    return -1
+
+
+@compiled
+def pull_when_off(k, c, gram):  # type: ignore[no-untyped-def]
+    """What stands for c_k where gate k is off: that of the opposite sample l, whose gate is then on; c_l x_l over x_k."""
+    partner = opposite(k, gram)
+    return c[partner] * gram[k, partner] / gram[k, k] if partner >= 0 else 0.0
+
+
+@compiled
 def _change(k, state, gate, c, gram, on_field, b_on):  # type: ignore[no-untyped-def]
     """Puts gate k in the state and keeps the field of the gates that are on."""
     difference = (c[k] if state == ON else 0.0) - b_on[k]
@@ -107,21 +124,31 @@ def settle(z, a, gate, c, gram, on_field, b_on, field, b, index, factor, work, c
         worst = 0.0
         for i in range(s):  # the sliding sample furthest outside [0, 1] leaves first
             k = index[i]
-            outside = max(-b[k] / c[k], b[k] / c[k] - 1.0) if a * c[k] < 0.0 else np.inf
+            least = pull_when_off(k, c, gram)
+            fraction = (b[k] - least) / (c[k] - least) if a * (c[k] - least) < 0.0 else np.inf
+            outside = max(-fraction, fraction - 1.0)
             if outside > worst:
                 changed, worst = k, outside
-                state = ON if -a * b[k] > 0.0 else OFF
+                state = ON if a * (least - b[k]) > 0.0 else OFF
         if changed < 0:
             for k in range(n):
                 if z[k] != 0.0 or gate[k] == SLIDING:
                     continue
                 drift = a * field[k]
                 if (gate[k] == OFF and drift > 0.0) or (gate[k] == ON and drift < 0.0):
-                    jump = a * c[k] * _outside_span(k, s, gram, index, factor, work)
+                    outside = _outside_span(k, s, gram, index, factor, work)
+                    jump = a * c[k] * outside
                     if jump == 0.0:
                         continue
                     d_off = drift if gate[k] == OFF else drift - jump
                     d_on = d_off + jump
+                    partner = opposite(k, gram)
+                    if partner >= 0:
+                        other = a * pull_when_off(k, c, gram) * outside
+                        if gate[partner] == ON:
+                            d_on -= other
+                        else:
+                            d_off += other
                     state = OFF
                     if d_off > ROUNDING * abs(jump):
                         state = SLIDING if d_on < 0.0 else ON
@@ -134,4 +161,8 @@ def settle(z, a, gate, c, gram, on_field, b_on, field, b, index, factor, work, c
         if state == SLIDING:
             counts[1] += 1
         _change(changed, state, gate, c, gram, on_field, b_on)
+        partner = opposite(changed, gram)
+        if partner >= 0:  # the two gates are one
+            z[changed] = z[partner] = 0.0
+            _change(partner, ON if state == OFF else OFF, gate, c, gram, on_field, b_on)
     counts[2] += 1

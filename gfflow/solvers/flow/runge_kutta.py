@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.integrate import RK45
 
-from gfflow.solvers.flow.gates import OFF, ON, SLIDING, compiled, on_coefficients, project, settle
+from gfflow.solvers.flow.gates import OFF, ON, SLIDING, compiled, on_coefficients, project, pull_when_off, settle
 from gfflow.solvers.flow.integrator import Integrator, rms
 from gfflow.solvers.flow.state import Array, Problem, State
 
@@ -183,8 +183,13 @@ class RungeKutta(Integrator):
         j, k = np.nonzero(gate == SLIDING)
         if not len(j):
             return 1.0
+
+        def fractions(b: Array, c: Array) -> Array:
+            least = np.array([pull_when_off(sample, c, self.problem.gram) for sample in k])
+            return (b[j, k] - least) / (c[k] - least)
+
         with np.errstate(divide="ignore", invalid="ignore"):
-            f, g = (values[j, k] / (res[k] / self.problem.n) for values, res in ((self.b, self.r), (b, r)))
+            f, g = fractions(self.b, self.r / self.problem.n), fractions(b, r / self.problem.n)
             theta = np.where(g > 1, (1 - f) / (g - f), np.where(g < 0, f / (f - g), 1.0))
         return float(np.clip(np.nan_to_num(theta, nan=1.0) + LATE, LATE, 1.0).min())
 

@@ -90,9 +90,9 @@ class Flow(Solver):
 
     def _integrator_from(self, network: TwoLayerReLU, training_set: TrainingSet, time: float) -> Integrator:
         from gfflow.solvers.flow.methods import integrator_class
-        from gfflow.solvers.flow.state import enter
+        from gfflow.solvers.flow.state import enter, merged
 
-        problem, state = enter(training_set, network.neurons())
+        problem, state = enter(merged(training_set), network.neurons())
         return integrator_class(self.method)(problem, state, time, self.rtol)
 
     def scalars(self) -> dict[str, float]:
@@ -124,14 +124,14 @@ class Flow(Solver):
 
     def _restore(self, training_set: TrainingSet) -> None:
         from gfflow.solvers.flow.methods import integrator_class
-        from gfflow.solvers.flow.state import State, problem_of_tensors
+        from gfflow.solvers.flow.state import State, merged, problem_of_tensors
 
         saved, self._saved = self._saved, None
         assert saved is not None
         self._iteration = saved["iteration"]
         hidden, output = saved["written"]
         self._written = (hidden.cpu(), output.cpu())
-        problem = problem_of_tensors(training_set, saved["problem"])
+        problem = problem_of_tensors(merged(training_set), saved["problem"])
         origin = State.of_tensors(saved["integrator"]["state"])
         self._integrator = integrator_class(self.method)(problem, origin, 0.0, self.rtol)
         self._integrator.load_state_dict(saved["integrator"])

@@ -7,6 +7,7 @@ never moves; the part inside is x^+ z_j.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,8 +72,42 @@ class Problem:
         return {name: torch.from_numpy(getattr(self, name).copy()) for name in names}
 
 
+def merged(training_set: TrainingSet) -> TrainingSet:
+    """The training set with the same flow in which samples that are positive multiples of each other are one.
+
+    Such samples s_k v share every gate, and two gates that reach zero together cannot be told apart by the drift of
+    each. They pull by sum_k (y_k - s_k h(v)) s_k v = S (q - h(v)) v with S = sum_k s_k^2, q = sum_k s_k y_k / S, as
+    the one sample sqrt(S) v with the label sqrt(S) q does; another factor makes up for the smaller n of the mean.
+    """
+    x, y, norms = training_set.x, training_set.y, training_set.norms
+    directions = x / norms[:, None]
+    near = directions @ directions.T > 1 - 1e-12
+    if int(near.sum()) == training_set.n:
+        return training_set
+    groups: list[list[int]] = []
+    for k in range(training_set.n):
+        first = next((g for g in groups if near[k, g[0]] and _same(directions[k], directions[g[0]])), None)
+        if first is None:
+            groups.append([k])
+        else:
+            first.append(k)
+    share = len(groups) / training_set.n
+    rows, labels = [], []
+    for group in groups:
+        weight = norms[group].square().sum()
+        rows.append((share * weight).sqrt() * directions[group[0]])
+        labels.append((share / weight).sqrt() * (norms[group] * y[group]).sum())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # labels may cancel to 0
+        return TrainingSet(torch.stack(rows), torch.stack(labels))
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return float((one - other).abs().max()) <= 4 * torch.finfo(one.dtype).eps
+
+
 def problem_of_tensors(training_set: TrainingSet, tensors: dict[str, torch.Tensor]) -> Problem:
-    """The problem of a training set and what Problem.tensors gave."""
+    """The problem of a merged training set and what Problem.tensors gave."""
     gram, inverse, _ = _geometry(training_set)
     x, y, sizes = (v.numpy() for v in (training_set.x, training_set.y, training_set.norms))
     return Problem(y, x, gram, sizes, inverse, **{name: value.cpu().numpy() for name, value in tensors.items()})
@@ -88,7 +123,7 @@ def _geometry(training_set: TrainingSet) -> tuple[Array, Array, int]:
 
 
 def enter(training_set: TrainingSet, start: Neurons) -> tuple[Problem, State]:
-    """The flow's coordinates of a start."""
+    """The flow's coordinates of a start on a merged training set."""
     x = training_set.x.numpy()
     _, inverse, rank = _geometry(training_set)
     scale = torch.maximum(start.norms, start.a.abs()).numpy()
