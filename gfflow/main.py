@@ -185,6 +185,21 @@ def _interrupted(status: int) -> tuple[str, int]:
     return f"sweep interrupted, {done} job(s) have ended; {how}", status
 
 
+def command() -> None:
+    """main, as a process of its own. A single run that a signal has stopped has everything on the disk: it leaves
+    without the interpreter's farewell to torch, which takes longer than all else."""
+    try:
+        main()
+    except SystemExit as ended:
+        from gfflow.sweep import under_way
+
+        if ended.code not in (130, 143) or under_way:  # a sweep's workers are still to be ended
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ended.code)
+
+
 def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if isinstance(error, InvalidInput) else "; ".join(lines)

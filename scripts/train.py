@@ -1,6 +1,6 @@
 """Trains one run, or with -m a sweep: see README.md."""
 
-from gfflow.main import main
+from gfflow.main import command
 
 if __name__ == "__main__":
-    main()
+    command()

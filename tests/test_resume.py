@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import statistics
+import subprocess
 import sys
 import time
 from functools import cache
@@ -294,6 +295,25 @@ def test_command_line_resumes_a_folder(monkeypatch, capfd, tmp_path):
     assert run("resume=cut") == 0
     assert (tmp_path / "cut" / "metrics.csv").read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
     assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_command_at_once(number, status, tmp_path):
+    """As a process of its own; a tenth of a second on an idle machine."""
+    script = Path(__file__).parents[1] / "scripts" / "train.py"
+    options = ["solver.iterations=3000000000", "figures=false", "verbose=false", f"hydra.run.dir={tmp_path}/run"]
+    process = subprocess.Popen([sys.executable, script, *options], stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    while not list((tmp_path / "run").glob("tensorboard/events*")):
+        time.sleep(0.05)
+    time.sleep(2)
+    began = time.monotonic()
+    process.send_signal(number)
+    assert process.wait() == status
+    assert time.monotonic() - began < 1
+    assert "go on with resume=" in process.stderr.read()
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+    assert not (tmp_path / "run" / "summary.json").exists()
 
 
 def _child(kind: str, folder: str, fatal: int = 0) -> None:

@@ -91,7 +91,7 @@ def opposite(k, gram):  # type: ignore[no-untyped-def]
 
 @compiled
 def pull_when_off(k, c, gram):  # type: ignore[no-untyped-def]
-    """What stands for c_k where gate k is off: that of the opposite sample l, whose gate is then on; c_l x_l over x_k."""
+    """What stands for c_k where gate k is off: c_l x_l over x_k for the opposite sample l, whose gate is on then."""
     partner = opposite(k, gram)
     return c[partner] * gram[k, partner] / gram[k, k] if partner >= 0 else 0.0
 
