@@ -71,6 +71,26 @@ def test_masses_that_end_far_apart_share_a_logarithmic_axis(write_job, tmp_path:
         np.testing.assert_allclose(axes.get_ylim(), [0.5 / 100, 2 * 100], rtol=1e-6)  # limits 0.5 and 100
 
 
+def test_each_value_of_a_second_key_has_a_row_of_panels(write_job, tmp_path: Path) -> None:
+    number = 0
+    for width in ("4", "8"):
+        for scale in SCALES:
+            for seed in range(1 + (width == "8")):
+                write_job(number, {"network.width": width, "init.scale": scale, "seed": str(seed)}, float(scale))
+                number += 1
+    figure = curves(Sweep.read(tmp_path / "sweep"), "mass/u_plus")
+    assert figure is not None and len(figure.axes) == 4
+    assert [axes.get_title(loc="left") for axes in figure.axes[::2]] == ["$m$ 4", "$m$ 8"]
+    for axes in figure.axes[1::2]:
+        marks = sorted(line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 2)
+        np.testing.assert_allclose(marks, [1 / D_PLUS, 1 / D_MINUS], rtol=1e-14)
+    (legend,) = figure.legends
+    assert legend.get_title().get_text() == "scale"
+    assert [text.get_text() for text in legend.get_texts()] == [
+        f"$10^{{{power}}}$ (1 to 2 runs)" for power in (-16, -8, -4)
+    ]
+
+
 def test_final_values_show_the_slope(sweep: Sweep) -> None:
     x, y = pairs(sweep.finished, "init.scale", "final.loss")
     assert len(x) == len(y) == 9
