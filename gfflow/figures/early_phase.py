@@ -22,6 +22,7 @@ from gfflow.theory import EarlyPhase, ExtremalDirection, extremal_directions, so
 Array = NDArray[np.float64]
 # Told apart by every kind of colour vision; each direction's label stands at its end too.
 COLORS = (PLUS, MINUS, "#3C9A5F", "#B0428F", "#5FB3E5", "#8A6A2F", "#6B5BB5", "#C44536")
+LABELS = 24  # of extremal directions, at most
 SMALL = 0.99  # of the first loss: above it the network counts as small
 
 
@@ -61,15 +62,18 @@ def _in_the_plane(run: Run, trajectory: Trajectory, phase: EarlyPhase) -> Figure
         axes.axhline(angle, color=color, linewidth=0.8, linestyle="-" if extremal.stable else (0, (1.5, 2)), zorder=1)
         count = 0 if i is None else int((phase.index == i).sum())
         kind = _neurons(count) if extremal.stable else "unstable"
-        labels.append((angle, f"{angle:.0f}°: {kind}, {_sign(extremal.sign)}".replace("-", "\N{MINUS SIGN}"), color))
-    labels.sort(key=lambda label: label[0])
+        text = f"{angle:.0f}°: {kind}, {_sign(extremal.sign)}".replace("-", "\N{MINUS SIGN}")
+        labels.append((-count, angle, text, color))
+    # those of most neurons, where there is not the room for all
+    shown = sorted((angle, text, color) for _, angle, text, color in sorted(labels)[:LABELS])
     axes.set(xscale="log", xlim=(trajectory.step[1], trajectory.step[-1]), ylim=(-180, 180), ylabel="angle of $w_j$")
     axes.set_yticks(range(-180, 181, 60), [f"{v}°".replace("-", "\N{MINUS SIGN}") for v in range(-180, 181, 60)])
-    for place, (angle, text, color) in zip(spread([v for v, *_ in labels], 14, -180, 180), labels, strict=True):
+    for place, (angle, text, color) in zip(spread([v for v, *_ in shown], 14, -180, 180), shown, strict=True):
         axes.annotate(
             text, (1, angle), (1.03, (place + 180) / 360), axes.get_yaxis_transform(), "axes fraction", va="center",
             fontsize=7.5, color=INK if color == OTHER else color, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0,
+                        "relpos": (0, 0.5)},
         )  # fmt: skip
     iteration_axis(axes, None)
     lost = int((index < 0).sum())
