@@ -9,6 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from gfflow.figures.alignment import alignment
+from gfflow.figures.early_phase import early_directions
 from gfflow.figures.flow import flow_distance, sliding_pairs
 from gfflow.figures.frames import moments
 from gfflow.figures.lazy import lazy
@@ -35,6 +36,7 @@ ALL: dict[str, Drawing] = {
     **MAIN,
     "masses": masses,
     "alignment": alignment,
+    "early_directions": early_directions,
     "saddle": saddle,
     "polar": polar,
     "explained_variance": explained_variance,
@@ -85,6 +87,7 @@ __all__ = [
     "alignment",
     "draw_all",
     "draw_main",
+    "early_directions",
     "explained_variance",
     "flow_distance",
     "lazy",
