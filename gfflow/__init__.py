@@ -13,6 +13,7 @@ _HOME = {
     "TrainingSet": "gfflow.data",
     "orthogonal_pair": "gfflow.data",
     "five_points": "gfflow.data",
+    "three_points": "gfflow.data",
     "orthonormal": "gfflow.data",
     "gaussian_teacher": "gfflow.data",
     "from_csv": "gfflow.data",

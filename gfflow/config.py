@@ -17,6 +17,7 @@ from gfflow.initialization import NORMALIZATIONS
 DATA_MAKERS: dict[str, Callable[..., TrainingSet]] = {
     "orthogonal_pair": data.orthogonal_pair,
     "five_points": data.five_points,
+    "three_points": data.three_points,
     "orthonormal": data.orthonormal,
     "gaussian_teacher": data.gaussian_teacher,
     "csv": data.from_csv,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from gfflow.terminal import closing_sections
+from gfflow.terminal import closing_sections, end_point_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +62,8 @@ def write_closing(
     table = ["| | predicted | measured | difference |", "|---|--:|--:|--:|"]
     for title, rows in closing_sections(summary).items():
         table += [f"| **{title}** | | | |"] + ["| " + " | ".join(row).replace("||", "\\|\\|") + " |" for row in rows]
-    text = "\n".join([*(f"- {note}" for note in notes), "", *table])
+    ended = end_point_line(summary)
+    text = "\n".join([*(f"- {note}" for note in (*notes, *([ended] if ended else []))), "", *table])
     writer.add_text("closing table", text, summary["iterations"])
     write_hyperparameters(writer, config, summary)
 

@@ -109,6 +109,19 @@ def five_points() -> TrainingSet:
     return TrainingSet(torch.stack([x, torch.ones_like(x)], dim=1), y)
 
 
+def three_points() -> TrainingSet:
+    """Three points on a line, with bias, that the flow from a small start does not fit: all neurons align with one
+    direction, in which every sample is active, and the network stays linear on the samples.
+
+    The inputs' products are all positive, and so are the labels: every neuron that is active on any sample turns to
+    D+ = (1/n) sum_k y_k x_k if a_j > 0, and dies if a_j < 0. Training ends at the line of least squares, h = 1.1, at
+    L = 0.01. The simplest of the examples that Boursier and Flammarion (arXiv 2401.10791) explain.
+    """
+    x = torch.tensor([-0.5, 0.0, 0.5], dtype=torch.float64)
+    y = torch.tensor([1.0, 1.3, 1.0], dtype=torch.float64)
+    return TrainingSet(torch.stack([x, torch.ones_like(x)], dim=1), y)
+
+
 def orthonormal(
     labels: Sequence[float],
     d: int | None = None,

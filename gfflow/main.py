@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -31,22 +32,26 @@ OmegaConf.register_new_resolver("steps", lambda time, step_size: round(time / st
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
-def _job(config: DictConfig) -> float:
-    """One run, alone or as a job of a sweep. An exception must not leave this function for the failures that have a
-    message of their own: Hydra would print its own line, and in a sweep tell only the first of them, at the end."""
+def _job(config: DictConfig) -> float | None:
+    """One run, alone or as a job of a sweep; returns the optimized metric, None where there is none: optuna's sweeper
+    counts that as a failed trial and goes on, whereas NaN ends it with a traceback. An exception must not leave this
+    function for the failures that have a message of their own: Hydra would print its own line, and in a sweep tell
+    only the first of them, at the end."""
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
     sweeping = job.mode == RunMode.MULTIRUN
     if sweeping:
-        from gfflow.sweep import forget_failure, record_failure
+        from gfflow.sweep import end_with_sweep, forget_failure, record_failure
 
+        end_with_sweep()
         forget_failure(folder)
     try:
-        return _run(config, job, folder)
+        value = _run(config, job, folder)
+        return None if math.isnan(value) else value
     except Interrupted as error:
-        _ended.append((f"{error}; go on with resume={folder}", 128 + error.signal))
         if sweeping:
             sys.exit(128 + error.signal)
+        _ended.append((f"{error}; go on with resume={folder}", 128 + error.signal))
     except Exception as error:
         status = _status(error)
         if sweeping:
@@ -60,7 +65,7 @@ def _job(config: DictConfig) -> float:
             _ended.append((_one_line(error), status))
     finally:
         _remove_if_empty(folder)
-    return float("nan")
+    return None
 
 
 def _run(config: DictConfig, job: Any, folder: Path) -> float:
@@ -72,6 +77,8 @@ def _run(config: DictConfig, job: Any, folder: Path) -> float:
         ".hydra/hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": OmegaConf.masked_copy(job, list(job))})),
         ".hydra/overrides.yaml": OmegaConf.to_yaml(job.overrides.task),
     }
+    if values["resume"] is True:
+        values["resume"] = "auto"
     if values["resume"] not in (None, "auto"):
         folder, values = _begun(str(values["resume"]), job.overrides.task)
         files = {}
@@ -135,27 +142,47 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def main() -> None:
-    """Runs the command line; exit status 2 for bad input (one line), 3 where training diverged; after a sweep, the
-    largest of its failed jobs' statuses."""
+    """Runs the command line; exit status 2 for bad input (one line), 3 where training diverged, 128 + signal where
+    one stopped it; after a sweep, the largest of its failed jobs' statuses."""
+    from gfflow.sweep import compose_one_of_each_kind, failed_jobs, received, stopped_by_signals, under_way
+
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions arrive here instead of Hydra's own printing
     _ended.clear()
+    under_way.clear()
+    compose_one_of_each_kind()
     try:
-        _job()
+        with stopped_by_signals():
+            _job()
     except (HydraException, OmegaConfBaseException) as error:
         _ended.append((_one_line(error), BAD_INPUT))
     except KeyboardInterrupt:
-        _ended.append(("interrupted", 130))
-    from gfflow.sweep import failed_jobs
-
+        _ended.append(_interrupted(128 + (received or [signal.SIGINT])[0]))
+    except SystemExit as error:  # of --help; in a sweep, of a job that was interrupted or that had to end it
+        if not under_way or not isinstance(error.code, int):
+            raise
+        status = 128 + received[0] if received else error.code
+        _ended.append(_interrupted(status) if status > 128 else ("the sweep was ended by its first failure", status))
+    failed = failed_jobs(under_way[0]) if under_way else []
     for message, _ in _ended:
         print(f"gfflow: {message}", file=sys.stderr)
-    statuses = [status for _, status in _ended] + [status for _, status in failed_jobs]
-    if failed_jobs:
-        print(f"gfflow: {len(failed_jobs)} job(s) of the sweep failed:", file=sys.stderr)
-        for message, _ in failed_jobs:
+    if failed:
+        print(f"gfflow: {len(failed)} job(s) of the sweep failed:", file=sys.stderr)
+        for message, _ in failed:
             print(f"  {message}", file=sys.stderr)
+    statuses = [status for _, status in (*_ended, *failed)]
     if statuses:
         sys.exit(max(statuses))
+
+
+def _interrupted(status: int) -> tuple[str, int]:
+    """What a person is told of an interruption, in a sweep with the way to go on, and the exit status."""
+    from gfflow.sweep import under_way
+
+    if not under_way:
+        return "interrupted", status
+    done = len(list(under_way[0].glob("*/summary.json")))
+    how = f"go on with the same command and resume=true hydra.sweep.dir={under_way[0]}"
+    return f"sweep interrupted, {done} job(s) have ended; {how}", status
 
 
 def command() -> None:
@@ -164,8 +191,9 @@ def command() -> None:
     try:
         main()
     except SystemExit as ended:
-        sweeping = any(option in sys.argv for option in ("-m", "--multirun"))  # whose workers are still to be ended
-        if ended.code not in (130, 143) or sweeping:
+        from gfflow.sweep import under_way
+
+        if ended.code not in (130, 143) or under_way:  # a sweep's workers are still to be ended
             raise
         sys.stdout.flush()
         sys.stderr.flush()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gfflow.data import TrainingSet
 from gfflow.errors import Interrupted
+from gfflow.measures.rest import at_rest
 from gfflow.measures.snapshot import Snapshot
 from gfflow.network import TwoLayerReLU
 from gfflow.neurons import Neurons
@@ -40,8 +41,8 @@ class GradientFlowModule(pl.LightningModule):
     measure there, through `snapshot()`. `iteration` counts steps and is saved in checkpoints.
 
     Training ends at the schedule's last iteration, or at the first scheduled one where the loss is below
-    stop_loss, where the weights or the gradient squared are no longer finite, or where the gradient is exactly
-    zero at positive loss; `stop_reason` then says 'iterations', 'loss', 'diverged' or 'stationary' (None while
+    stop_loss, where the weights or the gradient squared are no longer finite, or where at positive loss every neuron
+    is at rest; `stop_reason` then says 'iterations', 'loss', 'diverged' or 'stationary' (None while
     training goes on).
     """
 
@@ -131,11 +132,9 @@ class GradientFlowModule(pl.LightningModule):
             return "diverged"
         if self.stop_loss is not None and snapshot.loss < self.stop_loss:
             return "loss"
-        if self.iteration >= self.schedule.last:
-            return "iterations"
-        if snapshot.loss > 0 and gradient == 0:
+        if at_rest(snapshot, self.solver.resolution):
             return "stationary"
-        return None
+        return "iterations" if self.iteration >= self.schedule.last else None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         last = self.last_finite

@@ -47,8 +47,11 @@ def report_run(folder: Path, animation: bool = False) -> list[Path]:
     from gfflow.figures import draw_all  # torch and matplotlib are heavy: not before --help is served
     from gfflow.records import Run
     from gfflow.saddles import write_saddles
+    from gfflow.theory.minimum_norm import installed
 
     run = Run.read(folder)
+    if not installed():
+        print("without the function of least norm, which needs an extra: pip install 'gfflow[convex]'")
     paths = [*draw_all(run), *write_saddles(run)]
     if animation:
         from gfflow.figures.animation import animate

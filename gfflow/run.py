@@ -124,6 +124,7 @@ def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path)
     chosen: list[pl.Callback] = [cb.Loss()]
     chosen += [cb.GradientNorm()] if asked.gradient else []
     chosen += [cb.AlignmentCosines(prediction)] if asked.alignment else []
+    chosen += [cb.AssignedAlignment()] if asked.alignment and not prediction.orthogonal else []
     chosen += [cb.GroupMasses(prediction)] if asked.masses else []
     chosen += [cb.SaddleDistance(prediction)] if asked.saddle else []
     chosen += [cb.LimitDistance(prediction)] if asked.limit else []

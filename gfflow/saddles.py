@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from gfflow.frames import snapshot, training_set
-from gfflow.measures import CriticalPoint, Plateau, critical_point_near, plateaus
+from gfflow.measures import CriticalPoint, Plateau, critical_point_near, plateaus, resting_point
 from gfflow.neurons import Neurons
 from gfflow.records import Array, Run
 
 NAMES = "saddle/{}/distance"
+REST = 1e-6  # relative size of the fields at which a frame counts as at rest: the flow's default tolerance
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ def passages(run: Run) -> list[Passage]:
             found.append(Passage(plateau, None, point, None))
             continue
         nearest = min((snapshot(trajectory, data, int(i)) for i in inside), key=lambda s: s.gradient_norm)
-        point = critical_point_near(nearest)
+        point = resting_point(nearest, REST) or critical_point_near(nearest)
         distances = None
         if point.neurons is not None:
             frames = zip(torch.from_numpy(trajectory.w), torch.from_numpy(trajectory.a), strict=True)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from gfflow.measures.clusters import clusters
 from gfflow.measures.events import crossing, mass_crossing
 from gfflow.measures.kinks import kinks_on_line
+from gfflow.measures.rest import resting_point
+from gfflow.measures.snapshot import Snapshot
 from gfflow.module import GradientFlowModule
 from gfflow.theory import Prediction
 
@@ -73,6 +75,7 @@ def summarise(
             "limit_distance": last.get("limit/distance"),
             "u_plus": last.get("mass/u_plus"),
             "u_minus": last.get("mass/u_minus"),
+            "point": None if diverged else _resting(snapshot, module.solver.resolution),
         },
         "structure": {
             "kinks": None if bends is None else bends.places.tolist(),
@@ -118,6 +121,11 @@ def _theory(prediction: Prediction) -> dict[str, Any]:
 
 def _largest(table: Table, key: str) -> float | None:
     return float(np.nanmax(table[key])) if key in table else None
+
+
+def _resting(snapshot: Snapshot, resolution: float) -> dict[str, Any] | None:
+    point = resting_point(snapshot, resolution)
+    return None if point is None else {"kind": point.kind, "loss": point.loss, "reason": point.reason}
 
 
 def _nearest(table: Table, key: str) -> dict[str, Any]:

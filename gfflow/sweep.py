@@ -1,18 +1,30 @@
-"""What holds for the jobs of a sweep together, across the processes that run them: threads, and who failed."""
+"""What holds for the jobs of a sweep together, across the processes that run them: threads, who failed, how they
+stop, and which of them are composed before the first one runs."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
 ERROR_FILE = "error.txt"  # in the folder of a job that failed: exit status, overrides, message
 
-failed_jobs: list[tuple[str, int]] = []  # of the sweep that has just ended: message and exit status
+GRACE = 10.0  # seconds that a worker whose sweep has gone is given to save the state of its job
+PARENT = "GFFLOW_SWEEP_PROCESS"  # environment variable: the process that started the workers
+
+under_way: list[Path] = []  # the folder of the sweep that this process runs, if any
+received: list[int] = []  # signals that stopped this process
 
 
 def record_failure(folder: Path, overrides: str, message: str, status: int) -> None:
@@ -26,18 +38,70 @@ def forget_failure(folder: Path) -> None:
     (folder / ERROR_FILE).unlink(missing_ok=True)
 
 
-class CollectFailures(Callback):
-    """Hydra's callback that gathers the notes when all jobs have ended."""
+def failed_jobs(folder: Path) -> list[tuple[str, int]]:
+    """Message and exit status of every job of the sweep that has left a note, in the order of their numbers."""
+    found = []
+    notes = folder.glob(f"*/{ERROR_FILE}")
+    for note in sorted(notes, key=lambda path: (len(path.parent.name), path.parent.name)):
+        status, overrides, message = note.read_text(encoding="utf-8").split("\n", 2)
+        found.append((f"{note.parent.name} ({overrides}): {message.strip().splitlines()[-1]}", int(status)))
+    return found
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """While it lasts, SIGTERM raises KeyboardInterrupt as SIGINT does, so that a launcher ends its workers on either,
+    and which one it was is kept in `received`. A signal that is ignored or handled already stays so; training handles
+    both in its own way meanwhile."""
+    received.clear()
+
+    def stop(number: int, _: Any) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    ours = [number for number, handler in usual.items() if signal.getsignal(number) == handler]
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, usual[number])
+
+
+def end_with_sweep() -> None:
+    """In a worker process: ends it when the process that runs the sweep has gone, whatever killed that one, and saves
+    the state of the job that is training first. Otherwise workers would work off what is in their queue."""
+    parent = int(os.environ.get(PARENT, 0))
+    if not parent or parent == os.getpid():
+        return
+    if os.getppid() != parent:
+        os._exit(128 + signal.SIGTERM)
+    if any(thread.name == PARENT for thread in threading.enumerate()):
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE)
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=watch, name=PARENT, daemon=True).start()
+
+
+class KnowSweep(Callback):
+    """Hydra's callback that says, while a sweep runs, where it is and, to joblib's workers, which process runs it.
+    (Those of submitit outlive it by design: they belong to the scheduler.)"""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        failed_jobs.clear()
+        under_way[:] = [Path(str(config.hydra.sweep.dir))]
+        if config.hydra.launcher._target_.endswith("JoblibLauncher"):
+            os.environ[PARENT] = str(os.getpid())
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        notes = Path(str(config.hydra.sweep.dir)).glob(f"*/{ERROR_FILE}")
-        for note in sorted(notes, key=lambda path: (len(path.parent.name), path.parent.name)):
-            status, overrides, message = note.read_text(encoding="utf-8").split("\n", 2)
-            reason = message.strip().splitlines()[-1]
-            failed_jobs.append((f"{note.parent.name} ({overrides}): {reason}", int(status)))
+        os.environ.pop(PARENT, None)
 
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -58,3 +122,34 @@ class OneThreadEach(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         for name in self._set:
             os.environ.pop(name, None)
+
+
+def one_of_each_kind(batch: Sequence[Sequence[str]], config_loader: Any) -> list[Sequence[str]]:
+    """One job of each kind, in order: jobs whose overrides differ in plain values alone are of one kind, since Hydra
+    composes one of them exactly where it composes the others. A choice of a config group is no plain value."""
+    parser = OverridesParser.create(config_loader=config_loader)
+    kept: dict[str, str] = {}  # override -> what of it tells kinds apart
+
+    def kind(override: str) -> str:
+        if override not in kept:
+            parsed = parser.parse_override(override)
+            plain = isinstance(parsed.value(), (bool, int, float, str))
+            group = config_loader.get_group_options(parsed.key_or_group)
+            kept[override] = parsed.get_key_element() if plain and not group else override
+        return kept[override]
+
+    return list({tuple(kind(override) for override in job): job for job in reversed(batch)}.values())[::-1]
+
+
+def compose_one_of_each_kind() -> None:
+    """Has Hydra's sweepers try to compose one job of each kind before the first job runs. Left alone they compose
+    every job twice, the first time only to find mistakes early, which for short runs is a tenth of a sweep's time."""
+    compose_all = Sweeper.validate_batch_is_legal
+
+    def validate(self: Sweeper, batch: Sequence[Sequence[str]]) -> None:
+        context = self.hydra_context
+        assert context is not None
+        compose_all(self, one_of_each_kind(batch, context.config_loader))
+
+    if compose_all.__module__ != __name__:
+        Sweeper.validate_batch_is_legal = validate  # type: ignore[method-assign]

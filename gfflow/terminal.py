@@ -92,6 +92,15 @@ def _number(value: float) -> str:
     return f"{value:.6f}" if 1e-2 <= value < 1e6 else f"{value:.2e}"
 
 
+def end_point_line(summary: Mapping[str, Any]) -> str | None:
+    """What kind of point of positive loss the run has ended at, in one line; None where it was on its way."""
+    point = summary["final"]["point"]
+    if point is None:
+        return None
+    loss = "" if point["loss"] is None else f", loss {point['loss']:.6g}"
+    return f"end point    {point['kind']}{loss}: {point['reason']}"
+
+
 def solver_line(solver: Mapping[str, Any]) -> str | None:
     """What the flow's integration took, in one line; None for solvers that have nothing to tell."""
     if "evaluations" not in solver:
@@ -135,15 +144,19 @@ def print_closing(console: Console, summary: dict[str, Any], folder: Path) -> No
     """Prints the closing table and where the files are."""
     console.print(closing_table(summary))
     timing = summary["timing"]
-    ending = {"iterations": "all iterations done", "loss": "loss below solver.stop_loss"}
+    ending = {
+        "iterations": "all iterations done",
+        "loss": "loss below solver.stop_loss",
+        "stationary": "every neuron at rest, the labels not fitted",
+    }
     console.print(
         f"{ending.get(summary['stop_reason'], summary['stop_reason'])} at iteration {summary['iterations']:,}: "
         f"{timing['train_seconds']:.2f} s training, {timing['measure_seconds']:.2f} s measuring",
         highlight=False,
     )
-    took = solver_line(summary["solver"])
-    if took is not None:
-        console.print(took, highlight=False)
+    for line in (end_point_line(summary), solver_line(summary["solver"])):
+        if line is not None:
+            console.print(line, highlight=False)
     console.print(f"files        {folder}", highlight=False, soft_wrap=True)
     if (folder / "figures").is_dir():
         console.print(f"figures      {folder / 'figures'}", highlight=False, soft_wrap=True)

@@ -20,28 +20,33 @@ Weights = tuple[Tensor, ...]  # (w, a) or (w, a, output bias)
 WeightsOf = Callable[[Any], Weights]
 
 REMEDY = (
-    "one hidden ReLU layer with one output, an nn.Linear, an nn.ReLU and an nn.Linear in this order; for any other "
-    "module View(view=...), a function of it that returns (w (m, d), a (m,)) or (w, a, output bias)"
+    "one hidden ReLU (or leaky ReLU) layer with one output, an nn.Linear, an nn.ReLU and an nn.Linear in this order; "
+    "for any other module View(view=...), a function of it that returns (w (m, d), a (m,)) or (w, a, output bias)"
 )
 PASSIVE = (nn.Flatten, nn.Unflatten, nn.Identity, nn.modules.loss._Loss)  # leaves that hold nothing of the network
 CHECKED = 256  # samples on which the module's own forward is compared with the view
 
 
-def layers_weights(module: nn.Module) -> Weights:
-    """(w, a) or (w, a, output bias) of the pair of nn.Linear around an nn.ReLU that is all the module has.
+def find_layers(module: nn.Module) -> tuple[nn.Linear, nn.ReLU | nn.LeakyReLU, nn.Linear]:
+    """The pair of nn.Linear around an nn.ReLU or nn.LeakyReLU that is all the module has.
 
-    A hidden bias is the last column of w, for an input coordinate equal to 1. Layers count in the order in which they
-    are defined; loss functions and metrics are passed over. Raises InvalidInput for anything else.
+    Layers count in the order in which they are defined; loss functions and metrics are passed over. Raises
+    InvalidInput for anything else.
     """
     leaves = [leaf for leaf in module.modules() if not any(leaf.children()) and not _passive(leaf)]
     if leaves == [module]:
         leaves = []
+    match leaves:
+        case [nn.Linear() as hidden, (nn.ReLU() | nn.LeakyReLU()) as activation, nn.Linear() as output]:
+            return hidden, activation, output
     kinds = ", ".join(type(leaf).__name__ for leaf in leaves) or "no layer"
-    if len(leaves) != 3 or not isinstance(leaves[1], nn.ReLU):
-        raise InvalidInput("network", f"{type(module).__name__} with {kinds}", REMEDY)
-    hidden, _, output = leaves
-    if not (isinstance(hidden, nn.Linear) and isinstance(output, nn.Linear)):
-        raise InvalidInput("network", f"{type(module).__name__} with {kinds}", REMEDY)
+    raise InvalidInput("network", f"{type(module).__name__} with {kinds}", REMEDY)
+
+
+def layers_weights(module: nn.Module) -> Weights:
+    """(w, a) or (w, a, output bias) of the layers that find_layers finds. A hidden bias is the last column of w, for
+    an input coordinate equal to 1."""
+    hidden, _, output = find_layers(module)
     w = hidden.weight
     if hidden.bias is not None:
         w = torch.cat([w, hidden.bias[:, None]], dim=1)
@@ -62,6 +67,12 @@ def read_weights(module: nn.Module, view: WeightsOf | None = None) -> tuple[Neur
     if a.ndim != 1:
         raise InvalidInput("network", f"{a.shape[0]} outputs", REMEDY)
     return Neurons.copy_of(w, a), float(bias[0].detach()) if bias and bias[0] is not None else 0.0
+
+
+def layers_slope(module: nn.Module) -> float:
+    """The slope below zero of the activation that find_layers finds: 0 for an nn.ReLU."""
+    activation = find_layers(module)[1]
+    return activation.negative_slope if isinstance(activation, nn.LeakyReLU) else 0.0
 
 
 def read_samples(loader: Any) -> tuple[Tensor, Tensor]:
@@ -116,7 +127,7 @@ def shifted(training_set: TrainingSet, output_bias: float) -> TrainingSet:
 
 
 def check_forward(module: nn.Module, x: Tensor, snapshot: Snapshot, output_bias: float) -> None:
-    """Raises InvalidInput where the module's forward is not sum_j a_j relu(<w_j, x>) + b on its training inputs x.
+    """Raises InvalidInput where the module's forward is not the snapshot's h(x) + b on its training inputs x.
 
     To the accuracy of the module's own dtype. A module whose forward cannot be called so, outside its training step,
     is taken at its word.
@@ -134,7 +145,7 @@ def check_forward(module: nn.Module, x: Tensor, snapshot: Snapshot, output_bias:
             part.training = mode
     if not isinstance(output, Tensor) or output.numel() != len(x[:CHECKED]):
         raise InvalidInput("network", f"an output of shape {tuple(getattr(output, 'shape', ()))}", REMEDY)
-    h = snapshot.neurons.a @ snapshot.preactivations.clamp(min=0) + output_bias
+    h = snapshot.outputs + output_bias
     activity = snapshot.neurons.a.abs() @ snapshot.preactivations.abs() + abs(output_bias)
     finest = torch.finfo(parameter.dtype)
     error = (output.flatten().to("cpu", torch.float64) - h[:CHECKED]).abs()
@@ -150,7 +161,7 @@ def snapshot_of(module: nn.Module, data: TrainingSet | DataLoader[Any], view: We
     neurons, bias = read_weights(module, view)
     if not isinstance(data, TrainingSet):
         data = as_training_set(*read_samples(data), neurons.w.shape[1])
-    return Snapshot(neurons, shifted(data, bias), time=None)
+    return Snapshot(neurons, shifted(data, bias), time=None, slope=layers_slope(module) if view is None else 0.0)
 
 
 def predict_module(
@@ -158,8 +169,10 @@ def predict_module(
 ) -> Prediction:
     """What the theory says of the module's training from its weights as they stand, lambda = scale.
 
-    Raises InvalidInput for a network with an output bias: the paper's model has none.
+    Raises InvalidInput for a network with an output bias or a leaky ReLU: the paper's model has neither.
     """
+    if view is None and layers_slope(module) != 0:
+        raise InvalidInput("network", "a leaky ReLU", "an nn.ReLU: the theory is of that activation alone")
     if len((view or layers_weights)(module)) == 3:
         raise InvalidInput(
             "network", "an output bias", "an output layer with bias=False: the theory has no output bias"

@@ -124,6 +124,39 @@ def test_stationary_point_ends_the_run(tmp_path):
     assert summary["final"]["loss"] == 0.5
 
 
+@pytest.mark.parametrize("solver", ["fused", "flow"])
+def test_a_run_that_comes_to_rest_at_positive_loss_says_so(tmp_path, capsys, solver):
+    """Three points that a small start does not fit: the end in closed form, the line of least squares, h = 1.1."""
+    data = {"name": "three_points"}
+    long = config(
+        data=data, init={"scale": 1e-4}, solver={"name": solver, "iterations": 300_000}, verbose=True,
+        schedule={"ratio": 1.5, "linear": 100},
+    )  # fmt: skip
+    summary = train(long, tmp_path)
+    assert summary["stop_reason"] == "stationary" and summary["iterations"] < 100_000
+    assert summary["final"]["loss"] == pytest.approx(0.01, rel=1e-10)
+    assert summary["final"]["u_plus"] == pytest.approx(1.1, rel=1e-5)  # the flow's tolerance is 1e-6
+    point = summary["final"]["point"]
+    assert point["loss"] == pytest.approx(0.01, rel=1e-12)
+    # descent's dead neurons lie beyond their last gate, the flow's exactly on it, where leaving it would lower L
+    assert point["kind"] == {"fused": "local minimum", "flow": "strict saddle"}[solver]
+    shown = capsys.readouterr().out
+    assert "every neuron at rest" in shown and f"end point    {point['kind']}, loss 0.01" in shown
+
+
+def test_lingering_near_a_saddle_is_no_rest(tmp_path):
+    """Figure 2 stopped on its plateau: the small neurons still move, and the point next to it is a strict saddle,
+    named where the heavy ones have settled."""
+    orthonormal = {"name": "orthonormal", "labels": [1.0, -0.2]}  # the second rate is a fifth: a long plateau
+    summary = train(
+        config(data=orthonormal, init={"scale": 1e-8}, solver={"iterations": 60_000, "lr": 2e-3}), tmp_path
+    )
+    assert summary["stop_reason"] == "iterations"
+    assert summary["final"]["loss"] == pytest.approx(0.2**2 / 4, rel=1e-4)  # the second label is not fitted
+    assert summary["final"]["point"]["kind"] == "strict saddle"
+    assert summary["final"]["point"]["loss"] == pytest.approx(0.2**2 / 4, rel=1e-12)
+
+
 def test_float32_runs_and_warns_where_it_cannot_hold_the_scale(tmp_path):
     notes = build(config(precision="float32", init={"scale": 1e-30})).notes
     assert any("float32" in note for note in notes)

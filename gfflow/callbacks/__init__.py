@@ -4,6 +4,7 @@ from gfflow.callbacks.alignment import AlignmentCosines
 from gfflow.callbacks.base import Measurement
 from gfflow.callbacks.checkpoint import LastCheckpoint, WholeCheckpointIO
 from gfflow.callbacks.distances import LimitDistance, SaddleDistance
+from gfflow.callbacks.early_phase import AssignedAlignment
 from gfflow.callbacks.flow_distance import FlowDistance
 from gfflow.callbacks.histograms import Histograms
 from gfflow.callbacks.interruption import Interruption
@@ -18,6 +19,7 @@ from gfflow.callbacks.view import View
 
 __all__ = [
     "AlignmentCosines",
+    "AssignedAlignment",
     "FlowDistance",
     "GradientNorm",
     "GroupMasses",

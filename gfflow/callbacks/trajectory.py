@@ -25,7 +25,8 @@ def frame_count(m: int, d: int, frames: int) -> int:
 class TrajectoryRecorder(pl.Callback):
     """Writes `trajectory.npz`: step (T,), w (T, m, d), a (T, m) at the schedule's iterations, the first and last
     included, and the training set as x (n, d), y (n,), so that figures can be redrawn from the file alone. By default
-    at most 200 of the training's scheduled iterations. An output bias is not recorded.
+    at most 200 of the training's scheduled iterations. An output bias and a leaky activation's slope are not
+    recorded: redraw from the file only what is of a plain ReLU network.
     """
 
     def __init__(self, path: str | Path, schedule: Schedule | None = None) -> None:

@@ -13,7 +13,15 @@ from gfflow.errors import InvalidInput
 from gfflow.measures.snapshot import Snapshot
 from gfflow.module import GradientFlowModule
 from gfflow.schedule import Schedule
-from gfflow.view import WeightsOf, as_training_set, check_forward, read_samples, read_weights, shifted
+from gfflow.view import (
+    WeightsOf,
+    as_training_set,
+    check_forward,
+    layers_slope,
+    read_samples,
+    read_weights,
+    shifted,
+)
 
 
 class Observed(Protocol):
@@ -42,15 +50,19 @@ class Observed(Protocol):
 
 
 class View(pl.Callback):
-    """Shows a LightningModule with one hidden ReLU layer to the measuring callbacks beside it.
+    """Shows a LightningModule with one hidden ReLU or leaky ReLU layer to the measuring callbacks beside it.
 
     `view`, a function of the module, returns (w (m, d), a (m,)) or (w, a, output bias); without it the module must
-    consist of an nn.Linear, an nn.ReLU and an nn.Linear. A hidden bias is the last column of w; the training inputs
-    then get a last coordinate 1. An output bias b is taken from the labels: residuals are y - b - h, and gradient
-    norms are in w and a alone. `training_set` are the samples of the loss; by default those of the training
-    loader's dataset, read once. Measurements are taken at the `schedule`'s optimiser steps, log-spaced by default.
-    `step_size` is the step of plain full-batch SGD on L = 1/(2n) sum r^2, twice the optimiser's lr where the loss is
-    the mean squared error: only with it iterations have a flow time. Raises InvalidInput at the start of training.
+    consist of an nn.Linear, an nn.ReLU (or nn.LeakyReLU) and an nn.Linear. A hidden bias is the last column of w; the
+    training inputs then get a last coordinate 1. An output bias b is taken from the labels: residuals are y - b - h,
+    and gradient norms are in w and a alone. `training_set` are the samples of the loss; by default those of the
+    training loader's dataset, read once. Measurements are taken at the `schedule`'s optimiser steps, log-spaced by
+    default. `step_size` is the step of plain full-batch SGD on L = 1/(2n) sum r^2, twice the optimiser's lr where the
+    loss is the mean squared error: only with it iterations have a flow time. `slope` is that of the activation below
+    zero, 0 for the ReLU; without `view` the module's own: losses, gradients and the directions D_j are those of the
+    leaky network then, what the theory says of ReLU networks does not hold of it, and predict_module refuses it.
+    Raises
+    InvalidInput at the start of training.
     """
 
     def __init__(
@@ -59,8 +71,9 @@ class View(pl.Callback):
         training_set: TrainingSet | None = None,
         schedule: Schedule | None = None,
         step_size: float | None = None,
+        slope: float = 0.0,
     ) -> None:
-        self.view = view
+        self.view, self.slope = view, slope
         self.given, self.given_schedule, self.step_size = training_set, schedule, step_size
         self._trainer: pl.Trainer | None = None
         self._snapshot: Snapshot | None = None
@@ -69,6 +82,8 @@ class View(pl.Callback):
         """Finds weights, samples and schedule, once for each training."""
         self._trainer, self._module, self._snapshot = trainer, module, None
         neurons, bias = read_weights(module, self.view)
+        if self.view is None:
+            self.slope = layers_slope(module)
         x = None if self.given is not None else (samples := read_samples(trainer.train_dataloader))[0]
         self.training_set = as_training_set(*samples, neurons.w.shape[1]) if self.given is None else self.given
         self.schedule = self.given_schedule or _default_schedule(trainer)
@@ -104,7 +119,8 @@ class View(pl.Callback):
         if self._snapshot is None or self._snapshot.iteration != self.iteration:
             neurons, bias = read_weights(self._module, self.view)
             time = None if self.step_size is None else self.step_size * self.iteration
-            self._snapshot = Snapshot(neurons, shifted(self.training_set, bias), self.iteration, time)
+            samples = shifted(self.training_set, bias)
+            self._snapshot = Snapshot(neurons, samples, self.iteration, time, self.slope)
         return self._snapshot
 
 

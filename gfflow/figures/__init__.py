@@ -9,11 +9,13 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from gfflow.figures.alignment import alignment
+from gfflow.figures.early_phase import early_directions
 from gfflow.figures.flow import flow_distance, sliding_pairs
 from gfflow.figures.frames import moments
 from gfflow.figures.lazy import lazy
 from gfflow.figures.loss import loss
 from gfflow.figures.masses import masses
+from gfflow.figures.minimum_norm import least_norm
 from gfflow.figures.overview import overview
 from gfflow.figures.polar import explained_variance, polar
 from gfflow.figures.saddle import saddle
@@ -34,18 +36,22 @@ ALL: dict[str, Drawing] = {
     **MAIN,
     "masses": masses,
     "alignment": alignment,
+    "early_directions": early_directions,
     "saddle": saddle,
     "polar": polar,
     "explained_variance": explained_variance,
     "lazy": lazy,
+    "least_norm": least_norm,
     "flow_distance": flow_distance,
     "sliding_pairs": sliding_pairs,
 }
 
 
 def draw_main(run: Run) -> list[Path]:
-    """Draws the few figures that every run ends with into the run's figures/; returns the files written."""
-    return _draw(MAIN, run)
+    """Draws the few figures that every run ends with into the run's figures/, and the function of least norm where
+    the run asked for that; returns the files written."""
+    asked = run.config.get("callbacks", {}).get("minimum_norm", False)
+    return _draw(MAIN | ({"least_norm": least_norm} if asked else {}), run)
 
 
 def draw_all(run: Run) -> list[Path]:
@@ -81,9 +87,11 @@ __all__ = [
     "alignment",
     "draw_all",
     "draw_main",
+    "early_directions",
     "explained_variance",
     "flow_distance",
     "lazy",
+    "least_norm",
     "loss",
     "masses",
     "overview",

@@ -9,6 +9,7 @@ from gfflow.measures.kinks import Kinks, kinks, kinks_on_line
 from gfflow.measures.masses import largest_norm, mass
 from gfflow.measures.plateaus import Plateau, plateaus
 from gfflow.measures.principal import principal_components
+from gfflow.measures.rest import at_rest, field_share, resting_point
 from gfflow.measures.saddles import CriticalPoint, certify, critical_point_near
 from gfflow.measures.sharpness import least_sharpness, sharpness
 from gfflow.measures.snapshot import Snapshot
@@ -19,6 +20,7 @@ __all__ = [
     "Kinks",
     "Plateau",
     "Snapshot",
+    "at_rest",
     "balance",
     "balance_drift",
     "certify",
@@ -26,6 +28,7 @@ __all__ = [
     "cosines_with",
     "critical_point_near",
     "crossing",
+    "field_share",
     "kernel_interpolator",
     "kinks",
     "kinks_on_line",
@@ -38,6 +41,7 @@ __all__ = [
     "plateaus",
     "principal_components",
     "reactivations",
+    "resting_point",
     "sharpness",
     "tangent_kernel",
 ]

@@ -36,8 +36,8 @@ class CriticalPoint:
 def critical_point_near(snapshot: Snapshot, cutoffs: int = 6) -> CriticalPoint:
     """The critical point nearest to the network in which some small neurons are zero and all gates as they are.
 
-    Tries the `cutoffs` widest gaps between the neurons' sizes. What remains is solved exactly: with a and the gates
-    fixed, L is quadratic in w. Criticality is in the sense relu'(0) = 0.
+    Tries none of them zero, all of them, and the `cutoffs` widest gaps between the neurons' sizes. What remains is
+    solved exactly: with a and the gates fixed, L is quadratic in w. Criticality is in the sense relu'(0) = 0.
     """
     if snapshot.loss == 0:
         return CriticalPoint("not resolved", "the loss is zero")
@@ -73,7 +73,10 @@ def certify(neurons: Neurons, snapshot: Snapshot) -> CriticalPoint:
     elif out.rate > CRITICAL * size and not bool(active.all()):
         kind, reason = "strict saddle", "a zero neuron leaves it along the escape direction"
     elif pushed:
-        kind, reason = "strict saddle", f"{pushed} closed gates at zero would lower the loss by opening"
+        kind, reason = (
+            "strict saddle",
+            f"{pushed} gates at exactly zero would lower the loss by opening; with relu'(0) = 0 they stay closed",
+        )
     elif bool(active.all()):
         kind, reason = "local minimum", f"no neuron is zero; one more would leave it, at the rate {out.rate:.3g}"
     elif out.exact:
@@ -112,8 +115,9 @@ def _solved(snapshot: Snapshot, active: NDArray[np.bool_]) -> Neurons | None:
     w[~active], a[~active] = 0.0, 0.0
     lengths = np.linalg.norm(x, axis=1)
     cosines = w @ x.T / np.where(active, np.linalg.norm(w, axis=1), 1.0)[:, None] / lengths
-    bases = {
-        j: _along_gates(x[(~gates[j]) & (cosines[j] > -ON_GATE)], x.shape[1]) for j in np.flatnonzero(active).tolist()
+    bases = {  # a neuron that is off on every sample is at rest as it is
+        j: _along_gates(x[(~gates[j]) & (cosines[j] > -ON_GATE)], x.shape[1])
+        for j in np.flatnonzero(gates.any(axis=1)).tolist()
     }
     frozen: set[int] = set()
     for _ in range(3 * len(bases) + 1):

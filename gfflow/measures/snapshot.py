@@ -20,6 +20,7 @@ class Snapshot:
     training_set: TrainingSet
     iteration: int = 0
     time: float | None = 0.0  # flow time; None where iterations have none
+    slope: float = 0.0  # of the activation below zero: 0 for the ReLU, another for a leaky one
 
     @cached_property
     def preactivations(self) -> Tensor:
@@ -32,9 +33,16 @@ class Snapshot:
         return self.preactivations > 0
 
     @cached_property
+    def outputs(self) -> Tensor:
+        """h(x_k) = sum_j a_j relu(z_jk), shape (n,)."""
+        if self.slope:
+            return self.neurons.a @ torch.nn.functional.leaky_relu(self.preactivations, self.slope)
+        return self.neurons.a @ self.preactivations.clamp(min=0)
+
+    @cached_property
     def residuals(self) -> Tensor:
         """r_k = y_k - h(x_k), shape (n,)."""
-        return self.training_set.y - self.neurons.a @ self.preactivations.clamp(min=0)
+        return self.training_set.y - self.outputs
 
     @cached_property
     def loss(self) -> float:
@@ -43,9 +51,11 @@ class Snapshot:
 
     @cached_property
     def fields(self) -> Tensor:
-        """D_j = (1/n) sum_k 1[<w_j, x_k> > 0] r_k x_k (Eq. 3), shape (m, d)."""
+        """D_j = (1/n) sum_k 1[<w_j, x_k> > 0] r_k x_k (Eq. 3), shape (m, d); with a leaky activation the other
+        samples count too, by its slope."""
         weighted = self.training_set.x * (self.residuals / self.training_set.n).unsqueeze(1)
-        return self.gates.to(weighted.dtype) @ weighted
+        gates = self.gates.to(weighted.dtype)
+        return (gates + self.slope * (1 - gates) if self.slope else gates) @ weighted
 
     @cached_property
     def field_norms(self) -> Tensor:

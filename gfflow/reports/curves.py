@@ -8,14 +8,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from gfflow.figures.style import INK, new_figure, number, styled
-from gfflow.reports.bands import Band, Clock, band, iterations, rescaled_time
-from gfflow.reports.labels import group_label, is_logarithmic, label, sequence
-from gfflow.reports.sweep import Group, Sweep
+from gfflow.reports.bands import Clock, band, iterations, rescaled_time
+from gfflow.reports.labels import group_label, is_logarithmic, label, sequence, value_label
+from gfflow.reports.sweep import Group, Sweep, Value, sortable
 
-MOST = 12  # curves that one figure can show
+MOST = 12  # curves that one panel can show
+ROWS = 4  # of panels, for the values of a second key
 LONG = 20  # characters of a combination's name from which the legend stands above
+APART = 10  # times that the curves' highest values may differ on one linear axis
 LINEAR = ("loss", "mass/", "alignment/", "theory/")  # read on a linear axis: their plateaus are the point
 
 
@@ -24,29 +27,53 @@ def curves(sweep: Sweep, scalar: str) -> Figure | None:
     """One curve per combination of swept values; None where no finished run has the scalar.
 
     Left over the iterations, right over t / (-ln lambda), where the curves of small lambda collapse to steps at
-    1/||D+|| and 1/||D-||; only the left one where no run has a lambda below 1. More than 12 combinations: 12 of
-    them, evenly chosen, and the figure says so.
+    1/||D+|| and 1/||D-||; only the left one where no run has a lambda below 1. Where two keys were swept, the one
+    with fewer values, if at most four, has a row of panels for each. More than 12 combinations in a row: 12 of them,
+    evenly chosen, and the figure says so.
     """
     groups = [group for group in sweep.groups if band(group.runs, scalar) is not None]
     if not groups:
         return None
-    shown = [
-        groups[i] for i in np.unique(np.linspace(0, len(groups) - 1, min(len(groups), MOST)).round().astype(int))
-    ]
-    colors = sequence(len(shown))
-    rescaled = any(band(group.runs, scalar, rescaled_time) is not None for group in shown)
-    figure = new_figure(2.9 if len(sweep.keys) < 2 else 3.8)
-    panels = figure.subplots(1, 1 + rescaled, sharey=True, squeeze=False)[0]
-    _draw(panels[0], shown, colors, scalar, iterations)
-    panels[0].set_xlabel("iteration")
-    panels[0].xaxis.set_major_formatter(lambda value, _: number(value))
-    panels[0].set_ylabel(label(scalar))
+    facet = _facet(sweep)
+    rows: dict[Value, list[Group]] = {}
+    for group in groups:
+        rows.setdefault(None if facet is None else group.values[facet], []).append(group)
+    names = list(dict.fromkeys(_name(group, facet) for group in groups))
+    shown = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(len(names), MOST)).round().astype(int))]
+    colors = dict(zip(shown, sequence(len(shown)), strict=True))
+    rescaled = any(band(group.runs, scalar, rescaled_time) is not None for group in groups)
+    figure = new_figure((2.9 if len(sweep.keys) < 2 else 3.8) if len(rows) == 1 else 0.7 + 1.9 * len(rows))
+    panels = figure.subplots(len(rows), 1 + rescaled, sharey="row", squeeze=False)
+    for row, level in zip(panels, sorted(rows, key=sortable), strict=True):
+        drawn = [group for group in rows[level] if _name(group, facet) in colors]
+        used = [colors[_name(group, facet)] for group in drawn]
+        _draw(row[0], drawn, used, scalar, iterations)
+        row[0].xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        row[0].xaxis.set_major_formatter(lambda value, _: number(value))
+        row[0].set_ylabel(label(scalar))
+        if facet is not None:
+            row[0].set_title(f"{label(facet)} {value_label(level)}", loc="left", fontsize=8)
+        if rescaled:
+            _draw(row[1], drawn, used, scalar, rescaled_time)
+            _mark_steps(row[1], rows[level])
+    panels[-1, 0].set_xlabel("iteration")
     if rescaled:
-        _draw(panels[1], shown, colors, scalar, rescaled_time)
-        panels[1].set_xlabel(r"rescaled time $t\,/\,(-\ln\lambda)$")
-        _mark_steps(panels[1], sweep)
-    _legend(figure, sweep, shown, colors, len(groups), scalar)
+        panels[-1, 1].set_xlabel(r"rescaled time $t\,/\,(-\ln\lambda)$")
+    figure.align_ylabels()
+    _legend(figure, groups, facet, colors, len(names), scalar)
     return figure
+
+
+def _facet(sweep: Sweep) -> str | None:
+    """The key whose values have a row of panels each."""
+    if len(sweep.keys) != 2:
+        return None
+    fewest = min(reversed(sweep.keys), key=lambda key: len(sweep.levels(key)))
+    return fewest if 1 < len(sweep.levels(fewest)) <= ROWS else None
+
+
+def _name(group: Group, facet: str | None) -> str:
+    return group_label({key: value for key, value in group.values.items() if key != facet})
 
 
 def _draw(axes: Axes, groups: list[Group], colors: list[str], scalar: str, clock: Clock) -> None:
@@ -58,46 +85,60 @@ def _draw(axes: Axes, groups: list[Group], colors: list[str], scalar: str, clock
             axes.plot(found.x, found.mean, color=color, linewidth=1.1)
             last = max(last, float(found.x[-1]))
     axes.set_xlim(0, last or 1)
-    means = np.concatenate([found.mean for found in bands if found is not None] or [np.empty(0)])
-    if not scalar.startswith(LINEAR) and is_logarithmic(means.tolist()):
+    if axes.get_yscale() == "log":  # chosen by the panel that shares this axis
+        return
+    means = [found.mean for found in bands if found is not None]
+    if not scalar.startswith(LINEAR) and is_logarithmic(np.concatenate(means or [np.empty(0)]).tolist()):
         axes.set_yscale("log")
-    elif means.min(initial=0) >= 0:
+    elif (highest := [float(mean.max()) for mean in means]) and max(highest) > APART * min(highest) > 0:
+        axes.set_yscale("log")  # no room for all plateaus on one linear axis; the last of the rise to them is kept
+        axes.set_ylim(min(highest) / 100, 2 * max(highest))
+    elif means and min(mean.min() for mean in means) >= 0:
         axes.set_ylim(0, None)
 
 
-def _mark_steps(axes: Axes, sweep: Sweep) -> None:
-    """1/||D+|| and 1/||D-||, where the whole sweep has the same data; the axis ends soon after them."""
-    steps = []
+def _mark_steps(axes: Axes, groups: list[Group]) -> None:
+    """On orthogonal inputs, 1/||D+|| and 1/||D-||, marked where all groups have the same data; the axis ends soon
+    after the last of them."""
+    steps, last = [], 0.0
     for side, sign in (("plus", "+"), ("minus", "-")):
-        norms = {job.number(f"theory.d_{side}_norm") for job in sweep.finished}
-        norm = norms.pop() if len(norms) == 1 else None
-        if norm:
-            steps.append((1 / norm, f"$1/\\Vert D_{{{sign}}}\\Vert$"))
+        known = [job for group in groups for job in group.jobs if job.summary.get("theory.orthogonal")]
+        norms = {norm for job in known if (norm := job.number(f"theory.d_{side}_norm"))}
+        last = max([last, *(1 / norm for norm in norms)])
+        if len(norms) == 1:
+            steps.append((1 / norms.pop(), f"$1/\\Vert D_{{{sign}}}\\Vert$"))
     for (place, text), side in zip(sorted(steps), ("right", "left"), strict=False):
         axes.axvline(place, color=INK, linewidth=0.7, linestyle=(0, (4, 3)), zorder=0)
         axes.annotate(
             text, (place, 1.0), (4 if side == "right" else -4, 3), ("data", "axes fraction"), "offset points",
             ha=side, va="bottom", fontsize=8,
         )  # fmt: skip
-    if steps:
-        axes.set_xlim(0, min(axes.get_xlim()[1], 1.8 * max(steps)[0]))
+    if last:
+        axes.set_xlim(0, min(axes.get_xlim()[1], 1.8 * last))
 
 
-def _legend(figure: Figure, sweep: Sweep, shown: list[Group], colors: list[str], known: int, scalar: str) -> None:
-    counts = [band(group.runs, scalar) for group in shown]
-    most = max(found.count for found in counts if found is not None)
+def _legend(
+    figure: Figure, groups: list[Group], facet: str | None, colors: dict[str, str], known: int, scalar: str
+) -> None:
+    counts: dict[str, set[int]] = {name: set() for name in colors}
+    for group in groups:
+        found = band(group.runs, scalar)
+        if found is not None and _name(group, facet) in counts:
+            counts[_name(group, facet)].add(found.count)
+    most = max(max(numbers) for numbers in counts.values())
 
-    def entry(group: Group, found: Band | None) -> str:
-        fewer = found is not None and found.count < most
-        return group_label(group.values) + (f" ({found.count} runs)" if fewer and found is not None else "")
+    def entry(name: str) -> str:
+        few, many = min(counts[name]), max(counts[name])
+        return name + ("" if few == most else f" ({many} runs)" if few == many else f" ({few} to {many} runs)")
 
-    handles = [Patch(color=color) for color in colors]
-    names = [entry(group, found) for group, found in zip(shown, counts, strict=True)]
-    if sweep.keys:
-        title = label(sweep.keys[0]) if len(sweep.keys) == 1 else None
+    named = [key for key in groups[0].values if key != facet]
+    if named:
+        handles = [Patch(color=color) for color in colors.values()]
+        names = [entry(name) for name in colors]
+        title = label(named[0]) if len(named) == 1 else None
         long = max(len(name) for name in names) > LONG and title is None
         place: dict[str, Any] = {"loc": "outside upper left", "ncols": 2} if long else {"loc": "outside right upper"}
         figure.legend(handles, names, title=title, handlelength=1.0, labelspacing=0.3, **place)
     runs = f"mean and 10-90% band over {most} run{'s' * (most != 1)} each" if most > 1 else "one run each"
-    part = f"; {len(shown)} of {known} combinations shown" if len(shown) < known else ""
+    part = f"; {len(colors)} of {known} combinations shown" if len(colors) < known else ""
     figure.supxlabel(runs + part, fontsize=8, style="italic", color=INK)

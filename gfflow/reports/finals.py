@@ -6,26 +6,43 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from gfflow.figures.style import BAND, INK, MINUS, PLUS, new_figure, styled
-from gfflow.reports.labels import is_logarithmic, label
-from gfflow.reports.scaling import fit_power_law
-from gfflow.reports.sweep import Sweep
+from gfflow.reports.labels import group_label, is_geometric, is_logarithmic, label, sequence
+from gfflow.reports.scaling import PowerLaw, fit_power_law
+from gfflow.reports.sweep import Job, Sweep
 
 SIGNED = ("final.norm_gap",)  # crosses zero at rounding: its size is what has a power law
-ROUNDING = 1e-13  # a norm gap below this is what rounding and the last of the loss leave of a difference of norms
-STRAIGHT = 0.95  # R^2 below which a fitted line is drawn as what it is: not the law of these values
+# Below these, what is left is rounding, and no law of the run: of a difference of norms, of residuals of 1e-12
+# squared, of a distance between weights of size 1.
+ROUNDING = {"final.norm_gap": 1e-13, "final.loss": 1e-24, "final.limit_distance": 1e-12}
+STRAIGHT = 0.95  # R^2 from which values count as a power of the key
+LEAST_LEVELS = 3  # of the key: two points always lie on a line
+MOST = 6  # combinations of the other swept keys that one figure can tell apart
+WIDE = 40  # decades from which a logarithmic axis needs ticks of its own
 
 
-def pairs(sweep: Sweep, key: str, value: str) -> tuple[np.ndarray, np.ndarray]:
-    """(x, y): the swept key and the value of the summary, one pair per finished job that has both; of a norm gap
-    the size, at least one rounding."""
-    found = [(float(job.overrides[key]), job.number(value)) for job in sweep.finished if key in job.overrides]  # type: ignore[arg-type]
+def pairs(jobs: Sequence[Job], key: str, value: str) -> tuple[np.ndarray, np.ndarray]:
+    """(x, y): the swept key and the value of the summary, one pair per job that has both; of a norm gap the size, at
+    least one rounding."""
+    found = [(float(job.overrides[key]), job.number(value)) for job in jobs if key in job.overrides]  # type: ignore[arg-type]
     known = [(x, y) for x, y in found if y is not None]
     x, y = np.array([x for x, _ in known]), np.array([y for _, y in known])
     return x, np.maximum(np.abs(y), np.finfo(float).eps) if value in SIGNED else y
+
+
+def power_law(x: np.ndarray, y: np.ndarray, rounding: float = 0.0) -> PowerLaw | None:
+    """The power law of those pairs whose value is above rounding; None where they stand at fewer than three levels of
+    x, or where it explains less than 95% of the variance of log y: then there is no one power to speak of."""
+    x, y = x[y > rounding], y[y > rounding]
+    law = fit_power_law(x, y) if len(np.unique(x)) >= LEAST_LEVELS else None
+    return law if law is not None and law.r_squared >= STRAIGHT else None
 
 
 def with_error(value: float, error: float) -> str:
@@ -37,58 +54,86 @@ def with_error(value: float, error: float) -> str:
 @styled
 def finals(sweep: Sweep, key: str, values: Sequence[str]) -> Figure | None:
     """One panel per value of the summary that some run has: every run a dot, the mean over runs as circles, and,
-    where both axes are logarithmic, the fitted power law with its standard error. None where there is none."""
-    known = [(value, *pairs(sweep, key, value)) for value in values]
-    known = [entry for entry in known if len(entry[1])]
+    where both axes are logarithmic, the power law (`power_law`) with its standard error. Up to six combinations of
+    the other swept keys have a colour and a law each; more are taken together. None where there is no value."""
+    known = [value for value in values if len(pairs(sweep.finished, key, value)[1])]
     if not known:
         return None
+    parts = _parts(sweep, key)
+    colors = sequence(len(parts)) if len(parts) > 1 else [PLUS]
     columns = min(2, len(known))
     rows = -(-len(known) // columns)
-    figure = new_figure(0.3 + 2.2 * rows)
+    figure = new_figure(0.3 + 2.2 * rows + 0.2 * (len(parts) // 2))
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False)
-    for axes, (value, x, y) in zip(panels.flat, known, strict=False):
-        _draw(axes, x, y, ROUNDING if value in SIGNED else 0.0)
+    for axes, value in zip(panels.flat, known, strict=False):
+        _draw(axes, [pairs(jobs, key, value) for jobs in parts.values()], colors, ROUNDING.get(value, 0.0))
         axes.set_ylabel(label(value))
     for axes in panels.flat[len(known) :]:
         axes.set_visible(False)
     for axes in panels.flat[max(0, len(known) - columns) : len(known)]:
         axes.set_xlabel(label(key))
         axes.xaxis.set_tick_params(labelbottom=True)
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2, handlelength=1.0)
+    handles: list[Artist] = [Patch(color=c, label=name) for name, c in zip(parts, colors, strict=True) if name]
+    for size, color, face, name in ((3, colors[0], None, "each run"), (5, INK, "none", "mean over runs")):
+        handles.append(Line2D([], [], linestyle="none", marker="o", markersize=size, color=color,
+                              markerfacecolor=face, alpha=0.5 if face is None else 1, label=name))  # fmt: skip
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, handlelength=1.0)
     figure.align_ylabels()
     return figure
 
 
-def _draw(axes: Axes, x: np.ndarray, y: np.ndarray, rounding: float) -> None:
+def _parts(sweep: Sweep, key: str) -> dict[str, list[Job]]:
+    """The finished jobs by the other swept keys, named by their values; all under one empty name where there are no
+    others or too many of them."""
+    found: dict[str, list[Job]] = {}
+    for group in sweep.groups:
+        others = {name: value for name, value in group.values.items() if name != key}
+        found.setdefault(group_label(others, named=True), []).extend(group.jobs)
+    return found if len(found) <= MOST else {"": sweep.finished}
+
+
+def _draw(axes: Axes, parts: list[tuple[np.ndarray, np.ndarray]], colors: list[str], rounding: float) -> None:
     """All of it on one panel; values below `rounding` are drawn on a grey band, and not fitted."""
-    levels = np.unique(x)
-    means = [y[x == level].mean() for level in levels]
-    axes.plot(x, y, "o", color=PLUS, markersize=3, markeredgewidth=0, alpha=0.35, label="each run")
-    axes.plot(
-        levels,
-        means,
-        "o",
-        color=INK,
-        markerfacecolor="none",
-        markersize=5,
-        markeredgewidth=0.9,
-        label="mean over runs",
-    )
-    if is_logarithmic(levels.tolist()):
-        axes.set_xscale("log")
-    if is_logarithmic(y[y > 0].tolist()) and (y > 0).all():
+    x, y = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    for (its_x, its_y), color in zip(parts, colors, strict=True):
+        levels = np.unique(its_x)
+        means = [its_y[its_x == level].mean() for level in levels]
+        axes.plot(its_x, its_y, "o", color=color, markersize=3, markeredgewidth=0, alpha=0.35)
+        edge = INK if len(parts) == 1 else color
+        axes.plot(levels, means, "o", color=edge, markerfacecolor="none", markersize=5, markeredgewidth=0.9)
+    _horizontal(axes, np.unique(x))
+    if is_logarithmic(y.tolist()):
         axes.set_yscale("log")
-    true = y > rounding
-    if axes.get_yscale() == "log" and not true.all():
-        axes.set_ylim(*axes.get_ylim())
-        axes.axhspan(0, rounding, color=BAND, linewidth=0, zorder=-1)
-        axes.annotate(
-            "rounding", (1, rounding), (-3, -3), ("axes fraction", "data"), "offset points",
-            ha="right", va="top", fontsize=8,
-        )  # fmt: skip
-    law = fit_power_law(x[true], y[true]) if axes.get_xscale() == axes.get_yscale() == "log" else None
-    if law is not None:
-        straight, fitted = law.r_squared >= STRAIGHT, np.unique(x[true])
-        axes.plot(fitted, law(fitted), color=MINUS, linewidth=1.1, linestyle="-" if straight else (0, (1, 2)))
-        doubt = "" if straight else f"; $R^2={law.r_squared:.2f}$: not one power"
-        axes.set_title(f"slope ${with_error(law.slope, law.error)}${doubt}", fontsize=8, color=MINUS)
+        if (y <= rounding).any():
+            axes.set_ylim(*axes.get_ylim())
+            axes.axhspan(0, rounding, color=BAND, linewidth=0, zorder=-1)
+            place = (1, min(rounding, axes.get_ylim()[1]))
+            axes.annotate("rounding", place, (-3, -3), ("axes fraction", "data"), "offset points",
+                          ha="right", va="top", fontsize=8)  # fmt: skip
+    if axes.get_xscale() == axes.get_yscale() == "log" and (y > rounding).any():
+        laws = [power_law(*part, rounding) for part in parts]
+        for law, (its_x, its_y), color in zip(laws, parts, colors, strict=True):
+            if law is not None:
+                fitted = np.unique(its_x[its_y > rounding])
+                axes.plot(fitted, law(fitted), color=MINUS if len(parts) == 1 else color, linewidth=1.1)
+        if any(laws):
+            slopes = ", ".join("none" if law is None else f"${with_error(law.slope, law.error)}$" for law in laws)
+            axes.set_title(f"slope {slopes}", fontsize=8, color=MINUS if len(parts) == 1 else INK)
+        else:
+            axes.set_title("no power law", fontsize=8, style="italic")
+
+
+def _horizontal(axes: Axes, levels: np.ndarray) -> None:
+    """A logarithmic axis where the key's values want one, with ticks that can be read whatever it spans."""
+    if not (is_logarithmic(levels.tolist()) or is_geometric(levels.tolist())):
+        return
+    axes.set_xscale("log")
+    low, high = np.log10(levels[[0, -1]])
+    if high - low > WIDE:
+        exponents = MaxNLocator(6, steps=[1, 2, 5, 10], integer=True).tick_values(low, high)
+        ticks = 10.0 ** exponents[(exponents >= low - 1) & (exponents <= high + 3)]
+        axes.xaxis.set_major_locator(FixedLocator(ticks[ticks > 0].tolist()))
+        axes.minorticks_off()
+    elif (levels == levels.round()).all() and len(levels) <= 10 and high - low < 3:
+        axes.set_xticks(levels, [f"{level:.0f}" for level in levels])
+        axes.xaxis.minorticks_off()

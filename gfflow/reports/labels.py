@@ -14,12 +14,13 @@ NAMES = {
     "init.scale": "scale",
     "network.width": "$m$",
     "solver.lr": r"$\eta$",
+    "data.labels": "labels",
     "theory.lambda": r"$\lambda$",
     "loss": "loss $L$",
     "mass/u_plus": "$u_+$",
     "mass/u_minus": "$u_-$",
     "saddle/distance": r"distance to $\theta_S$",
-    "limit/distance": r"distance to $\theta^*$",
+    "limit/distance": r"distance to $\theta^{\!*}$",
     "limit/norm_gap": "norm gap",
     "saddle.distance_min": r"least distance to $\theta_S$",
     "flow/distance": "distance to the flow",
@@ -28,7 +29,7 @@ NAMES = {
     "flow.distance_max": "largest distance to the flow",
     "flow.distance_final": "final distance to the flow",
     "flow.function_distance_max": "largest distance to the flow's function",
-    "final.limit_distance": r"final distance to $\theta^*$",
+    "final.limit_distance": r"final distance to $\theta^{\!*}$",
     "final.norm_gap": "|final norm gap|",
     "final.loss": "final loss",
     "final.half_norm_squared": r"final $\frac{1}{2}\Vert\theta\Vert^2$",
@@ -53,9 +54,9 @@ def value_label(value: Value) -> str:
     return f"{number:.3g}"
 
 
-def group_label(values: Mapping[str, Value]) -> str:
-    """The values of several swept keys in one line; of one key alone, its value."""
-    if len(values) == 1:
+def group_label(values: Mapping[str, Value], named: bool = False) -> str:
+    """The values of several swept keys in one line; of one key alone, its value (`named`: with the key)."""
+    if len(values) == 1 and not named:
         return value_label(next(iter(values.values())))
     return ", ".join(f"{label(key)} {value_label(value)}" for key, value in values.items())
 
@@ -73,3 +74,10 @@ def numeric_keys(sweep: Sweep) -> list[str]:
 def is_logarithmic(values: Sequence[float]) -> bool:
     """Whether positive values span so much that an axis of them wants a logarithm."""
     return len(values) > 0 and min(values) > 0 and max(values) / min(values) > 20
+
+
+def is_geometric(values: Sequence[float]) -> bool:
+    """Whether three or more increasing positive values grow by one factor, such as 4, 8, 16."""
+    return len(values) > 2 and values[0] > 0 and all(
+        math.isclose(b * b, a * c, rel_tol=1e-6) for a, b, c in zip(values, values[1:], values[2:], strict=False)
+    )  # fmt: skip

@@ -18,6 +18,7 @@ class Solver(ABC):
     """
 
     name: ClassVar[str]
+    resolution: float = 1e-12  # relative size of a field D_j that the solver cannot tell from zero
 
     def __init__(self, lr: float) -> None:
         if not 0 < lr < float("inf"):

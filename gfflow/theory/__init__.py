@@ -1,6 +1,7 @@
 """Predictions: what the paper's theory says of a run before it begins; float64 in, frozen dataclasses out."""
 
 from gfflow.theory.directions import Assumptions, Timeline
+from gfflow.theory.early_phase import EarlyPhase, solve_early_phase, takes_seconds
 from gfflow.theory.field import Escape, ExtremalDirection, escape, extremal_directions
 from gfflow.theory.limit_process import LimitProcess, solve_limit_process
 from gfflow.theory.milestones import Milestone, admitted_epsilons, milestone_iterations, milestones, ordered_groups
@@ -8,6 +9,7 @@ from gfflow.theory.prediction import Group, Prediction, predict
 
 __all__ = [
     "Assumptions",
+    "EarlyPhase",
     "Escape",
     "ExtremalDirection",
     "Group",
@@ -22,5 +24,7 @@ __all__ = [
     "milestones",
     "ordered_groups",
     "predict",
+    "solve_early_phase",
     "solve_limit_process",
+    "takes_seconds",
 ]

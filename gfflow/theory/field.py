@@ -6,32 +6,38 @@ of s G (Eq. 9, Eq. 28). With r = y this is the early phase; with the residuals o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from gfflow.theory.patterns import arc_ends, arc_middles, listed_patterns
+from gfflow.theory.patterns import SPAN, arc_ends, arc_middles, cells, flats, listed_patterns, most_patterns
 
 Array = NDArray[np.float64]
 Gates = NDArray[np.bool_]
+LISTED = 100_000  # sets of equal gates up to which the extremal directions are all listed
 ROUNDING = 1e-12  # of an angle, and of D against its largest possible size
 
 
 @dataclass(frozen=True, eq=False)
 class ExtremalDirection:
-    """A unit vector w with w = sign D(w)/||D(w)||: where neurons of that sign stop turning (Maennel et al. 2018).
+    """A unit vector w with w = sign D/||D||, where neurons of that sign stop turning and grow (Maennel et al. 2018).
 
-    Where it is sliding, w lies on a gate at which the field points from both sides, and D is the projection of D(w)
-    along that gate: Filippov's.
+    On open gates D is D(w). Gates on which w lies take shares f_k in [0, 1] of their force r_k x_k, means of those
+    around w (Filippov; the critical points of G in Clarke's sense); with them D is the projection of D(w) along these
+    gates. Where some share is not 0 the direction is sliding. It is stable where it is a local maximum of sign G: for
+    independent gates, where sign r_k < 0 on all on which it lies, so that the field points back from both sides.
     """
 
     sign: int
     direction: Array  # (d,)
-    rate: float  # ||D(w)||, at which a neuron there grows
-    gates: Gates  # (n,), the samples that it is active on
+    rate: float  # ||D||, at which a neuron there grows
+    gates: Gates  # (n,), the samples that it is active on, those on whose gates it lies not counted
     sliding: bool = False
+    stable: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,45 +60,85 @@ def growth(x: Array, r: Array, w: Array) -> Array:
     return np.maximum(w @ x.T, 0) @ r / len(r)
 
 
-def extremal_directions(x: Array, r: Array) -> list[ExtremalDirection]:
-    """All extremal directions of data in the plane, exactly: one candidate for each sign and arc of equal gates, and
-    one for each sign and gate on which neurons slide.
+def extremal_directions(x: Array, r: Array) -> list[ExtremalDirection] | None:
+    """All extremal directions, exactly: at most one for each sign and each set of w with the same gates open, closed
+    and at zero, of every dimension. None where there may be more than LISTED such sets.
 
-    A direction on the boundary of its arc (a gate at exactly zero, counted as off) belongs to the arc without that
-    sample. Sorted by rate, the fastest first. Raises ValueError unless d = 2.
+    A gate at zero counts as off in D(w): a direction with shares 0 is one by the definition with relu'(0) = 0.
+    Sorted by rate, the fastest first. Directions in which D vanishes, where neurons rest, are none of them.
     """
-    found: list[ExtremalDirection] = []
     n = len(r)
-    smallest = ROUNDING * float(np.abs(r) @ np.linalg.norm(x, axis=1)) / n
-    for middle in arc_middles(x):
-        gates = x @ middle > 0
-        d = (gates * r) @ x / n
-        size = float(np.linalg.norm(d))
-        if size <= smallest:
-            continue
-        for sign in (1, -1):
-            w = sign * d / size
-            z = x @ w / np.linalg.norm(x, axis=1)
-            if np.all(np.where(gates, z > ROUNDING, z <= ROUNDING)):
-                found.append(ExtremalDirection(sign, w, size, gates))
-    found += _sliding_directions(x, r, smallest)
+    pulls = np.flatnonzero(r)
+    if not len(pulls):
+        return []
+    lengths = np.linalg.norm(x[pulls], axis=1)
+    sizes, rows = np.linalg.svd(x[pulls] / lengths[:, None])[1:]
+    basis = rows[: int((sizes > SPAN).sum())]  # every D lies in the span of the inputs
+    unit, force = x[pulls] @ basis.T / lengths[:, None], r[pulls] * lengths / n
+    rank = len(basis)
+    if sum(comb(len(unit), i) * most_patterns(len(unit) - i, rank - i) for i in range(rank)) > LISTED:
+        return None
+    found = []
+    for i in range(rank):
+        for held, across in flats(unit, i):
+            for sign, w, rate, drift, shares in _critical_on(unit, force, held, across):
+                direction = w @ basis
+                z = x @ direction / np.linalg.norm(x, axis=1)
+                stable = _is_peak(unit[held], sign * force[held], sign * drift, i)
+                found.append(ExtremalDirection(sign, direction, rate, z > ROUNDING, bool(shares.any()), stable))
     return sorted(found, key=lambda direction: -direction.rate)
 
 
-def _sliding_directions(x: Array, r: Array, smallest: float) -> list[ExtremalDirection]:
-    """The gates of the plane to which s D turns from both sides, and along which the neuron grows."""
-    ends, after = arc_ends(x), arc_middles(x)
-    before = np.roll(after, 1, axis=0)
-    gates = (before @ x.T > 0) & (after @ x.T > 0)
-    turning = [ends[:, 0] * d[:, 1] - ends[:, 1] * d[:, 0] for d in (field(x, r, before), field(x, r, after))]
-    rates = growth(x, r, ends)
-    return [
-        ExtremalDirection(sign, ends[i], float(sign * rates[i]), gates[i], sliding=True)
-        for sign in (1, -1)
-        for i in np.flatnonzero(
-            (sign * turning[0] > smallest) & (sign * turning[1] < -smallest) & (sign * rates > smallest)
-        )
-    ]
+def _critical_on(
+    x: Array, force: Array, held: Gates, across: Array
+) -> Iterator[tuple[int, Array, float, Array, Array]]:
+    """(sign, w, rate, D(w) off that space, shares of the held gates) of the extremal directions on which exactly the
+    gates `held` (n,) are at zero; `across` is a basis of that space, the inputs x have length one and pull with
+    force_k x_k."""
+    rest = x[~held] @ across.T
+    patterns = cells(rest)
+    full = (patterns * force[~held]) @ x[~held]
+    d = full @ across.T
+    rates = np.linalg.norm(d, axis=1)
+    smallest = ROUNDING * float(np.abs(force).sum())
+    for sign in (1, -1):
+        w = sign * d / np.where(rates > smallest, rates, 1.0)[:, None]
+        z = w @ rest.T
+        there = (rates > smallest) & np.where(patterns, z > ROUNDING, z < -ROUNDING).all(axis=1)
+        for i in np.flatnonzero(there):
+            drift = full[i] - d[i] @ across
+            shares = _shares(x[held], force[held], drift, x.shape[1] - len(across))
+            if shares is not None:
+                yield sign, w[i] @ across, float(rates[i]), drift, shares
+
+
+def _is_peak(x: Array, force: Array, drift: Array, rank: int) -> bool:
+    """Whether <drift, v> + sum_k force_k relu(<x_k, v>) > 0 for no v, given that shares of the gates undo the drift;
+    for k gates x (k, d) of length one that span `rank` dimensions."""
+    if len(x) == rank:
+        return bool((force < 0).all())
+    basis = np.linalg.svd(x)[2][:rank]
+    rays = np.concatenate([across for _, across in flats(x @ basis.T, rank - 1)]) @ basis
+    rays = np.concatenate([rays, -rays])  # it is linear on the cells, whose edges these are
+    return bool((rays @ drift + np.maximum(rays @ x.T, 0) @ force <= SPAN * np.abs(force).sum()).all())
+
+
+def _shares(x: Array, force: Array, drift: Array, rank: int) -> Array | None:
+    """The shares f (k,) of the gates x (k, d), of length one and spanning `rank` dimensions, that undo the drift
+    (d,); None where none do: means of the patterns around, hence any in [0, 1] if the gates are independent."""
+    if not len(x):
+        return np.zeros(0)
+    pulls = x * force[:, None]
+    if len(x) == rank:
+        shares = np.asarray(np.linalg.lstsq(pulls.T, -drift, rcond=None)[0], dtype=np.float64)
+        if np.any((shares < -ROUNDING) | (shares > 1 + ROUNDING)):
+            return None
+    else:
+        near = cells(x @ np.linalg.svd(x)[2][:rank].T)
+        weights, _ = nnls(np.column_stack([near @ pulls, np.ones(len(near))]).T, np.append(-drift, 1.0))
+        shares = weights @ near
+    shares[np.abs(shares) <= ROUNDING] = 0.0
+    return shares if np.abs(shares @ pulls + drift).max() <= SPAN * np.abs(force).max() else None
 
 
 def escape(x: Array, r: Array, starts: int = 2000, seed: int = 0) -> Escape:

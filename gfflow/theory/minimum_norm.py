@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,11 @@ def minimum_norm(training_set: TrainingSet) -> MinimumNorm:
         neurons=neurons,
         residual=float((training_set.y - h).abs().max()),
     )
+
+
+def installed() -> bool:
+    """Whether the extra `convex` is there."""
+    return find_spec("cvxpy") is not None and find_spec("clarabel") is not None
 
 
 def _cvxpy() -> Any:

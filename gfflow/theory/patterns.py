@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import combinations, product
 from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 
 Array = NDArray[np.float64]
 Gates = NDArray[np.bool_]
 LISTED = 500  # patterns up to which they are listed one by one outside the plane
+SPAN = 1e-9  # relative distance from a span within which an input lies in it
 ANGLE = 1e-12  # between two gates in the plane, below which they count as one
 
 
@@ -35,39 +37,72 @@ def arc_middles(x: Array) -> Array:
     return np.column_stack([np.cos(middles), np.sin(middles)])
 
 
+def most_patterns(n: int, d: int) -> int:
+    """Cover's bound on the number of patterns, reached by n inputs in general position in R^d."""
+    return 2 * sum(comb(n - 1, i) for i in range(min(d, n)))
+
+
 def listed_patterns(x: Array) -> Gates | None:
     """Every pattern of the open cells that the hyperplanes <w, x_k> = 0 cut, (number, n); None where there may be
     more than LISTED. Patterns of w on a hyperplane are limits of these.
 
-    In the plane by angles; elsewhere sample by sample, with a linear program for each cell and side.
+    In the plane by angles, else as `cells` does.
     """
     n, d = x.shape
     if d == 2:
         return arc_middles(x) @ x.T > 0
-    if 2 * sum(comb(n - 1, i) for i in range(min(d, n))) > LISTED:  # Cover's bound
+    if most_patterns(n, d) > LISTED:
         return None
     unit = x / np.linalg.norm(x, axis=1)[:, None]
-    cells = [np.zeros(0, dtype=bool)]
-    for k in range(n):
-        halves = [np.append(cell, side) for cell in cells for side in (True, False)]
-        cells = [half for half in halves if _open(unit[: k + 1], half)]
-    return np.array(cells)
+    sizes, rows = np.linalg.svd(unit)[1:]
+    return cells(unit @ rows[: int((sizes > SPAN).sum())].T)
+
+
+def cells(x: Array) -> Gates:
+    """The patterns of all open cells, (number, n), for n inputs of full rank d and of length about one.
+
+    Each cell has a ray on its boundary on which d - 1 independent hyperplanes meet, and near a ray the cells are
+    those of the hyperplanes through it: a problem in one dimension less.
+    """
+    n, d = x.shape
+    if n == d:
+        return np.array(list(product((True, False), repeat=n)))
+    if d == 1:
+        return np.stack([x[:, 0] > 0, x[:, 0] < 0])
+    if d == 2:
+        return arc_middles(x) @ x.T > 0
+    found = []
+    for flat, across in flats(x, d - 1):
+        z = x @ across[0]
+        near = cells(x[flat] @ np.linalg.svd(across)[2][1:].T)
+        for side in (z > 0, z < 0):
+            patterns = np.tile(side, (len(near), 1))
+            patterns[:, flat] = near
+            found.append(patterns)
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def flats(x: Array, rank: int) -> Iterator[tuple[Gates, Array]]:
+    """The different intersections of `rank` independent hyperplanes <w, x_k> = 0: which of them contain it, (n,), and
+    an orthonormal basis of it, (d - rank, d). For inputs of length about one."""
+    seen = set()
+    for chosen in combinations(range(len(x)), rank):
+        if rank == 0:
+            yield np.zeros(len(x), dtype=bool), np.eye(x.shape[1])
+            return
+        sizes, rows = np.linalg.svd(x[list(chosen)])[1:]
+        if sizes[-1] <= SPAN:
+            continue
+        across = rows[rank:]
+        flat = np.abs(x @ across.T).max(axis=1) <= SPAN
+        if int(flat.sum()) > rank:  # more hyperplanes meet here than in general position: other choices give it too
+            if flat.tobytes() in seen:
+                continue
+            seen.add(flat.tobytes())
+        yield flat, across
 
 
 def sampled_patterns(x: Array, count: int = 300, seed: int = 0) -> Gates:
     """The different patterns of so many Gaussian directions, (at most `count`, n)."""
     w = np.random.default_rng(seed).standard_normal((count, x.shape[1]))
     return np.unique(w @ x.T > 0, axis=0)
-
-
-def _open(x: Array, gates: Gates) -> bool:
-    """Whether some w with all |w_i| <= 1 is at a distance from every hyperplane, on the sides that the gates say."""
-    signed = np.where(gates, -1.0, 1.0)[:, None] * x
-    d = x.shape[1]
-    solution = linprog(
-        np.append(np.zeros(d), -1.0),
-        A_ub=np.column_stack([signed, np.ones(len(x))]),
-        b_ub=np.zeros(len(x)),
-        bounds=[(-1, 1)] * d + [(None, 1)],
-    )
-    return bool(solution.x[-1] > 1e-9)

@@ -81,11 +81,11 @@ def fit(tmp_path, module, callbacks, loader=None, **options):
     return table.rows
 
 
-def by_hand(w, a, b, x, y, start):
+def by_hand(w, a, b, x, y, start, slope=0.0):
     """The scalars of every training, from w (m, d), a (m,), output bias b and the residuals y - b - h."""
     z = x @ w.T
-    r = y - b - np.maximum(z, 0) @ a
-    fields = np.stack([((z[:, j] > 0) * r) @ x / len(y) for j in range(len(a))])
+    r = y - b - np.where(z > 0, z, slope * z) @ a
+    fields = np.stack([(np.where(z[:, j] > 0, 1.0, slope) * r) @ x / len(y) for j in range(len(a))])
     norms, sizes = np.linalg.norm(w, axis=1), np.linalg.norm(fields, axis=1)
     squared = (a**2 * sizes**2).sum() + ((fields * w).sum(axis=1) ** 2).sum()
     on = sizes > 1e-9
@@ -104,13 +104,13 @@ def by_hand(w, a, b, x, y, start):
     }
 
 
-def check(rows, weights, split, x):
+def check(rows, weights, split, x, slope=0.0):
     """Rows against the weights that the module itself kept; 1e-9 is the rounding of a few sums in another order, and
     the drift, a difference of squares of size 1, is exact to 1e-12 only."""
     kept = dict(weights)
     start = split(kept[0])
     for step, row in rows.items():
-        wanted = by_hand(*split(kept[step]), x, Y.double().numpy().ravel(), start)
+        wanted = by_hand(*split(kept[step]), x, Y.double().numpy().ravel(), start, slope)
         assert set(row) == {*wanted, "invariant/reactivations"}
         for name, value in wanted.items():
             assert row[name] == pytest.approx(value, rel=1e-9, abs=1e-12), (name, step)
@@ -131,6 +131,24 @@ def test_layers_with_biases_adam_and_shuffled_mini_batches(tmp_path):
     check(rows, module.weights, split, x)
     # the module's own loss on the whole set, twice L, in its own float32
     assert 2 * rows[60]["loss"] == pytest.approx(float(nn.MSELoss()(module(X), Y).detach()), rel=1e-5)
+
+
+def test_a_leaky_relu_is_measured_as_what_it_is(tmp_path):
+    """By hand, and the gradient's norm by autograd on the module itself; the theory is refused."""
+    torch.manual_seed(0)
+    layers = nn.Linear(3, 8, bias=False), nn.LeakyReLU(0.3), nn.Linear(8, 1, bias=False)
+    module = Plain(*layers).double()
+    loader = DataLoader(TensorDataset(X.double(), Y.double()), batch_size=5, shuffle=True)
+    rows = fit(tmp_path, module, measurements(), loader)
+    check(rows, module.weights, lambda p: (p[0], p[1][0], 0.0), X.double().numpy(), slope=0.3)
+    loss = nn.functional.mse_loss(module(X.double()), Y.double()) / 2
+    gradient = torch.autograd.grad(loss, list(module.net.parameters()))
+    assert rows[60]["gradient/norm"] == pytest.approx(float(nn.utils.parameters_to_vector(gradient).norm()), rel=1e-9)
+    view = cb.View(lambda m: (m.net[0].weight, m.net[2].weight), slope=0.3)
+    again = fit(tmp_path, module, [view, *measurements()], loader, max_epochs=1)
+    assert again[0]["loss"] == pytest.approx(float(loss.detach()), rel=1e-12)
+    with pytest.raises(InvalidInput, match="leaky"):
+        gfflow.predict_module(module, loader, scale=1.0)
 
 
 def test_custom_forward_with_view_in_a_data_module(tmp_path):
@@ -200,7 +218,7 @@ class Swapped(Plain):
 REFUSED = {
     "two hidden layers": lambda: Plain(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1)),
     "several outputs": lambda: Plain(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)),
-    "another activation": lambda: Plain(nn.Linear(3, 4), nn.LeakyReLU(), nn.Linear(4, 1)),
+    "another activation": lambda: Plain(nn.Linear(3, 4), nn.GELU(), nn.Linear(4, 1)),
     "a functional activation": lambda: Functional(nn.Linear(3, 4), nn.Linear(4, 1)),
     "another forward": lambda: Swapped(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)),
     "no layers": lambda: Custom(),

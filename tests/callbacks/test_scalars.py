@@ -96,8 +96,31 @@ def test_every_scalar_equals_its_definition(run):
                 compared += 1
     assert compared > 150
     allowed = {"step", "time", *wanted, "saddle/distance", "limit/distance", "limit/norm_gap", "alignment/own_min"}
+    allowed |= set() if config.data.name != "five_points" else {"alignment/assigned_min", "alignment/assigned_mean"}
     allowed |= {"alignment/own_mean", "invariant/reactivations", "theory/u_plus", "theory/u_minus"}
     assert set().union(*rows) <= allowed | {"structure/clusters", "structure/kinks"}
+
+
+def test_alignment_with_the_assigned_directions(run):
+    """On data that is not orthogonal, by the directions that neurons of this very start, made tiny, are descended to:
+    within 1e-2, what descent by steps of 1e-2 leaves. At the start they are still on their way."""
+    config, rows, frames, _ = run
+    if config.data.name != "five_points":
+        assert not any(name.startswith("alignment/assigned") for row in rows for name in row)
+        return
+    x, y, w, a = (frames[key].copy() for key in ("x", "y", "w", "a"))
+    v, b = 1e-10 * w[0], 1e-10 * a[0]
+    for _ in range(9000):
+        d = ((v @ x.T > 0) * y) @ x / len(y)
+        v, b = v + 1e-2 * b[:, None] * d, b + 1e-2 * (d * v).sum(axis=1)
+    grown = np.linalg.norm(v, axis=1) > 1e2 * np.linalg.norm(1e-10 * w[0], axis=1)
+    targets = v[grown] / np.linalg.norm(v[grown], axis=1)[:, None]
+    assert 20 < grown.sum() < 50
+    for row, frame in zip(rows, w, strict=True):
+        cosines = (frame[grown] * targets).sum(axis=1) / np.linalg.norm(frame[grown], axis=1)
+        assert row["alignment/assigned_min"] == pytest.approx(cosines.min(), abs=1e-2)
+        assert row["alignment/assigned_mean"] == pytest.approx(cosines.mean(), abs=1e-2)
+    assert rows[0]["alignment/assigned_min"] < 0.9
 
 
 def test_distances_and_predictions_are_those_of_the_prediction(run):

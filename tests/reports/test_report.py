@@ -1,5 +1,6 @@
 """The report on a sweep as a whole: figures, TensorBoard and the command."""
 
+import re
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from gfflow.report import main
 from gfflow.reports import Sweep, report
 from gfflow.reports.bands import band
 from gfflow.reports.curves import curves
-from gfflow.reports.finals import finals, pairs
+from gfflow.reports.finals import finals, pairs, power_law
 from gfflow.reports.heatmap import heatmap
 
 from .conftest import D_MINUS, D_PLUS
@@ -56,8 +57,42 @@ def test_curves_collapse_on_the_rescaled_clock(sweep: Sweep) -> None:
     assert "D_{+}" in texts(figure) and "D_{-}" in texts(figure)
 
 
+def test_masses_that_end_far_apart_share_a_logarithmic_axis(write_job, tmp_path: Path) -> None:
+    for number, factor in enumerate((1, 200)):
+        folder = write_job(number, {"network.width": str(4 + number)})
+        lines = (folder / "metrics.csv").read_text().splitlines()
+        rows = [line.split(",") for line in lines[1:]]
+        scaled = [",".join([*row[:3], repr(factor * float(row[3])), row[4]]) for row in rows]
+        (folder / "metrics.csv").write_text("\n".join([lines[0], *scaled]) + "\n")
+    figure = curves(Sweep.read(tmp_path / "sweep"), "mass/u_plus")
+    assert figure is not None
+    for axes in figure.axes:
+        assert axes.get_yscale() == "log"
+        np.testing.assert_allclose(axes.get_ylim(), [0.5 / 100, 2 * 100], rtol=1e-6)  # limits 0.5 and 100
+
+
+def test_each_value_of_a_second_key_has_a_row_of_panels(write_job, tmp_path: Path) -> None:
+    number = 0
+    for width in ("4", "8"):
+        for scale in SCALES:
+            for seed in range(1 + (width == "8")):
+                write_job(number, {"network.width": width, "init.scale": scale, "seed": str(seed)}, float(scale))
+                number += 1
+    figure = curves(Sweep.read(tmp_path / "sweep"), "mass/u_plus")
+    assert figure is not None and len(figure.axes) == 4
+    assert [axes.get_title(loc="left") for axes in figure.axes[::2]] == ["$m$ 4", "$m$ 8"]
+    for axes in figure.axes[1::2]:
+        marks = sorted(line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 2)
+        np.testing.assert_allclose(marks, [1 / D_PLUS, 1 / D_MINUS], rtol=1e-14)
+    (legend,) = figure.legends
+    assert legend.get_title().get_text() == "scale"
+    assert [text.get_text() for text in legend.get_texts()] == [
+        f"$10^{{{power}}}$ (1 to 2 runs)" for power in (-16, -8, -4)
+    ]
+
+
 def test_final_values_show_the_slope(sweep: Sweep) -> None:
-    x, y = pairs(sweep, "init.scale", "final.loss")
+    x, y = pairs(sweep.finished, "init.scale", "final.loss")
     assert len(x) == len(y) == 9
     figure = finals(sweep, "init.scale", ["final.loss", "final.norm_gap"])
     assert figure is not None
@@ -77,6 +112,50 @@ def test_norm_gaps_at_rounding_are_shown_but_not_fitted(write_job, tmp_path: Pat
     assert panel.get_yscale() == "log" and panel.get_title().startswith("slope $2.0000 ")
     assert len(panel.lines[0].get_xdata()) == 6 and "rounding" in texts(figure)
     assert min(panel.lines[-1].get_xdata()) == 1e-5
+
+
+def test_what_is_rounding_or_no_power_gets_no_line(write_job, tmp_path: Path) -> None:
+    """A loss at rounding, whose scatter has a slope of its own; a distance that falls to a floor set by the step."""
+    for number in range(6):
+        scale = 10.0 ** -(number + 1)
+        final = {"loss": 1e-28 * 3**number, "limit_distance": scale + 2e-4}
+        write_job(number, {"init.scale": repr(scale)}, scale, final)
+    figure = finals(Sweep.read(tmp_path / "sweep"), "init.scale", ["final.loss", "final.limit_distance"])
+    assert figure is not None
+    for panel in figure.axes:
+        assert panel.get_yscale() == "log" and len(panel.lines) == 2  # runs and means
+    assert [panel.get_title() for panel in figure.axes] == ["", "no power law"]
+    assert texts(figure) == "rounding"
+
+
+def test_a_power_law_needs_three_levels_above_rounding_and_a_straight_line() -> None:
+    x = np.repeat([1e-3, 1e-2, 1e-1], 2)
+    law = power_law(x, 7 * x**1.5)
+    assert law is not None and law.slope == pytest.approx(1.5, abs=1e-12)
+    assert power_law(x[:4], x[:4]) is None
+    assert power_law(x, x, rounding=5e-3) is None
+    assert power_law(x, np.array([1e-3, 1e-1, 1e-2, 1e-3, 1e-1, 1e-2])) is None
+
+
+def test_each_value_of_another_swept_key_has_its_own_law(write_job, tmp_path: Path) -> None:
+    cases = [(width, scale) for width in (4, 8) for scale in (1e-1, 1e-3, 1e-5)]
+    for number, (width, scale) in enumerate(cases):
+        final = {"loss": scale ** (width / 8)}
+        write_job(number, {"network.width": str(width), "init.scale": repr(scale)}, scale, final)
+    figure = finals(Sweep.read(tmp_path / "sweep"), "init.scale", ["final.loss"])
+    assert figure is not None
+    assert re.findall(r"\d\.\d+ ", figure.axes[0].get_title()) == ["0.5000 ", "1.0000 "]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["$m$ 4", "$m$ 8"]
+
+
+def test_an_axis_over_hundreds_of_decades_has_ticks_to_read(write_job, tmp_path: Path) -> None:
+    for number, scale in enumerate(("1e-300", "1e-100", "1e-2")):
+        write_job(number, {"init.scale": scale}, final={"loss": 0.5})
+    figure = finals(Sweep.read(tmp_path / "sweep"), "init.scale", ["final.loss"])
+    assert figure is not None
+    ticks = np.log10(figure.axes[0].get_xticks())
+    np.testing.assert_allclose(ticks % 50, 0, atol=1e-9)
+    assert 4 <= len(ticks) <= 8
 
 
 def test_heat_map_shows_means_over_seeds_and_leaves_holes_white(write_job, tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ def cross(u, v):
 
 
 def brute_force(x, r):
-    """(sliding, sign, angle) of every zero of the turning speed at which w points along sign D, from a million
-    angles.
+    """(sliding, stable, sign, angle) of every zero of the turning speed at which w points along sign D, from a
+    million angles.
 
     D is constant on an arc of equal gates, so the turning speed w x D is there a sinusoid, and each of its zeros lies
-    between two neighbouring angles of equal gates. Where gates change between them, neurons of sign s slide if the
-    turning speed s w x D falls there through zero and s <w, D> > 0."""
+    between two neighbouring angles of equal gates. Where gates change between them, neurons of sign s with
+    s <w, D> > 0 slide if the turning speed s w x D falls there through zero, and are driven away if it rises."""
     d = np.zeros_like(CIRCLE)
     code = np.zeros(len(ANGLES), dtype=np.int64)
     for k in range(len(r)):
@@ -32,9 +32,14 @@ def brute_force(x, r):
     change = (np.sign(turning) != np.sign(np.roll(turning, -1))) & (np.linalg.norm(d, axis=1) > 1e-12)
     same = code == np.roll(code, -1)
     along = np.sign((CIRCLE * d).sum(axis=1))
-    sliding = change & ~same & (along * turning > 1e-5) & (along * np.roll(turning, -1) < -1e-5)
-    return sorted((kind, int(along[i]), ANGLES[i]) for kind, at in ((False, change & same), (True, sliding))
-                  for i in np.flatnonzero(at))  # fmt: skip
+    speeds = along * turning, along * np.roll(turning, -1)
+    gates = change & ~same & (np.minimum(*np.abs(speeds)) > 1e-5)
+    sorts = (
+        (False, True, change & same),
+        (True, True, gates & (speeds[0] > 0)),
+        (True, False, gates & (speeds[0] < 0)),
+    )
+    return sorted((*sort, int(along[i]), ANGLES[i]) for *sort, at in sorts for i in np.flatnonzero(at))
 
 
 def general(seed, n):
@@ -42,7 +47,13 @@ def general(seed, n):
     return generator.standard_normal((n, 2)), generator.standard_normal(n)
 
 
+def antipodal(seed):
+    x, r = general(seed, 5)
+    return np.concatenate([x, -2 * x[:3]]), np.append(r, [0.4, -0.6, 0.5])
+
+
 DATA = {
+    **{f"antipodal {seed}": (lambda seed=seed: antipodal(seed)) for seed in range(3)},
     "five points": lambda: (five_points().x.numpy(), five_points().y.numpy()),
     **{f"random {n}": (lambda n=n: general(n, n)) for n in (1, 2, 3, 4, 6, 9)},
 }
@@ -54,7 +65,7 @@ def test_extremal_directions_are_those_of_a_million_angles(kind):
     x, r = DATA[kind]()
     # a single gate's D lies in the middle of its arc; nothing here lies on a gate exactly, which a grid cannot see
     found = sorted(
-        (e.sliding, e.sign, float(np.arctan2(e.direction[1], e.direction[0]) % (2 * np.pi)))
+        (e.sliding, e.stable, e.sign, float(np.arctan2(e.direction[1], e.direction[0]) % (2 * np.pi)))
         for e in extremal_directions(x, r)
     )
     wanted = brute_force(x, r)
@@ -63,7 +74,9 @@ def test_extremal_directions_are_those_of_a_million_angles(kind):
 
 
 def test_some_of_these_data_slide():
-    assert any(e.sliding for kind in DATA for e in extremal_directions(*DATA[kind]()))
+    directions = [e for kind in DATA for e in extremal_directions(*DATA[kind]())]
+    assert any(e.sliding and e.stable for e in directions)
+    assert any(e.sliding and not e.stable for e in directions)
 
 
 @pytest.mark.parametrize("kind", ["five points", "random 4", "random 6", "random 9"])
@@ -85,7 +98,80 @@ def test_small_neurons_end_in_the_extremal_directions(kind):
     assert alive.sum() > 20
     found = extremal_directions(x, y)
     for v, sign in zip(w[alive], signs[alive], strict=True):
-        assert min(np.linalg.norm(e.direction - v) for e in found if e.sign == sign) < 1e-2
+        assert min(np.linalg.norm(e.direction - v) for e in found if e.sign == sign and e.stable) < 1e-2
+
+
+def in_space(n, d, seed=0):
+    generator = np.random.default_rng((n, d, seed))
+    return generator.standard_normal((n, d)), generator.standard_normal(n)
+
+
+@pytest.mark.parametrize("n", [6, 9, 15])
+def test_stable_directions_on_the_sphere_are_where_the_flow_ends(n):
+    """v' = s (D - <D, v> v) from 2000 directions of each sign by small steps, the last of 1e-3: at a gate on which it
+    slides it then chatters by about that much. Every stable direction is found so, and nothing else."""
+    x, r = in_space(n, 3)
+    v = np.random.default_rng(1).standard_normal((4000, 3))
+    v /= np.linalg.norm(v, axis=1)[:, None]
+    signs = np.repeat([1, -1], 2000)
+    for step, count in ((0.1, 3000), (1e-2, 500), (1e-3, 500)):
+        for _ in range(count):
+            v += step * signs[:, None] * field(x, r, v)
+            v /= np.linalg.norm(v, axis=1)[:, None]
+    grown = signs * growth(x, r, v) > 1e-3
+    stable = [e for e in extremal_directions(x, r) if e.stable]
+    near = np.array([(signs == e.sign) & (np.linalg.norm(v - e.direction, axis=1) < 1e-2) for e in stable])
+    assert near.any(axis=1).all()
+    assert near.any(axis=0)[grown].mean() > 0.995  # a few that began beside an unstable direction are on their way
+
+
+@pytest.mark.parametrize(("n", "d"), [(7, 2), (14, 2), (9, 3), (20, 3), (40, 3), (12, 4), (11, 5)])
+def test_none_of_the_extremal_directions_is_missing(n, d):
+    """The critical points of a function on a sphere, each counted as (-1)^(its ways down), add up to the sphere's
+    Euler characteristic (Morse).
+
+    At a direction of sign +1, G falls along the sphere but for the gates with r_k > 0 on which it lies, off which it
+    rises: d - 1 less their number are the ways down. At one of sign -1 it rises, but for those with r_k < 0. The
+    inputs here leave no direction without an open gate, where G would have a plateau.
+    """
+    x, r = in_space(n, d)
+    x[: d + 1] = np.concatenate([np.eye(d), -np.ones((1, d))]) + 0.1 * x[: d + 1]  # some gate is open everywhere
+    total = 0
+    for e in extremal_directions(x, r):
+        held = np.abs(x @ e.direction) < 1e-9
+        assert e.stable == bool((e.sign * r[held] < 0).all())
+        assert e.sign * growth(x, r, e.direction) == pytest.approx(e.rate, rel=1e-9)
+        against = int((e.sign * r[held] > 0).sum())
+        total += (-1) ** (d - 1 - against if e.sign > 0 else against)
+    assert total == 1 + (-1) ** (d - 1)
+
+
+def test_orthogonal_inputs_have_one_direction_for_each_set_of_samples_of_one_sign():
+    """D of any of them, stable only if it is all of them: D+ and -D-."""
+    x, r = np.diag([1.0, 2.0, 0.5, 1.5, 1.0]), np.array([1.0, -0.5, 0.7, 0.4, -0.8])
+    found = extremal_directions(x, r)
+    assert len(found) == (2**3 - 1) + (2**2 - 1)
+    for e in found:
+        mine = x.T @ (e.sign * r * (e.gates & (e.sign * r > 0))) / 5
+        assert np.linalg.norm(mine) == pytest.approx(e.rate, rel=1e-12)
+        np.testing.assert_allclose(e.direction, mine / e.rate, atol=1e-12)
+        assert not e.sliding
+        assert e.stable == bool((e.gates == (e.sign * r > 0)).all())
+
+
+@pytest.mark.parametrize(("n", "d"), [(5, 2), (6, 3)])
+def test_repeated_and_unlabelled_samples_change_no_direction(n, d):
+    """Every sample twice, and one more with r = 0, is the same field but for the factor of the mean."""
+    x, r = in_space(n, d)
+    once = extremal_directions(x, r)
+    more = extremal_directions(np.concatenate([x, x, np.ones((1, d))]), np.append(np.tile(r, 2), 0.0))
+    assert [(e.sign, e.sliding, e.stable) for e in once] == [(e.sign, e.sliding, e.stable) for e in more]
+    np.testing.assert_allclose([e.direction for e in once], [e.direction for e in more], atol=1e-9)
+    np.testing.assert_allclose([e.rate * 2 * n / (2 * n + 1) for e in once], [e.rate for e in more], rtol=1e-9)
+
+
+def test_too_many_faces_are_not_listed():
+    assert extremal_directions(*in_space(75, 150)) is None
 
 
 @pytest.mark.parametrize("kind", DATA)

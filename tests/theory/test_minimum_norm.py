@@ -7,6 +7,7 @@ import torch
 from gfflow.config import RunConfig
 from gfflow.data import TrainingSet, five_points, gaussian_teacher, orthogonal_pair, orthonormal
 from gfflow.errors import InvalidInput
+from gfflow.figures import least_norm
 from gfflow.initialization import draw_start
 from gfflow.records import Run
 from gfflow.run import build, train
@@ -117,3 +118,23 @@ def test_a_run_on_any_data_has_a_norm_gap(tmp_path):
     assert gaps[-1] == pytest.approx(half / summary["theory"]["min_half_norm"] - 1)
     without = build(RunConfig.of({**values, "callbacks": {}})).prediction
     assert without.min_half_norm is None
+
+
+def test_the_function_of_least_norm_is_drawn_beside_the_learned_one(tmp_path):
+    """On three points, in closed form: training ends at h = 1.1, not fitting them; the least norm has one kink, at
+    the middle point, between the lines through it and its neighbours."""
+    values = {"data": {"name": "three_points"}, "init": {"scale": 1e-3}, "solver": {"iterations": 20_000}}
+    values |= {"figures": True, "verbose": False, "callbacks": {"minimum_norm": True}}
+    train(RunConfig.of(values), tmp_path)
+    assert (tmp_path / "figures" / "least_norm.png").is_file()
+    figure = least_norm(Run.read(tmp_path))
+    (axes,) = figure.axes
+    learned, least, kink, data = axes.lines
+    x = least.get_xdata()
+    # 1e-4: how far the run of 20,000 steps is from its end; 1e-6: the program's accuracy
+    np.testing.assert_allclose(learned.get_ydata(), 1.1, atol=1e-4)
+    inside = np.abs(x) <= 0.5
+    np.testing.assert_allclose(least.get_ydata()[inside], 1.3 - 0.6 * np.abs(x[inside]), atol=1e-6)
+    np.testing.assert_allclose(kink.get_xydata(), [[0.0, 1.3]], atol=1e-5)
+    np.testing.assert_allclose(data.get_ydata(), [1.0, 1.3, 1.0])
+    assert "not fitted" in axes.get_title()

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from gfflow.errors import Stalled
-from gfflow.solvers.flow.motion import output_size
 from gfflow.solvers.flow.state import Array, Problem, State
+from gfflow.theory.motion import output_size
 
 SHORTEST = 1e-13  # a step shorter than this part of the time reached no longer moves it reliably
 MOST_STEPS = 1_000_000

@@ -19,9 +19,9 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.integrate import RK45
 
-from gfflow.solvers.flow.gates import OFF, ON, SLIDING, compiled, on_coefficients, project, pull_when_off, settle
 from gfflow.solvers.flow.integrator import Integrator, rms
 from gfflow.solvers.flow.state import Array, Problem, State
+from gfflow.theory.gates import OFF, ON, SLIDING, compiled, on_coefficients, project, pull_when_off, settle
 
 PAST = 1e-14  # of ||x_k||, by which rounding alone may carry z_k beyond zero
 LATE = 0.02  # part of a step by which a sliding gate may be let go late

@@ -36,7 +36,7 @@ class Flow(Solver):
             raise InvalidInput("solver.rtol", rtol, "a number between 1e-13 and 0.1")
         if method not in ("auto", "runge_kutta", "splitting"):
             raise InvalidInput("solver.method", method, "one of auto, runge_kutta, splitting")
-        self.rtol = rtol
+        self.rtol = self.resolution = rtol
         self.method = method
         self._integrator: Integrator | None = None
         self._iteration = 0
@@ -59,8 +59,8 @@ class Flow(Solver):
         return 10_000  # a pause costs what a step does, half a millisecond, and changes none of them
 
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
-        from gfflow.solvers.flow.gates import SLIDING  # numba is imported only when it is needed
         from gfflow.solvers.flow.state import leave
+        from gfflow.theory.gates import SLIDING  # numba is imported only when it is needed
 
         self.check(network, training_set)
         if self._saved is not None:

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gfflow.solvers.flow.integrator import Integrator, rms
-from gfflow.solvers.flow.motion import move, relaxation, residual, slope
 from gfflow.solvers.flow.state import Array, Problem, State
+from gfflow.theory.motion import move, relaxation, residual, slope
 
 NODES = (0.5 - math.sqrt(3) / 6, 0.5 + math.sqrt(3) / 6)  # Gauss
 NEAR, FAR = 0.5 + math.sqrt(3) / 3, 0.5 - math.sqrt(3) / 3  # weights of the nodes in the two motions

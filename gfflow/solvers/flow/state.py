@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gfflow.data import TrainingSet
 from gfflow.neurons import Neurons, row_norms
-from gfflow.solvers.flow.gates import OFF, ON
+from gfflow.theory.gates import OFF, ON
 
 Array = NDArray[np.float64]
 ORTHOGONAL = 1e-14  # cosines below this are rounding, and are taken to be 0: a closed gate then stays closed

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gfflow.solvers.flow.gates import OFF, ON, SLIDING, compiled, on_coefficients, project, settle
+from gfflow.theory.gates import OFF, ON, SLIDING, compiled, on_coefficients, project, settle
 
 LONGEST = 30.0  # N t in one piece, at most: e^-30 is still more than rounding beside 1
 BARELY = 1e-200  # an output weight that has just changed its sign

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from gfflow.solvers.flow.gates import OFF, ON, SLIDING, on_coefficients, project, settle
-from gfflow.solvers.flow.motion import move
+from gfflow.theory.gates import OFF, ON, SLIDING, on_coefficients, project, settle
+from gfflow.theory.motion import move
 
 
 def settled(x, c, z, a, gate):

@@ -1,0 +1,75 @@
+"""The function of least norm through the data, beside the one that training found (Proposition 1)."""
+
+from __future__ import annotations
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from gfflow.errors import InvalidInput
+from gfflow.figures.style import FIT, INK, new_figure, styled
+from gfflow.frames import snapshot, training_set
+from gfflow.measures import Snapshot, kinks
+from gfflow.neurons import Neurons
+from gfflow.records import Run
+from gfflow.theory.minimum_norm import MinimumNorm, installed, minimum_norm
+
+FITTED = 1e-6  # of the zero network's loss, below which norms are compared
+
+
+@styled
+def least_norm(run: Run) -> Figure | None:
+    """h at the end of training and a function of the least 1/2 ||theta||^2 that fits the data, with their kinks.
+
+    None where the inputs are not on a line with bias, where no network fits the labels, without frames, or without
+    the extra `convex`.
+    """
+    trajectory = run.trajectory
+    if trajectory is None or not installed():
+        return None
+    data = training_set(trajectory)
+    if not data.one_dimensional:
+        return None
+    try:
+        least = minimum_norm(data)
+    except InvalidInput:
+        return None
+    figure = new_figure(3.0)
+    _draw(figure.subplots(), snapshot(trajectory, data, len(trajectory.step) - 1), least)
+    return figure
+
+
+def _draw(axes: Axes, end: Snapshot, least: MinimumNorm) -> None:
+    data, norm = end.training_set, end.neurons.half_norm_squared
+    low, high = float(data.x[:, 0].min()), float(data.x[:, 0].max())
+    margin = (high - low) / 4 or 1.0
+    line = torch.linspace(low - margin, high + margin, 801, dtype=data.x.dtype)
+    named = r"$\frac{1}{2}\Vert\theta\Vert^2$"
+    for neurons, color, style, width, marker, label in (
+        (end.neurons, FIT, "-", 2.2, "v", f"end of training: {named} = {norm:.4g}"),
+        (least.neurons, INK, (0, (4, 2)), 1.2, "^", f"least norm: {named} = {least.upper:.4g}"),
+    ):
+        axes.plot(line, _function(neurons, line), color=color, linestyle=style, linewidth=width, label=label)
+        bends = kinks(neurons, float(line[0]), float(line[-1])).places
+        if not len(bends):
+            continue
+        axes.plot(
+            bends, _function(neurons, bends), marker, color=color, markersize=6, markerfacecolor="white",
+            label=f"its {len(bends)} kink{'' if len(bends) == 1 else 's'}",
+        )  # fmt: skip
+    axes.plot(data.x[:, 0], data.y, "o", color=FIT, markeredgecolor=INK, markersize=5, label="data", zorder=5)
+    axes.set(xlabel="input $x$", ylabel="$h(x)$", xlim=(float(line[0]), float(line[-1])))
+    axes.set_title(_verdict(end, norm / least.upper - 1))
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def _verdict(end: Snapshot, excess: float) -> str:
+    if end.loss > FITTED * float(end.training_set.y.square().mean() / 2):
+        return f"the labels are not fitted, loss {end.loss:.1e}: the norms do not compare"
+    return f"trained network: {abs(excess):.2%} {'above' if excess > 0 else 'below'} the least norm"
+
+
+def _function(neurons: Neurons, line: Tensor) -> Tensor:
+    inputs = torch.stack([line, torch.ones_like(line)], dim=1)
+    return (inputs @ neurons.w.T).clamp(min=0) @ neurons.a

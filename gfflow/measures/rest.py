@@ -1,0 +1,36 @@
+"""Rest: whether any neuron still moves, and at what kind of point it has come to rest."""
+
+from __future__ import annotations
+
+import torch
+
+from gfflow.measures.saddles import CriticalPoint, critical_point_near
+from gfflow.measures.snapshot import Snapshot
+
+HEAVY = 1e-2  # of the largest norm, from which on a neuron counts as one of those that make the function
+NEARLY = 1e-3  # share of the fields from which on the heavy neurons are near a critical point
+
+
+def field_share(snapshot: Snapshot, heavy: bool = False) -> float:
+    """max_j ||D_j||, over all neurons or the heavy ones, against (1/n) sum_k |r_k| ||x_k||, the most that residuals
+    of these sizes allow: between 0 and 1. Raises ZeroDivisionError where the loss is zero."""
+    data, norms = snapshot.training_set, snapshot.neurons.norms
+    counted = norms >= HEAVY * norms.max() if heavy else torch.ones_like(norms, dtype=torch.bool)
+    return float(snapshot.field_norms[counted].max()) / float((snapshot.residuals.abs() * data.norms).mean())
+
+
+def at_rest(snapshot: Snapshot, tolerance: float = 1e-12) -> bool:
+    """Whether the loss is positive and every D_j is zero to the tolerance: then no neuron moves, however small it is.
+
+    Near a saddle with small neurons this does not hold, since D_j, unlike the gradient, does not shrink with them.
+    Where the labels are being fitted it does not either: D_j is then measured against small residuals.
+    """
+    return snapshot.loss > 0 and field_share(snapshot) <= tolerance
+
+
+def resting_point(snapshot: Snapshot, tolerance: float = 1e-12) -> CriticalPoint | None:
+    """The critical point at which a network of positive loss is at rest, or next to which its heavy neurons linger;
+    None where they are on their way. At rest every neuron stays as it is, next to a saddle small ones become zero."""
+    if snapshot.loss == 0 or field_share(snapshot, heavy=True) > NEARLY:
+        return None
+    return critical_point_near(snapshot, cutoffs=0 if at_rest(snapshot, tolerance) else 6)
