@@ -20,7 +20,8 @@ class AssignedAlignment(Measurement):
 
     The directions are those of gradient flow from a small start, whatever the optimiser and the size are; an output
     bias is taken from the labels as it is at the start. Absent on orthogonal inputs, where S+ and S- say more
-    (AlignmentCosines), and, with a warning, where finding the directions would take minutes.
+    (AlignmentCosines), for a leaky ReLU, which has other directions, and, with a warning, where finding the directions
+    would take minutes.
     """
 
     def __init__(self) -> None:
@@ -54,4 +55,6 @@ def _assigned(start: Snapshot) -> EarlyPhase | None:
         message = f"alignment/assigned_* is not logged: n = {data.n} samples and m = {m} neurons would take minutes"
         warnings.warn(message, stacklevel=2)
         return None
-    return None if data.orthogonality_defect <= ORTHOGONAL else solve_early_phase(data, start.neurons)
+    if start.slope != 0 or data.orthogonality_defect <= ORTHOGONAL:
+        return None
+    return solve_early_phase(data, start.neurons)

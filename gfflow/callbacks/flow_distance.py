@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gfflow.callbacks.base import Measurement
+from gfflow.errors import InvalidInput
 from gfflow.measures.snapshot import Snapshot
 from gfflow.network import TwoLayerReLU
 from gfflow.neurons import Neurons
@@ -16,7 +17,7 @@ class FlowDistance(Measurement):
 
     `flow/distance`: ||theta - theta_flow||, in all weights; `flow/function_distance`: max_k |h(x_k) - h_flow(x_k)|
     over the training inputs. Both are first order in the step size lr, the flow time per iteration. rtol is the
-    flow's relative tolerance. Raises Stalled where the flow cannot be integrated.
+    flow's relative tolerance. Raises Stalled where the flow cannot be integrated, and InvalidInput for a leaky ReLU.
     """
 
     def __init__(self, lr: float, rtol: float = 1e-6) -> None:
@@ -25,6 +26,10 @@ class FlowDistance(Measurement):
         self.iteration = 0
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        if snapshot.slope != 0:
+            raise InvalidInput(
+                "FlowDistance", "a leaky ReLU", "an nn.ReLU: the flow of that activation alone is known"
+            )
         if self.network is None:
             self.network, self.iteration = TwoLayerReLU(snapshot.neurons), snapshot.iteration
         if snapshot.iteration > self.iteration:

@@ -149,6 +149,9 @@ def test_a_leaky_relu_is_measured_as_what_it_is(tmp_path):
     assert again[0]["loss"] == pytest.approx(float(loss.detach()), rel=1e-12)
     with pytest.raises(InvalidInput, match="leaky"):
         gfflow.predict_module(module, loader, scale=1.0)
+    with pytest.raises(InvalidInput, match="leaky"):
+        fit(tmp_path, module, [cb.FlowDistance(1e-2)], loader, max_epochs=1)
+    assert set(fit(tmp_path, module, [cb.Loss(), cb.AssignedAlignment()], loader, max_epochs=1)[3]) == {"loss"}
 
 
 def test_custom_forward_with_view_in_a_data_module(tmp_path):
