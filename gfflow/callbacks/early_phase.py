@@ -20,8 +20,8 @@ class AssignedAlignment(Measurement):
 
     The directions are those of gradient flow from a small start, whatever the optimiser and the size are; an output
     bias is taken from the labels as it is at the start. Absent on orthogonal inputs, where S+ and S- say more
-    (AlignmentCosines), for a leaky ReLU, which has other directions, and, with a warning, where finding the directions
-    would take minutes.
+    (AlignmentCosines), for a leaky ReLU, which has other directions, and, with a warning, where finding them would
+    take minutes.
     """
 
     def __init__(self) -> None:

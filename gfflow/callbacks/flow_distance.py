@@ -28,7 +28,7 @@ class FlowDistance(Measurement):
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         if snapshot.slope != 0:
             raise InvalidInput(
-                "FlowDistance", "a leaky ReLU", "an nn.ReLU: the flow of that activation alone is known"
+                "FlowDistance", "a leaky ReLU", "an nn.ReLU: the flow is that of ReLU networks"
             )
         if self.network is None:
             self.network, self.iteration = TwoLayerReLU(snapshot.neurons), snapshot.iteration
