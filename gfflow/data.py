@@ -115,7 +115,7 @@ def three_points() -> TrainingSet:
 
     The inputs' products are all positive, and so are the labels: every neuron that is active on any sample turns to
     D+ = (1/n) sum_k y_k x_k if a_j > 0, and dies if a_j < 0. Training ends at the line of least squares, h = 1.1, at
-    L = 0.01. The simplest of the examples that Boursier and Flammarion (arXiv 2401.10791) explain.
+    L = 0.01. Boursier and Flammarion (arXiv 2401.10791) show why such alignment can keep a network from fitting.
     """
     x = torch.tensor([-0.5, 0.0, 0.5], dtype=torch.float64)
     y = torch.tensor([1.0, 1.3, 1.0], dtype=torch.float64)

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import track
 
 from gfflow.frames import snapshot, training_set
 from gfflow.measures import CriticalPoint, Plateau, critical_point_near, plateaus, resting_point
@@ -37,7 +39,9 @@ def passages(run: Run) -> list[Passage]:
         return []
     data = training_set(trajectory)
     found = []
-    for plateau in plateaus(*run.column("loss")):
+    stays, console = plateaus(*run.column("loss")), Console(stderr=True)
+    silent = not console.is_terminal
+    for plateau in track(stays, "critical points", console=console, transient=True, disable=silent):
         inside = np.flatnonzero((trajectory.step >= plateau.start) & (trajectory.step <= plateau.stop))
         if not len(inside):
             point = CriticalPoint("not resolved", "no frame was recorded on this plateau")

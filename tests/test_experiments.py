@@ -18,6 +18,7 @@ from gfflow.main import CONF
 from gfflow.measures import kinks, principal_components
 from gfflow.records import Run
 from gfflow.run import train
+from gfflow.saddles import passages
 
 Runner = Callable[..., Run]
 
@@ -48,7 +49,7 @@ def loss_at(run: Run, step: float) -> float:
     return float(np.interp(step, *run.column("loss")))
 
 
-@pytest.mark.parametrize("experiment", ["fig2", "fig4", "fig5", "fig6"])
+@pytest.mark.parametrize("experiment", ["fig2", "fig4", "fig5", "fig6", "three_points"])
 def test_every_configuration_runs_shortened(run_of: Runner, experiment: str) -> None:
     run = run_of(experiment, "solver.iterations=20", "schedule.linear=4", "callbacks.checkpoint=false")
     assert run.summary is not None
@@ -112,6 +113,23 @@ def test_figure_6_saddle_to_saddle_in_high_dimension(run_of: Runner) -> None:
     assert loss_at(run, 200000) == pytest.approx(1.1e-5, abs=0.2e-5)
     for step, share, margin in ((60000, 0.977, 0.01), (200000, 0.75, 0.02)):
         assert leading_share(run, step) == pytest.approx(share, abs=margin)
+
+
+@pytest.mark.slow
+def test_figure_6_passes_a_saddle_on_a_thousand_gates(run_of: Runner) -> None:
+    """Positive labels fitted, negative ones untouched: its loss in closed form, its gradient by autograd, and the
+    escape at least as fast as a neuron along -D- would be."""
+    run = run_of("fig6")
+    assert run.trajectory is not None and run.summary is not None
+    data = training_set(run.trajectory)
+    first, second = (passage.point for passage in passages(run))
+    assert first.kind == second.kind == "strict saddle"
+    assert second.neurons is not None and second.escape is not None
+    assert second.loss == pytest.approx(float(data.y.clamp(max=0).square().sum()) / (2 * data.n), rel=1e-10)
+    w, a = (weights.clone().requires_grad_() for weights in (second.neurons.w, second.neurons.a))
+    loss = (torch.relu(data.x @ w.T) @ a - data.y).square().mean() / 2
+    assert max(float(g.abs().max()) for g in torch.autograd.grad(loss, (w, a))) < 1e-14
+    assert second.escape.rate >= run.summary["theory"]["d_minus_norm"]
 
 
 def leading_share(run: Run, step: int) -> float:

@@ -157,6 +157,15 @@ def test_lingering_near_a_saddle_is_no_rest(tmp_path):
     assert summary["final"]["point"]["loss"] == pytest.approx(0.2**2 / 4, rel=1e-12)
 
 
+def test_a_run_that_ends_on_the_plateau_of_a_saddle_is_not_stationary(tmp_path):
+    """Figure 2's data, stopped between the two signs: 1e-100 keeps it there for 100,000 steps."""
+    values = {"init": {"scale": 1e-100}, "solver": {"iterations": 150_000}, "figures": False, "verbose": False}
+    summary = train(RunConfig.of(values), tmp_path)
+    assert summary["stop_reason"] == "iterations"
+    assert summary["final"]["loss"] == pytest.approx(0.25, rel=1e-9)
+    assert summary["final"]["point"]["kind"] == "strict saddle"
+
+
 def test_float32_runs_and_warns_where_it_cannot_hold_the_scale(tmp_path):
     notes = build(config(precision="float32", init={"scale": 1e-30})).notes
     assert any("float32" in note for note in notes)

@@ -11,11 +11,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gfflow import frames
 from gfflow.config import RunConfig
 from gfflow.data import TrainingSet, five_points, gaussian_teacher
-from gfflow.measures import Snapshot, certify, critical_point_near
+from gfflow.measures import Snapshot, at_rest, certify, critical_point_near
 from gfflow.neurons import Neurons
 from gfflow.records import Run
+from gfflow.report import report_run
 from gfflow.run import train
 from gfflow.saddles import passages, write_saddles
+from gfflow.statements.report import verify
 
 FIGURES = {
     "fig2": {"data": {"name": "orthogonal_pair"}, "init": {"scale": 1e-6}, "solver": {"iterations": 20000}},
@@ -172,9 +174,53 @@ def test_a_zero_neuron_is_what_leaves_a_saddle():
     assert saddle.kind == "strict saddle" and saddle.escape.rate == pytest.approx(0.5, rel=1e-12)
 
 
+@pytest.mark.parametrize(("size", "still"), [(1.0, True), (1e-9, False)])
+def test_what_counts_as_stationary_is_a_matter_of_every_neuron(size, still):
+    """Two orthogonal samples, one fitted: a second neuron of any size stands still only if it sees neither."""
+    data = TrainingSet(torch.eye(2), torch.tensor([1.0, -1.0]))
+    second = [-size, -size] if still else [-size, size]
+    w = torch.tensor([[1.0, 0.0], second], dtype=torch.float64)
+    assert at_rest(Snapshot(Neurons(w, torch.tensor([1.0, -size], dtype=torch.float64)), data)) is still
+
+
+def test_rounding_of_fitted_labels_is_not_stationary():
+    data = TrainingSet(torch.eye(2), torch.tensor([1.0, -1.0]))
+    w = torch.eye(2, dtype=torch.float64)
+    assert not at_rest(Snapshot(Neurons(w, torch.tensor([1.0, -1.0 + 1e-9], dtype=torch.float64)), data))
+
+
 def test_in_space_nothing_is_claimed_that_is_not_known():
     """The origin is a strict saddle whatever the escape rate exactly is; the rate is said to be a lower bound."""
     data = gaussian_teacher(n=12, d=8, teacher_width=3, seed=1)
     origin = Neurons(torch.zeros(4, 8, dtype=torch.float64), torch.zeros(4, dtype=torch.float64))
     point = certify(origin, Snapshot(origin, data))
     assert point.kind == "strict saddle" and not point.escape.exact
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("d", [2, 10])
+def test_more_gaussian_points_than_can_be_fitted(tmp_path, d):
+    """n = 3d: whatever is said of such a run is true of the weights it ends with, or says that it does not apply."""
+    generator = torch.Generator().manual_seed(d)
+    data = TrainingSet(torch.randn(3 * d, d, generator=generator), torch.randn(3 * d, generator=generator))
+    values = {"init": {"scale": 1e-4}, "solver": {"iterations": 100_000}, "figures": False, "verbose": False}
+    summary = train(RunConfig.of(values), tmp_path / "run", data)
+    paths = report_run(tmp_path / "run")
+    assert all(path.exists() for path in paths)
+    run = Run.read(tmp_path / "run")
+    end = frames.snapshot(run.trajectory, data, -1)
+    loss = float((torch.relu(data.x @ end.neurons.w.T) @ end.neurons.a - data.y).square().mean() / 2)
+    assert summary["final"]["loss"] == pytest.approx(loss, rel=1e-12)
+    assert summary["final"]["norm_gap"] is None and summary["final"]["limit_distance"] is None
+    for passage in passages(run):
+        point = passage.point
+        if point.neurons is not None:
+            assert gradient_by_autograd(point.neurons, data) < 1e-13
+            assert abs(point.loss - passage.plateau.loss) < 0.1 * passage.plateau.loss
+    assert json.loads((tmp_path / "run" / "saddles.json").read_text())[0]["kind"] == "strict saddle"  # the origin
+    # descent, unlike the flow, may carry a neuron that shrinks past zero; nothing else may be violated
+    turned = (np.sign(run.trajectory.a) != np.sign(run.trajectory.a[0])) | ~run.trajectory.w.any(axis=2)
+    for verdict in verify(run).verdicts:
+        if verdict.word == "violated" and not verdict.name.startswith("Assumption"):
+            assert verdict.name == "Lemma 1" and "sign(a_j)" in verdict.says
+            assert verdict.finding.measured == turned.any(axis=0).sum() > 0

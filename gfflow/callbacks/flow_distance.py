@@ -27,9 +27,7 @@ class FlowDistance(Measurement):
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         if snapshot.slope != 0:
-            raise InvalidInput(
-                "FlowDistance", "a leaky ReLU", "an nn.ReLU: the flow is that of ReLU networks"
-            )
+            raise InvalidInput("FlowDistance", "a leaky ReLU", "an nn.ReLU: the flow is that of ReLU networks")
         if self.network is None:
             self.network, self.iteration = TwoLayerReLU(snapshot.neurons), snapshot.iteration
         if snapshot.iteration > self.iteration:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from gfflow.measures.clusters import clusters
+from gfflow.measures.gates import along_gates, closed_in_rounding, held_on_gates
 from gfflow.measures.snapshot import Snapshot
 from gfflow.neurons import Neurons
 from gfflow.theory.field import Escape, escape
@@ -16,6 +18,7 @@ from gfflow.theory.field import Escape, escape
 Array = NDArray[np.float64]
 ON_GATE = 1e-3  # cosine up to which a closed gate counts as just closed, and the neuron is put exactly on it
 CRITICAL = 1e-12  # size of a gradient, relative to what residuals and weights allow, that is rounding
+GROWN = 1e-2  # share of the largest norm from which a neuron counts as grown
 MOVED = 0.05  # share of the loss by which the critical point may differ from the plateau
 
 
@@ -46,16 +49,14 @@ def critical_point_near(snapshot: Snapshot, cutoffs: int = 6) -> CriticalPoint:
     for count in counts:
         active = np.zeros(len(norms), dtype=bool)
         active[np.argsort(-norms)[:count]] = True
-        neurons = _solved(snapshot, active)
+        neurons = _solved(snapshot, active) or _solved_on_gates(snapshot, active)
         if neurons is None:
             continue
         loss = Snapshot(neurons, snapshot.training_set).loss
         if abs(loss - snapshot.loss) <= MOVED * snapshot.loss:
             found.append(neurons)
     if not found:
-        tried = ", ".join(map(str, counts))
-        reason = f"no critical point with the network's gates has a loss within {MOVED:.0%} of {snapshot.loss:.4g}"
-        return CriticalPoint("not resolved", f"{reason}; tried with {tried} neurons other than zero")
+        return CriticalPoint("not resolved", _why_none(snapshot, counts))
     return certify(min(found, key=snapshot.neurons.distance), snapshot)
 
 
@@ -78,7 +79,9 @@ def certify(neurons: Neurons, snapshot: Snapshot) -> CriticalPoint:
             f"{pushed} gates at exactly zero would lower the loss by opening; with relu'(0) = 0 they stay closed",
         )
     elif bool(active.all()):
-        kind, reason = "local minimum", f"no neuron is zero; one more would leave it, at the rate {out.rate:.3g}"
+        off = int((~point.gates.any(dim=1)).sum())
+        still = f"{off} of {len(active)} neurons are off on every sample" if off else "no neuron is zero"
+        kind, reason = "local minimum", f"{still}; one more would leave it, at the rate {out.rate:.3g}"
     elif out.exact:
         kind, reason = "local minimum", "no neuron can leave zero, and no gate lowers the loss by opening"
     else:
@@ -116,7 +119,7 @@ def _solved(snapshot: Snapshot, active: NDArray[np.bool_]) -> Neurons | None:
     lengths = np.linalg.norm(x, axis=1)
     cosines = w @ x.T / np.where(active, np.linalg.norm(w, axis=1), 1.0)[:, None] / lengths
     bases = {  # a neuron that is off on every sample is at rest as it is
-        j: _along_gates(x[(~gates[j]) & (cosines[j] > -ON_GATE)], x.shape[1])
+        j: along_gates(x[(~gates[j]) & (cosines[j] > -ON_GATE)], x.shape[1])
         for j in np.flatnonzero(gates.any(axis=1)).tolist()
     }
     frozen: set[int] = set()
@@ -142,12 +145,38 @@ def _solved(snapshot: Snapshot, active: NDArray[np.bool_]) -> Neurons | None:
     return None
 
 
-def _along_gates(x: Array, d: int) -> Array:
-    """An orthonormal basis (d, ...) of the directions orthogonal to the samples x (k, d)."""
-    if not len(x):
-        return np.eye(d)
-    _, singular, right = np.linalg.svd(x)
-    return right[int((singular > 1e-9 * singular[0]).sum()) :].T
+def _solved_on_gates(snapshot: Snapshot, active: NDArray[np.bool_]) -> Neurons | None:
+    """The same where many neurons lie on many gates: these are held, and those that would be crossed; None where no
+    such point was found, or where it is not at rest with its held gates closed."""
+    x, y = snapshot.training_set.x.numpy(), snapshot.training_set.y.numpy()
+    w, a = snapshot.neurons.w.numpy() * active[:, None], snapshot.neurons.a.numpy() * active
+    gates = snapshot.gates.numpy() & active[:, None]
+    moving: NDArray[np.bool_] = np.asarray(gates.any(axis=1))
+    lengths = snapshot.neurons.norms.numpy()[:, None] * np.linalg.norm(x, axis=1)
+    held = ~gates & moving[:, None] & (snapshot.preactivations.numpy() > -ON_GATE * lengths)
+    found = held_on_gates(x, y, w, a, gates, held) if bool(moving.any()) else None
+    if found is None:
+        return None
+    moved, gates = found
+    r = y - (gates * (moved @ x.T)).T @ a
+    if _uneasy(x, r, gates, np.flatnonzero(moving).tolist()):
+        return None
+    return _balanced(moved, a, x, gates)
+
+
+def _why_none(snapshot: Snapshot, counts: list[int]) -> str:
+    """What stood in the way, in numbers: gates on which neurons slide, and fields that are not yet small."""
+    tried = ", ".join(map(str, counts))
+    none = f"no critical point with the network's gates has a loss within {MOVED:.0%} of {snapshot.loss:.4g}"
+    grown = snapshot.neurons.norms > GROWN * snapshot.neurons.norms.max()
+    lengths = snapshot.neurons.norms[:, None] * snapshot.training_set.norms
+    sliding = int(((snapshot.preactivations.abs() <= ON_GATE * lengths) & grown[:, None]).sum())
+    size = float(snapshot.residuals.abs() @ snapshot.training_set.norms) / snapshot.training_set.n
+    fields = float(snapshot.field_norms[grown].max()) / size
+    return (
+        f"{none}; tried with {tried} neurons other than zero. Of the {int(grown.sum())} neurons that have grown, "
+        f"{sliding} pairs with a sample lie on a gate, and fields reach {fields:.1%} of what the residuals allow"
+    )
 
 
 def _least_squares(
@@ -166,10 +195,10 @@ def _least_squares(
     return moved
 
 
-def _uneasy(x: Array, r: Array, gates: NDArray[np.bool_], bases: dict[int, Array]) -> list[int]:
+def _uneasy(x: Array, r: Array, gates: NDArray[np.bool_], neurons: Iterable[int]) -> list[int]:
     """The neurons whose field D_j is not zero to rounding."""
     size = float(np.abs(r) @ np.linalg.norm(x, axis=1))
-    return [j for j in bases if np.linalg.norm((gates[j] * r) @ x) > CRITICAL * size]
+    return [j for j in neurons if np.linalg.norm((gates[j] * r) @ x) > CRITICAL * size]
 
 
 def _balanced(w: Array, a: Array, x: Array, gates: NDArray[np.bool_]) -> Neurons:
@@ -177,13 +206,7 @@ def _balanced(w: Array, a: Array, x: Array, gates: NDArray[np.bool_]) -> Neurons
     norms = np.linalg.norm(w, axis=1)
     scale = np.sqrt(np.abs(a) / np.where(norms > 0, norms, 1.0))
     inverse = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1.0), 0.0)
-    w = w * scale[:, None]
-    for j in np.flatnonzero(norms):
-        for _ in range(5):  # a step of rounding's own size back behind the gates, of which one nearly always does
-            wrong = x[~gates[j] & (x @ w[j] > 0)]
-            if not len(wrong):
-                break
-            w[j] -= np.linalg.pinv(wrong) @ (4e-16 * np.linalg.norm(w[j]) * np.linalg.norm(wrong, axis=1))
+    w = closed_in_rounding(w * scale[:, None], x, gates)
     return Neurons(torch.from_numpy(w), torch.from_numpy(a * inverse))
 
 
