@@ -127,7 +127,7 @@ def number_at(summary: Mapping[str, Any], path: str) -> float:
 def _status(error: Exception) -> int:
     if isinstance(error, (InvalidInput, HydraException, OmegaConfBaseException)):
         return BAD_INPUT
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DISK_FULL
     return DIVERGED if isinstance(error, Diverged) else UNEXPECTED
 
