@@ -122,7 +122,7 @@ def test_a_file_that_cannot_be_written_is_told_in_one_line_with_status_4(tmp_pat
     run = f"sys.argv = {[str(script), *options]!r}; runpy.run_path(sys.argv[0], run_name='__main__')"
     ended = subprocess.run([sys.executable, "-c", limit + run], capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 4
-    assert ended.stderr.endswith("gfflow: [Errno 27] File too large\n")
+    assert ended.stderr == "gfflow: [Errno 27] File too large\n"
     saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert 0 < saved["gfflow"]["iteration"] < 20_000
     assert not list((tmp_path / "run" / "checkpoints").glob("*.part"))
