@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -127,7 +128,7 @@ def number_at(summary: Mapping[str, Any], path: str) -> float:
 def _status(error: Exception) -> int:
     if isinstance(error, (InvalidInput, HydraException, OmegaConfBaseException)):
         return BAD_INPUT
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DISK_FULL
     return DIVERGED if isinstance(error, Diverged) else UNEXPECTED
 
@@ -188,6 +189,10 @@ def _interrupted(status: int) -> tuple[str, int]:
 def command() -> None:
     """main, as a process of its own. A single run that a signal has stopped has everything on the disk: it leaves
     without the interpreter's farewell to torch, which takes longer than all else."""
+    tell = threading.excepthook
+    threading.excepthook = lambda told: (
+        None if isinstance(told.exc_value, OSError) else tell(told)
+    )  # main tells it too
     try:
         main()
     except SystemExit as ended:

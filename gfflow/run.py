@@ -175,6 +175,8 @@ def _train_in(
             check_same_configuration(folder, finished["config"], config.to_dict())
             return finished
         checkpoint = read_checkpoint(folder)
+        for half in folder.rglob("*.part*"):  # of a file that a killed process was writing
+            half.unlink()
         if checkpoint is not None:
             check_same_configuration(folder, checkpoint["gfflow"]["config"], config.to_dict())
         if files is None:

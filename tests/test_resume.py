@@ -11,11 +11,13 @@ import time
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from resumed_runs import KINDS, config, content
 
 from gfflow import main as command
+from gfflow.callbacks import checkpoint
 from gfflow.errors import Interrupted, InvalidInput
 from gfflow.folder import claimed
 from gfflow.run import train
@@ -80,24 +82,50 @@ def test_two_processes_never_write_one_folder(tmp_path):
 def test_full_disk_leaves_the_last_good_checkpoint(monkeypatch, tmp_path):
     """The write fails half-way, as on a full disk: the previous file stays, and the run can go on later."""
     train(config("unrolled"), tmp_path / "whole")
-    save, calls = torch.save, []
+    calls = []
 
-    def failing(checkpoint, path):
+    def failing(path):
         calls.append(path)
-        if len(calls) == 3:
-            Path(path).write_bytes(b"half a file")
+        if len(calls) == 5:
             raise OSError(28, "No space left on device")
-        save(checkpoint, path)
 
     often = {"checkpoint_seconds": 1e-9}
-    monkeypatch.setattr(torch, "save", failing)
-    with pytest.raises(OSError, match="No space left"):
-        train(config("unrolled", callbacks=often), tmp_path / "cut")
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "sync", failing)
+        with pytest.raises(OSError, match="No space left"):
+            train(config("unrolled", callbacks=often), tmp_path / "cut")
     saved = torch.load(tmp_path / "cut" / "checkpoints" / "last.ckpt", weights_only=True)
     assert 0 < saved["gfflow"]["iteration"] < 400
-    monkeypatch.setattr(torch, "save", save)
     train(config("unrolled", callbacks=often), tmp_path / "cut")
     assert content(tmp_path / "cut")["metrics"] == content(tmp_path / "whole")["metrics"]
+
+
+def test_killed_between_the_last_leap_and_the_trajectory(monkeypatch, tmp_path):
+    wanted = config("unrolled", callbacks={"checkpoint_seconds": 1e-9})
+    train(wanted, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+        child = multiprocessing.get_context("fork").Process(target=train, args=(wanted, tmp_path / "cut"))
+        child.start()
+        child.join()
+    assert child.exitcode == -signal.SIGKILL and not (tmp_path / "cut" / "trajectory.npz").exists()
+    train(wanted, tmp_path / "cut")
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_file_that_cannot_be_written_is_told_in_one_line_with_status_4(tmp_path):
+    """A real failing write, in a process that may write no file larger than 70 kB: the checkpoint's, as it grows."""
+    script = Path(__file__).parents[1] / "scripts" / "train.py"
+    options = ["figures=false", "verbose=false", "callbacks.checkpoint_seconds=1e-9", f"hydra.run.dir={tmp_path}/run"]
+    limit = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (70_000, 70_000)); "
+    run = f"sys.argv = {[str(script), *options]!r}; runpy.run_path(sys.argv[0], run_name='__main__')"
+    ended = subprocess.run([sys.executable, "-c", limit + run], capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 4
+    assert ended.stderr == "gfflow: [Errno 27] File too large\n"
+    saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert 0 < saved["gfflow"]["iteration"] < 20_000
+    assert not list((tmp_path / "run" / "checkpoints").glob("*.part"))
 
 
 def test_command_line_resumes_a_folder(monkeypatch, capfd, tmp_path):
@@ -154,17 +182,16 @@ def test_a_signal_ends_the_command_at_once(number, status, tmp_path):
 def _child(kind: str, folder: str, fatal: int = 0) -> None:
     """A run in a process of its own, which kills itself half-way through writing the checkpoint of number `fatal`."""
     torch.set_num_threads(1)
-    save, saved = torch.save, 0
+    written = 0
 
-    def dying(checkpoint, path):
-        nonlocal saved
-        saved += 1
-        save(checkpoint, path)
-        if saved == fatal:
-            os.truncate(path, os.path.getsize(path) // 2)
+    def dying(path):
+        nonlocal written
+        written += path.suffix == ".part"
+        if path.suffix == ".part" and written == fatal:
+            os.truncate(path, path.stat().st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    torch.save = dying
+    checkpoint.sync = dying
     iterations = 4000 if "sgd" in kind or "batch" in kind else 200_000
     schedule = {"ratio": 1.3, "linear": 40, "frames": 12}
     always = {**KINDS[kind].get("callbacks", {}), "checkpoint_seconds": 1e-9}  # a checkpoint after every leap

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,14 @@ class WholeCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".part")
-        torch.save(checkpoint, temporary)
-        sync(temporary)
+        content = io.BytesIO()
+        torch.save(checkpoint, content)  # not into the file: on a full disk torch does not say what is wrong
+        try:
+            temporary.write_bytes(content.getbuffer())
+            sync(temporary)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         temporary.replace(path)
         sync(path.parent)
 
@@ -44,6 +51,8 @@ class LastCheckpoint(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        if trainer.should_stop:  # on_train_end is near: a checkpoint of an ended training has all its files beside it
+            return
         if time.monotonic() - self._written > self.every_seconds:
             self._write(trainer)
 
