@@ -216,5 +216,7 @@ def _converted(hint: Any, value: Any, key: str, allowed: str | None = None) -> A
             return [_converted(float, entry, key, "a list of numbers") for entry in value]
     names = {int: "an integer", float: "a number", bool: "true or false", str: "a word"}
     expected = [names.get(o, "a list of numbers") for o in options if o is not type(None) and "Path" not in str(o)]
+    if any("Path" in str(o) for o in options):
+        expected = ["the path of a file"]
     null = ["null"] if type(None) in options else []
     raise InvalidInput(key, value, allowed or " or ".join(null + expected))

@@ -30,6 +30,10 @@ _ended: list[tuple[str, int]] = []  # message and exit status of a single run th
 
 # ${steps:T,ETA} in a configuration: how many steps of size ETA make the flow time T
 OmegaConf.register_new_resolver("steps", lambda time, step_size: round(time / step_size), replace=True)
+# ${run_name:EXPERIMENT,DATA}: the experiment's name; on other data than its own, as on that of a CSV file, the data's
+OmegaConf.register_new_resolver(
+    "run_name", lambda name, data: data if name == "fig2" and data != "orthogonal_pair" else name, replace=True
+)
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")

@@ -173,6 +173,10 @@ def _train_in(
         finished = read_summary(folder)
         if finished is not None:
             check_same_configuration(folder, finished["config"], config.to_dict())
+            if config.verbose:
+                Console().print(
+                    f"{folder} has ended already, at iteration {finished['iterations']:,}", soft_wrap=True
+                )
             return finished
         checkpoint = read_checkpoint(folder)
         for half in folder.rglob("*.part*"):  # of a file that a killed process was writing

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gfflow.callbacks.progress import phase
 from gfflow.measures.clusters import clusters
 from gfflow.measures.events import crossing, mass_crossing
 from gfflow.measures.kinks import kinks_on_line
@@ -75,6 +76,7 @@ def summarise(
             "limit_distance": last.get("limit/distance"),
             "u_plus": last.get("mass/u_plus"),
             "u_minus": last.get("mass/u_minus"),
+            "phase": None if diverged else phase(snapshot, prediction),
             "point": None if diverged else _resting(snapshot, module.solver.resolution),
         },
         "structure": {

@@ -69,7 +69,7 @@ def _final_rows(summary: Mapping[str, Any]) -> list[Row]:
     rows = [_value_row(*value) for value in values if value[2] is not None]
     kinks, clusters = summary["structure"]["kinks"], summary["structure"]["clusters"]
     if clusters is not None:
-        rows.append(("clusters of neurons, 99% of the mass", "", str(clusters), ""))
+        rows.append(("clusters (99% of the mass)", "", str(clusters), ""))
     if kinks is not None:
         rows.append(("kinks of h(x) around the data", "", str(len(kinks)), ""))
     return rows
@@ -124,7 +124,8 @@ def compilation_told(console: Console) -> Iterator[None]:
             if not self.told:
                 self.told = True
                 console.print(
-                    "compiling the solver's inner loops (half a minute, the first time only) ...", style="dim"
+                    "compiling the inner loops for data of this shape, kept for later runs ...",
+                    style="dim",
                 )
 
         def on_end(self, _: Any) -> None:
@@ -150,8 +151,17 @@ def print_closing(console: Console, summary: dict[str, Any], folder: Path) -> No
         "stationary": "every neuron at rest, the labels not fitted",
     }
     console.print(
-        f"{ending.get(summary['stop_reason'], summary['stop_reason'])} at iteration {summary['iterations']:,}: "
-        f"{timing['train_seconds']:.2f} s training, {timing['measure_seconds']:.2f} s measuring",
+        f"{ending.get(summary['stop_reason'], summary['stop_reason'])} at iteration {summary['iterations']:,}",
+        highlight=False,
+    )
+    if summary["final"]["phase"] == "early alignment" and summary["stop_reason"] == "iterations":
+        console.print(
+            "the network is still small: take more solver.iterations, or a larger init.scale", style="yellow"
+        )
+    elif summary["final"]["phase"] is not None:
+        console.print(f"phase        {summary['final']['phase']}", highlight=False)
+    console.print(
+        f"time         {timing['train_seconds']:.2f} s training, {timing['measure_seconds']:.2f} s measuring",
         highlight=False,
     )
     for line in (end_point_line(summary), solver_line(summary["solver"])):

@@ -20,7 +20,8 @@ def masses(run: Run) -> Figure | None:
         return None
     theory = (run.summary or {}).get("theory") or {}
     limits = {side: theory.get(f"u_{side}_limit") for side, *_ in SIDES}
-    predicted = "theory/u_plus" in run.metrics and None not in limits.values()
+    named = [side for side, *_ in SIDES if f"theory/u_{side}" in run.metrics]
+    predicted = len(named) == 2 and None not in limits.values()
     figure = new_figure(4.2 if predicted else 2.6)
     rows = figure.subplots(
         2 if predicted else 1, 1, sharex=True, squeeze=False, height_ratios=[1.6, 1][: 1 + predicted]
@@ -29,14 +30,13 @@ def masses(run: Run) -> Figure | None:
     for side, sign, color, style in SIDES:
         step, mass = run.column(f"mass/u_{side}")
         top.plot(step, mass, color=color, linestyle=style, linewidth=2.2, label=f"$u_{{{sign}}}$ measured")
-    for side, *_ in SIDES:
-        label = "predicted" if side == "plus" else None
-        if predicted:
-            top.plot(*run.column(f"theory/u_{side}"), color=INK, linestyle=(0, (1, 2)), linewidth=1.0, label=label)
+    for side in named:
+        label = "predicted" if side == named[0] else None
+        top.plot(*run.column(f"theory/u_{side}"), color=INK, linestyle=(0, (1, 2)), linewidth=1.0, label=label)
     step, largest = run.column("mass/other_max")
     if len(step):
         top.plot(step, largest**2, color="#777777", linewidth=0.8, label=r"largest $\Vert w_j\Vert^2$ outside")
-    top.set(yscale="log", ylabel="mass" if predicted else "mass by sign of $a_j$")
+    top.set(yscale="log", ylabel="mass" if named else "mass by sign of $a_j$")
     top.set_xlim(0, max(run.metrics["step"][-1], 1))
     top.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=4, borderaxespad=0.0, columnspacing=1.5)
     if predicted:

@@ -34,7 +34,7 @@ def draw_masses(axes: Axes, run: Run, **legend: Any) -> None:
     """Both measured masses, their predictions as dashes on top, and their limits as dotted lines;
     `legend` are options of the legend above the axes."""
     theory = (run.summary or {}).get("theory") or {}
-    predicted = "theory/u_plus" in run.metrics
+    predicted = "theory/u_plus" in run.metrics or "theory/u_minus" in run.metrics
     limits: list[tuple[float, str]] = []
     for side, sign, color in (("plus", "+", PLUS), ("minus", "-", MINUS)):
         step, mass = run.column(f"mass/u_{side}")
@@ -48,7 +48,7 @@ def draw_masses(axes: Axes, run: Run, **legend: Any) -> None:
     for side in ("plus", "minus"):
         step, mass = run.column(f"theory/u_{side}")
         if len(step):
-            label = "predicted before training" if side == "plus" else None
+            label = "predicted before training" if side == "plus" or "theory/u_plus" not in run.metrics else None
             axes.plot(step, mass, color=INK, linestyle=(0, (4, 3)), linewidth=0.9, label=label)
     axes.set_ylabel("masses $u_+$, $u_-$" if predicted else "masses by sign of $a_j$")
     top = 1.12 * axes.get_ylim()[1]

@@ -107,9 +107,9 @@ def explained_variance(run: Run) -> Figure | None:
         linewidth=0.9,
         label="cumulated",
     )
-    left.set(xlabel="principal component", ylabel="explained (%)", ylim=(0, 100), title="final hidden weights")
+    left.set(xlabel="principal component", ylabel="explained (%)", ylim=(0, 104), title="final hidden weights")
     left.set_xticks(np.arange(1, shown + 1))
-    left.legend(loc="center right")
+    left.legend(loc="lower left", bbox_to_anchor=(0.0, 1.1))
     step = trajectory.step
     curves = (
         (shares[:, :2].sum(axis=1), "first and second", INK, "-"),
@@ -127,6 +127,6 @@ def explained_variance(run: Run) -> Figure | None:
         fontsize=8,
     )
     right.set(xlim=(0, step[-1]), ylim=(0, 102), title="hidden weights at each iteration")
-    right.legend(loc="center left")
+    right.legend(loc="lower left", bbox_to_anchor=(0.0, 1.1), ncols=3)
     iteration_axis(right, None, ticks=6)
     return figure

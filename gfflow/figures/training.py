@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gfflow.figures.frames import moments
 from gfflow.figures.style import FAINT, FIT, INK, MINUS, PLUS, new_figure, number, styled
@@ -43,6 +44,7 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
         values = _function(shot, line)
         if float(values.min()) > limits[1] or float(values.max()) < limits[0]:
             step += ", $h$ off the scale"
+        axes.xaxis.set_major_locator(MaxNLocator(3, prune="both"))  # labels of neighbours do not meet
         axes.set_title(f"{name}\n{step}" if name else step, fontsize=8, linespacing=1.0)
     for axes in grid[len(told) :]:
         axes.remove()

@@ -120,7 +120,9 @@ def _draw(axes: Axes, parts: list[tuple[np.ndarray, np.ndarray]], colors: list[s
             slopes = ", ".join("none" if law is None else f"${with_error(law.slope, law.error)}$" for law in laws)
             axes.set_title(f"slope {slopes}", fontsize=8, color=MINUS if len(parts) == 1 else INK)
         else:
-            axes.set_title("no power law", fontsize=8, style="italic")
+            most = max(len(np.unique(its_x[its_y > rounding])) for its_x, its_y in parts)
+            why = "no power law" if most >= LEAST_LEVELS else f"too few values for a slope: {most}"
+            axes.set_title(why, fontsize=8, style="italic")
 
 
 def _horizontal(axes: Axes, levels: np.ndarray) -> None:

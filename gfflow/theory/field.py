@@ -67,6 +67,7 @@ def extremal_directions(x: Array, r: Array) -> list[ExtremalDirection] | None:
     A gate at zero counts as off in D(w): a direction with shares 0 is one by the definition with relu'(0) = 0.
     Sorted by rate, the fastest first. Directions in which D vanishes, where neurons rest, are none of them.
     """
+    x, r = np.asarray(x, dtype=np.float64), np.asarray(r, dtype=np.float64)  # tensors will do
     n = len(r)
     pulls = np.flatnonzero(r)
     if not len(pulls):
