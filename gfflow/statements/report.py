@@ -232,8 +232,8 @@ def print_report(report: Report) -> None:
     )
     if report.count("violated"):
         console.print(
-            "violated: not at this λ and ε. The paper claims its lemmas for λ below a threshold, which these do not "
-            "reach, and for orthonormal inputs.",
+            "violated: not so at this λ and ε. The paper's lemmas are for orthonormal inputs and for λ small enough, "
+            "and B.2 as printed admits too large an ε.",
             highlight=False,
         )
     if not wide:
