@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import math
 import os
+import re
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -211,4 +213,22 @@ def command() -> None:
 
 def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if isinstance(error, InvalidInput) else "; ".join(lines)
+    if isinstance(error, InvalidInput):
+        return lines[0]
+    text = "; ".join(lines)
+    if unknown := re.match(r"Could not override '([^']+)'", text):
+        return f"{unknown[1]}: no such key; {_nearest_key(unknown[1])}all keys: --cfg job"
+    if absent := re.match(r"In '\S+': Could not find '(\S+)/([^'/]+)'; Available options in '\S+':; (.+)", text):
+        allowed = absent[3].split("; Config search path")[0].replace("; ", ", ")
+        return f"{absent[1]}: received {absent[2]}; allowed: {allowed}"
+    return text
+
+
+def _nearest_key(key: str) -> str:
+    """'did you mean ...?; ' where a key of the configuration is spelt like this one."""
+    from gfflow.config import RunConfig
+
+    groups = RunConfig().to_dict().items()
+    known = [f"{name}.{inner}" for name, values in groups if isinstance(values, dict) for inner in values]
+    near = get_close_matches(key, [*known, *(name for name, _ in groups), "experiment"], n=1)
+    return f"did you mean {near[0]}?; " if near else ""

@@ -168,3 +168,18 @@ def test_fail_fast_ends_the_sweep(monkeypatch, capfd, tmp_path):
         run_command(monkeypatch, "-m", *QUICK, "fail_fast=true", "network.width=0,5", "hydra.sweep.dir=sweep")
     assert ended.value.code == 2
     assert not (tmp_path / "sweep" / "1").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("solver.itertions=1", "solver.itertions: no such key; did you mean solver.iterations?; all keys: --cfg job"),
+        ("solver=fusd", "solver: received fusd; allowed: auto, captured, flow, fused, sgd"),
+        ("zzz=3", "zzz: no such key; all keys: --cfg job"),
+    ],
+)
+def test_a_misspelt_key_or_choice_is_told_with_what_there_is(override, said, monkeypatch, capfd, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        run_command(monkeypatch, override)
+    assert ended.value.code == 2 and capfd.readouterr().err == f"gfflow: {said}\n"

@@ -61,7 +61,7 @@ def _in_the_plane(run: Run, trajectory: Trajectory, phase: EarlyPhase) -> Figure
         color = OTHER if i is None else colors[i]
         axes.axhline(angle, color=color, linewidth=0.8, linestyle="-" if extremal.stable else (0, (1.5, 2)), zorder=1)
         count = 0 if i is None else int((phase.index == i).sum())
-        kind = _neurons(count) if extremal.stable else "unstable"
+        kind = _neurons(count) if extremal.stable else "unstable" + (f", {_neurons(count)}" if count else "")
         text = f"{angle:.0f}°: {kind}, {_sign(extremal.sign)}".replace("-", "\N{MINUS SIGN}")
         labels.append((-count, angle, text, color))
     # those of most neurons, where there is not the room for all
