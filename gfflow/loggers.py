@@ -32,6 +32,17 @@ MIRRORED = (
 )
 
 
+TOLD_ANEW = (  # tags of what is no measurement: layout and configuration before training, the rest after it
+    "configuration",
+    "custom_scalars__config__",
+    "closing table",
+    "verification",
+    "final/",
+    "_hparams_/",
+    "log10_iteration/",
+)
+
+
 class MetricsTable(Logger):
     """Collects scalars into one row per step and writes them to a CSV file, float64 in full.
 
@@ -144,17 +155,16 @@ class EventLogger(TensorBoardLogger):
     def restore(self, iteration: int, rows: Mapping[int, Mapping[str, float]]) -> None:
         """Makes the folder's events those of a run that stands at `iteration` and goes on, whatever was written after
         it before the interruption; `rows` are the measurements until then, by iteration: those that a damaged file
-        has lost are written anew."""
+        has lost are written anew. What is told before training and after it is left out: it is told again."""
         old = sorted(Path(self.log_dir).glob("events.out.tfevents.*"))
         file = self.experiment._get_file_writer()
         kept: set[tuple[int, str]] = set()  # a restoration that was cut off itself has left events twice
         for event in _events(old):
             tags = [value.tag for value in event.summary.value]
-            if not tags or event.step >= iteration or (event.step, tags[0]) in kept:
+            if not tags or event.step >= iteration or (event.step, tags[0]) in kept or _told_anew(event):
                 continue
-            if not tags[0].startswith(("log10_iteration/", "_hparams_/")):
-                kept.update((event.step, tag) for tag in tags)
-                file.add_event(event, event.step, event.wall_time)
+            kept.update((event.step, tag) for tag in tags)
+            file.add_event(event, event.step, event.wall_time)
         for step, row in sorted(rows.items()):
             lost = {tag: value for tag, value in row.items() if (step, tag) not in kept}
             if lost:
@@ -200,6 +210,11 @@ class EventLogger(TensorBoardLogger):
 
         values = [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in scalars.items()]
         self.experiment._get_file_writer().add_summary(Summary(value=values), step, moment)
+
+
+def _told_anew(event: Any) -> bool:
+    first = event.summary.value[0]
+    return first.tag.startswith(TOLD_ANEW) or first.WhichOneof("value") == "image"
 
 
 def _events(paths: Iterable[Path]) -> Iterator[Any]:

@@ -204,7 +204,7 @@ def _train(
         events.restore(module.iteration + done, table.rows)
     else:
         events.restore(0, {})
-        write_opening(events.experiment, values)
+    write_opening(events.experiment, values)
     if config.verbose:
         print_notes(Console(), experiment.notes)
     began = time.perf_counter()
