@@ -241,12 +241,13 @@ def _restore(module: GradientFlowModule, checkpoint: dict[str, Any], folder: Pat
 
 def _fit(config: RunConfig, experiment: Experiment, folder: Path, loggers: list[Logger], resumed: bool) -> None:
     _quiet_lightning()
+    interruption = cb.Interruption(experiment.module)
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=1,
         max_epochs=1,
         logger=loggers,
-        callbacks=[cb.Interruption(), *measuring_callbacks(config, experiment, folder)],
+        callbacks=[interruption, *measuring_callbacks(config, experiment, folder)],
         plugins=[cb.WholeCheckpointIO()],
         default_root_dir=folder,
         enable_checkpointing=False,
@@ -255,7 +256,8 @@ def _fit(config: RunConfig, experiment: Experiment, folder: Path, loggers: list[
         num_sanity_val_steps=0,
     )
     path = folder / "checkpoints" / "last.ckpt"
-    trainer.fit(experiment.module, ckpt_path=path if resumed else None, weights_only=True)
+    with interruption:
+        trainer.fit(experiment.module, ckpt_path=path if resumed else None, weights_only=True)
     if experiment.module.signal is not None:  # it came after the last leap: all is saved, the rest can wait
         raise Interrupted(experiment.module.signal, experiment.module.iteration)
 

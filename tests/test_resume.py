@@ -81,6 +81,20 @@ def test_dead_between_the_closing_table_and_the_summary(monkeypatch, tmp_path):
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("hook", ["setup", "on_fit_start"])
+def test_a_signal_before_training_begins_is_not_lost(hook, number, monkeypatch, tmp_path):
+    """Between the beginning of `fit`, where Lightning sets handlers of its own, and the first leap."""
+    train(config("unrolled"), tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(GradientFlowModule, hook, lambda *_, **__: os.kill(os.getpid(), number))
+        with pytest.raises(Interrupted) as stopped:
+            train(config("unrolled"), tmp_path / "cut")
+    assert stopped.value.signal == number
+    train(config("unrolled"), tmp_path / "cut")
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
 def test_signal_handlers_are_put_back(tmp_path):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     train(config("unrolled"), tmp_path)

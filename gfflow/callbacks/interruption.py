@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from types import TracebackType
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,33 +13,37 @@ from gfflow.module import GradientFlowModule
 
 
 class Interruption(pl.Callback):
-    """While training, SIGINT and SIGTERM ask the module to stop at its next pause, which raises Interrupted; a second
-    one stops at once. The handlers that were there before, Lightning's own included, are put back afterwards.
+    """Within it (`with Interruption(module) as callback: Trainer(callbacks=[callback, ...]).fit(module)`) SIGINT and
+    SIGTERM ask the module to stop at its next pause, which raises Interrupted; a second one stops at once. The
+    handlers that were there before are put back afterwards.
 
-    Does nothing outside the main thread, which alone receives signals.
+    Lightning's own, which it adds when `fit` begins, would end a run by SIGTERM with status 0, and by SIGINT with 1:
+    they are replaced when training begins. Does nothing outside the main thread, which alone receives signals.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, module: GradientFlowModule) -> None:
+        self.module = module
         self._before: dict[int, Any] = {}
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, GradientFlowModule)
-        if threading.current_thread() is not threading.main_thread():
-            return
+    def __enter__(self) -> Interruption:
+        self._before = self._install()
+        return self
 
-        def ask(number: int, _: Any) -> None:
-            if pl_module.signal is not None:
-                raise KeyboardInterrupt
-            pl_module.signal = number
-
-        self._before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._put_back()
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        self._put_back()
-
-    def _put_back(self) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         while self._before:
             signal.signal(*self._before.popitem())
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._install()
+
+    def _install(self) -> dict[int, Any]:
+        if threading.current_thread() is not threading.main_thread():
+            return {}
+        return {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def _ask(self, number: int, _: Any) -> None:
+        if self.module.signal is not None:
+            raise KeyboardInterrupt
+        self.module.signal = number
