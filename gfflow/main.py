@@ -60,6 +60,8 @@ def _job(config: DictConfig) -> float | None:
             sys.exit(128 + error.signal)
         _ended.append((f"{error}; go on with resume={folder}", 128 + error.signal))
     except Exception as error:
+        if sweeping and _signalled():  # whatever Hydra or OmegaConf made of the interruption
+            sys.exit(128 + signal.SIGTERM)
         status = _status(error)
         if sweeping:
             detail = _one_line(error) if status != UNEXPECTED else traceback.format_exc()
@@ -161,7 +163,8 @@ def main() -> None:
         with stopped_by_signals():
             _job()
     except (HydraException, OmegaConfBaseException) as error:
-        _ended.append((_one_line(error), BAD_INPUT))
+        stopped = _interrupted(128 + received[0]) if received else None
+        _ended.append(stopped or (_one_line(error), BAD_INPUT))
     except KeyboardInterrupt:
         _ended.append(_interrupted(128 + (received or [signal.SIGINT])[0]))
     except SystemExit as error:  # of --help; in a sweep, of a job that was interrupted or that had to end it
@@ -179,6 +182,12 @@ def main() -> None:
     statuses = [status for _, status in (*_ended, *failed)]
     if statuses:
         sys.exit(max(statuses))
+
+
+def _signalled() -> bool:
+    from gfflow.sweep import received
+
+    return bool(received)
 
 
 def _interrupted(status: int) -> tuple[str, int]:

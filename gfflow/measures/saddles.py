@@ -117,7 +117,8 @@ def _solved(snapshot: Snapshot, active: NDArray[np.bool_]) -> Neurons | None:
     gates = snapshot.gates.numpy() & active[:, None]
     w[~active], a[~active] = 0.0, 0.0
     lengths = np.linalg.norm(x, axis=1)
-    cosines = w @ x.T / np.where(active, np.linalg.norm(w, axis=1), 1.0)[:, None] / lengths
+    sizes = np.linalg.norm(w, axis=1)
+    cosines = w @ x.T / np.where(sizes > 0, sizes, 1.0)[:, None] / lengths  # 0 too where the square of w underflows
     bases = {  # a neuron that is off on every sample is at rest as it is
         j: along_gates(x[(~gates[j]) & (cosines[j] > -ON_GATE)], x.shape[1])
         for j in np.flatnonzero(gates.any(axis=1)).tolist()
