@@ -48,7 +48,7 @@ def _job(config: DictConfig) -> float | None:
     folder = Path(job.runtime.output_dir)
     sweeping = job.mode == RunMode.MULTIRUN
     if sweeping:
-        from gfflow.sweep import end_with_sweep, forget_failure, record_failure
+        from gfflow.sweep import end_with_sweep, forget_failure, received, record_failure
 
         end_with_sweep()
         forget_failure(folder)
@@ -60,8 +60,8 @@ def _job(config: DictConfig) -> float | None:
             sys.exit(128 + error.signal)
         _ended.append((f"{error}; go on with resume={folder}", 128 + error.signal))
     except Exception as error:
-        if sweeping and _signalled():  # whatever Hydra or OmegaConf made of the interruption
-            sys.exit(128 + signal.SIGTERM)
+        if sweeping and received:  # whatever Hydra or OmegaConf made of the interruption
+            sys.exit(128 + received[0])
         status = _status(error)
         if sweeping:
             detail = _one_line(error) if status != UNEXPECTED else traceback.format_exc()
@@ -182,12 +182,6 @@ def main() -> None:
     statuses = [status for _, status in (*_ended, *failed)]
     if statuses:
         sys.exit(max(statuses))
-
-
-def _signalled() -> bool:
-    from gfflow.sweep import received
-
-    return bool(received)
 
 
 def _interrupted(status: int) -> tuple[str, int]:

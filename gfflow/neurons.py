@@ -74,6 +74,10 @@ class Neurons:
         """1/2 ||theta||^2 = 1/2 (sum_j ||w_j||^2 + a_j^2); finite only where every weight is."""
         return 0.5 * float(self.w.square().sum() + self.a.square().sum())
 
+    def outputs(self, x: Tensor) -> Tensor:
+        """h(x) = sum_j a_j relu(<w_j, x>), shape (n,), for inputs x (n, d)."""
+        return (x @ self.w.T).clamp(min=0) @ self.a
+
     def distance(self, other: Neurons) -> float:
         """||theta - theta'||, the Euclidean distance in all weights."""
         return float(row_norms(torch.cat([(self.w - other.w).flatten(), self.a - other.a])))

@@ -46,7 +46,7 @@ def _functions(axes: Axes, start: Snapshot, end: Snapshot) -> None:
     low, high = float(data.x[:, 0].min()), float(data.x[:, 0].max())
     line = torch.linspace(low - 0.25 * (high - low), high + 0.25 * (high - low), 800, dtype=data.x.dtype)
     inputs = torch.stack([line, torch.ones_like(line)], dim=1)
-    final = (inputs @ end.neurons.w.T).clamp(min=0) @ end.neurons.a
+    final = end.neurons.outputs(inputs)
     kernel = kernel_interpolator(start, inputs)
     axes.plot(line, final, color=FIT, linewidth=2.2, label="network, end of training")
     axes.plot(line, kernel, color=INK, linestyle=(0, (4, 2)), linewidth=1.0, label="tangent kernel at the start")

@@ -72,4 +72,4 @@ def _verdict(end: Snapshot, excess: float) -> str:
 
 def _function(neurons: Neurons, line: Tensor) -> Tensor:
     inputs = torch.stack([line, torch.ones_like(line)], dim=1)
-    return (inputs @ neurons.w.T).clamp(min=0) @ neurons.a
+    return neurons.outputs(inputs)

@@ -62,7 +62,7 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
 def _function(shot: Snapshot, line: torch.Tensor) -> torch.Tensor:
     """h along the line."""
     inputs = torch.stack([line, torch.ones_like(line)], dim=1)
-    return (inputs @ shot.neurons.w.T).clamp(min=0) @ shot.neurons.a
+    return shot.neurons.outputs(inputs)
 
 
 def _count(shot: Snapshot, line: torch.Tensor) -> str:

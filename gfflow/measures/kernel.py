@@ -31,5 +31,5 @@ def kernel_interpolator(snapshot: Snapshot, inputs: Tensor) -> Tensor:
     unit = Neurons(neurons.w / largest, neurons.a / largest)
     gram = tangent_kernel(unit, data.x, data.x)
     coefficients = torch.linalg.lstsq(gram, snapshot.residuals.unsqueeze(1), driver="gelsd").solution
-    now = (inputs @ neurons.w.T).clamp(min=0) @ neurons.a
+    now = neurons.outputs(inputs)
     return now + (tangent_kernel(unit, inputs, data.x) @ coefficients).squeeze(1)

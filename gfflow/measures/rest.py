@@ -14,9 +14,9 @@ NEARLY = 1e-3  # share of the fields from which on the heavy neurons are near a 
 def field_share(snapshot: Snapshot, heavy: bool = False) -> float:
     """max_j ||D_j||, over all neurons or the heavy ones, against (1/n) sum_k |r_k| ||x_k||, the most that residuals
     of these sizes allow: between 0 and 1. Raises ZeroDivisionError where the loss is zero."""
-    data, norms = snapshot.training_set, snapshot.neurons.norms
+    norms = snapshot.neurons.norms
     counted = norms >= HEAVY * norms.max() if heavy else torch.ones_like(norms, dtype=torch.bool)
-    return float(snapshot.field_norms[counted].max()) / float((snapshot.residuals.abs() * data.norms).mean())
+    return float(snapshot.field_norms[counted].max()) / snapshot.largest_field
 
 
 def at_rest(snapshot: Snapshot, tolerance: float = 1e-12) -> bool:

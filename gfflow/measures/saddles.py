@@ -172,8 +172,7 @@ def _why_none(snapshot: Snapshot, counts: list[int]) -> str:
     grown = snapshot.neurons.norms > GROWN * snapshot.neurons.norms.max()
     lengths = snapshot.neurons.norms[:, None] * snapshot.training_set.norms
     sliding = int(((snapshot.preactivations.abs() <= ON_GATE * lengths) & grown[:, None]).sum())
-    size = float(snapshot.residuals.abs() @ snapshot.training_set.norms) / snapshot.training_set.n
-    fields = float(snapshot.field_norms[grown].max()) / size
+    fields = float(snapshot.field_norms[grown].max()) / snapshot.largest_field
     return (
         f"{none}; tried with {tried} neurons other than zero. Of the {int(grown.sum())} neurons that have grown, "
         f"{sliding} pairs with a sample lie on a gate, and fields reach {fields:.1%} of what the residuals allow"

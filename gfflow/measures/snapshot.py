@@ -63,6 +63,11 @@ class Snapshot:
         return row_norms(self.fields)
 
     @cached_property
+    def largest_field(self) -> float:
+        """(1/n) sum_k |r_k| ||x_k||: what no ||D_j|| exceeds with residuals of these sizes."""
+        return float((self.residuals.abs() * self.training_set.norms).mean())
+
+    @cached_property
     def field_directions(self) -> Tensor:
         """D_j / ||D_j||, shape (m, d); zero for a zero field."""
         return self.fields / self.field_norms.masked_fill(self.field_norms == 0, 1.0).unsqueeze(1)

@@ -62,7 +62,7 @@ def minimum_norm(training_set: TrainingSet) -> MinimumNorm:
     if problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
         raise InvalidInput("data", f"labels that no network fits ({problem.status})", "inputs that allow every label")
     neurons = _network(np.concatenate([v.value, u.value]), np.repeat([1, -1], len(gates)))
-    h = (neurons.w @ training_set.x.T).clamp(min=0).T @ neurons.a
+    h = neurons.outputs(training_set.x)
     return MinimumNorm(
         upper=neurons.half_norm_squared,
         lower=_dual_bound(x, y, fits.dual_value) if exact else None,
