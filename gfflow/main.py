@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from gfflow.errors import Diverged, Interrupted, InvalidInput
+from gfflow.signals import received, stopped_by_signals
 
 _PACKAGE = Path(__file__).resolve().parent
 CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir())
@@ -48,19 +49,23 @@ def _job(config: DictConfig) -> float | None:
     folder = Path(job.runtime.output_dir)
     sweeping = job.mode == RunMode.MULTIRUN
     if sweeping:
-        from gfflow.sweep import end_with_sweep, forget_failure, received, record_failure
+        from gfflow.sweep import end_with_sweep, forget_failure, record_failure
 
+        if received:
+            sys.exit(128 + received[0])
         end_with_sweep()
         forget_failure(folder)
     try:
         value = _run(config, job, folder)
+        if sweeping and received:
+            sys.exit(128 + received[0])
         return None if math.isnan(value) else value
     except Interrupted as error:
         if sweeping:
             sys.exit(128 + error.signal)
         _ended.append((f"{error}; go on with resume={folder}", 128 + error.signal))
     except Exception as error:
-        if sweeping and received:  # whatever Hydra or OmegaConf made of the interruption
+        if received:  # whatever became of the interruption
             sys.exit(128 + received[0])
         status = _status(error)
         if sweeping:
@@ -153,7 +158,7 @@ def _remove_if_empty(folder: Path) -> None:
 def main() -> None:
     """Runs the command line; exit status 2 for bad input (one line), 3 where training diverged, 128 + signal where
     one stopped it; after a sweep, the largest of its failed jobs' statuses."""
-    from gfflow.sweep import compose_one_of_each_kind, failed_jobs, received, stopped_by_signals, under_way
+    from gfflow.sweep import compose_one_of_each_kind, failed_jobs, under_way
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions arrive here instead of Hydra's own printing
     _ended.clear()
@@ -162,16 +167,10 @@ def main() -> None:
     try:
         with stopped_by_signals():
             _job()
-    except (HydraException, OmegaConfBaseException) as error:
-        stopped = _interrupted(128 + received[0]) if received else None
-        _ended.append(stopped or (_one_line(error), BAD_INPUT))
-    except KeyboardInterrupt:
-        _ended.append(_interrupted(128 + (received or [signal.SIGINT])[0]))
-    except SystemExit as error:  # of --help; in a sweep, of a job that was interrupted or that had to end it
-        if not under_way or not isinstance(error.code, int):
-            raise
-        status = 128 + received[0] if received else error.code
-        _ended.append(_interrupted(status) if status > 128 else ("the sweep was ended by its first failure", status))
+    except BaseException as error:
+        _ended.append(_what_ended(error))
+    finally:
+        received.clear()
     failed = failed_jobs(under_way[0]) if under_way else []
     for message, _ in _ended:
         print(f"gfflow: {message}", file=sys.stderr)
@@ -182,6 +181,21 @@ def main() -> None:
     statuses = [status for _, status in (*_ended, *failed)]
     if statuses:
         sys.exit(max(statuses))
+
+
+def _what_ended(error: BaseException) -> tuple[str, int]:
+    """Message and exit status of what ended the command outside a job of its own; raises it again if it has none, as
+    that of --help. After a signal it is the interruption, whatever has become of that."""
+    from gfflow.sweep import under_way
+
+    if received or isinstance(error, KeyboardInterrupt):
+        return _interrupted(128 + (received or [signal.SIGINT])[0])
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return _one_line(error), BAD_INPUT
+    if under_way and isinstance(error, SystemExit) and isinstance(error.code, int):
+        interrupted = error.code > 128  # in training, which has its own handlers
+        return _interrupted(error.code) if interrupted else ("the sweep was ended by its first failure", error.code)
+    raise error
 
 
 def _interrupted(status: int) -> tuple[str, int]:

@@ -1,5 +1,5 @@
-"""What holds for the jobs of a sweep together, across the processes that run them: threads, who failed, how they
-stop, and which of them are composed before the first one runs."""
+"""What holds for the jobs of a sweep together, across the processes that run them: threads, who failed, what
+ends their workers, and which of them are composed before the first one runs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ GRACE = 10.0  # seconds that a worker whose sweep has gone is given to save the 
 PARENT = "GFFLOW_SWEEP_PROCESS"  # environment variable: the process that started the workers
 
 under_way: list[Path] = []  # the folder of the sweep that this process runs, if any
-received: list[int] = []  # signals that stopped this process
 
 
 def record_failure(folder: Path, overrides: str, message: str, status: int) -> None:
@@ -46,28 +44,6 @@ def failed_jobs(folder: Path) -> list[tuple[str, int]]:
         status, overrides, message = note.read_text(encoding="utf-8").split("\n", 2)
         found.append((f"{note.parent.name} ({overrides}): {message.strip().splitlines()[-1]}", int(status)))
     return found
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """While it lasts, SIGTERM raises KeyboardInterrupt as SIGINT does, so that a launcher ends its workers on either,
-    and which one it was is kept in `received`. A signal that is ignored or handled already stays so; training handles
-    both in its own way meanwhile."""
-    received.clear()
-
-    def stop(number: int, _: Any) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-    ours = [number for number, handler in usual.items() if signal.getsignal(number) == handler]
-    for number in ours:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number in ours:
-            signal.signal(number, usual[number])
 
 
 def end_with_sweep() -> None:

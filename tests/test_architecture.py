@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "gfflow"
 # From the ground up: a module may import its own layer and those below it.
 LAYERS = [
-    {"errors", "relu", "neurons", "data"},
+    {"errors", "signals", "relu", "neurons", "data"},
     {"initialization", "network", "schedule", "folder"},
     {"theory"},
     {"measures"},

@@ -18,7 +18,7 @@ from gfflow import main as command
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
 from gfflow.records import Run
-from gfflow.sweep import THREADS, KnowSweep, OneThreadEach, one_of_each_kind, received, stopped_by_signals
+from gfflow.sweep import THREADS, KnowSweep, OneThreadEach, one_of_each_kind
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("figures=false", "verbose=false", "solver.iterations=200", "schedule.linear=10", "schedule.ratio=2")
@@ -100,22 +100,6 @@ def test_parallel_jobs_get_one_thread_each_and_the_environment_comes_back(launch
     assert [os.environ.get(name) for name in THREADS] == [set_to, "3", set_to, set_to]
     callback.on_multirun_end(config)
     assert [os.environ.get(name) for name in THREADS] == [None, "3", None, None]
-
-
-def test_both_signals_stop_the_command_and_an_ignored_one_stays_ignored() -> None:
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with pytest.raises(KeyboardInterrupt), stopped_by_signals():
-            signal.raise_signal(number)
-        assert received == [number]
-        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for a command that a shell started with nohup and &
-    try:
-        with stopped_by_signals():
-            signal.raise_signal(signal.SIGINT)
-        assert received == []
-    finally:
-        signal.signal(signal.SIGINT, before[0])
 
 
 def test_a_failure_mended_by_resuming_the_sweep_is_forgotten(monkeypatch, capfd, tmp_path) -> None:

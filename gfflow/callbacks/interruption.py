@@ -10,6 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from gfflow.module import GradientFlowModule
+from gfflow.signals import received
 
 
 class Interruption(pl.Callback):
@@ -27,6 +28,8 @@ class Interruption(pl.Callback):
 
     def __enter__(self) -> Interruption:
         self._before = self._install()
+        if received:
+            self.module.signal = received[0]
         return self
 
     def __exit__(

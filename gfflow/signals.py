@@ -1,0 +1,35 @@
+"""SIGINT and SIGTERM outside training, for the process that runs the command. (Interruption has them in training.)"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+received: list[int] = []
+"""The signals that came while `stopped_by_signals` lasted. What it raises cannot be relied on alone: an exception is
+lost where a library drops all of them, or Python calls back from collecting garbage, and turned into another where
+one leaves something half made. So no job begins, and no training, once a signal is in this list."""
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """While it lasts, SIGTERM raises KeyboardInterrupt as SIGINT does, so that a launcher ends its workers on either,
+    and which one it was is kept in `received`. A signal that is ignored or handled already stays so; training handles
+    both in its own way meanwhile."""
+    received.clear()
+
+    def stop(number: int, _: Any) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    ours = [number for number, handler in usual.items() if signal.getsignal(number) == handler]
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, usual[number])
