@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -17,20 +17,29 @@ from gfflow.signals import received, stopped_by_signals
 QUICK = ("figures=false", "verbose=false", "solver.iterations=200", "schedule.linear=10", "schedule.ratio=2")
 
 
-def test_both_signals_stop_the_command_and_an_ignored_one_stays_ignored() -> None:
+@pytest.fixture(autouse=True)
+def usual_handlers() -> Iterator[None]:
+    """Those of a command that a terminal starts, also where the tests were started with & and ignore SIGINT."""
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGINT, before[0])
+    signal.signal(signal.SIGTERM, before[1])
+
+
+def test_both_signals_stop_the_command_and_an_ignored_one_stays_ignored() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         with pytest.raises(KeyboardInterrupt), stopped_by_signals():
             signal.raise_signal(number)
         assert received == [number]
-        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+        received.clear()
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for a command that a shell started with nohup and &
-    try:
-        with stopped_by_signals():
-            signal.raise_signal(signal.SIGINT)
-        assert received == []
-    finally:
-        signal.signal(signal.SIGINT, before[0])
+    with stopped_by_signals():
+        signal.raise_signal(signal.SIGINT)
+    assert received == [] and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
 def lost() -> None:
