@@ -31,10 +31,17 @@ def run_command(monkeypatch, *overrides: str) -> None:
 
 
 def start(folder: Path, *overrides: str) -> subprocess.Popen:
-    """The command in a process group of its own, as a shell starts it."""
+    """The command in a process group of its own, as a terminal's shell starts it: SIGINT is not ignored, even where
+    the tests themselves were started with & and ignore it."""
     arguments = [sys.executable, str(ROOT / "scripts" / "train.py"), *overrides]
     return subprocess.Popen(
-        arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        arguments,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -201,7 +208,9 @@ def processes(session: int) -> list[int]:
 def test_a_stopped_sweep_leaves_no_worker_and_whole_jobs_and_goes_on(launcher, sent, group, tmp_path) -> None:
     if launcher == "joblib":
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    jobs = 6
+    jobs = (
+        10  # far more than the one that may still end after the signal, or the few that a killed sweep's workers end
+    )
     arguments = ("-m", f"hydra/launcher={launcher}", *QUICK[:2], "solver.iterations=1000000", f"seed=range({jobs})")
     sweep = start(tmp_path, *arguments, "hydra.sweep.dir=sweep")
     deadline = time.monotonic() + 120
