@@ -43,9 +43,19 @@ def test_both_signals_stop_the_command_and_an_ignored_one_stays_ignored() -> Non
 
 
 def lost() -> None:
-    """What a library does that drops every exception, or Python itself in a callback of the garbage collection."""
+    """What a library does that drops every exception."""
     with suppress(KeyboardInterrupt):
         signal.raise_signal(signal.SIGTERM)
+
+
+class Collected:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def collected() -> None:
+    """What Python does with an exception in a `__del__`: it tells of it on stderr and goes on."""
+    Collected()
 
 
 def turned() -> None:
@@ -72,7 +82,7 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("way", [lost, turned])
+@pytest.mark.parametrize("way", [lost, collected, turned])
 @pytest.mark.parametrize("place", PLACES)
 def test_a_signal_stops_a_sweep_whatever_becomes_of_its_exception(place, way, monkeypatch, capfd, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)
@@ -90,7 +100,7 @@ def test_a_signal_stops_a_sweep_whatever_becomes_of_its_exception(place, way, mo
     assert received == []
 
 
-@pytest.mark.parametrize("way", [lost, turned])
+@pytest.mark.parametrize("way", [lost, collected, turned])
 def test_a_signal_before_training_stops_a_run_whatever_becomes_of_its_exception(way, monkeypatch, capfd, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("gfflow.run.build", before(way, build))
