@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from gfflow.errors import Diverged, Interrupted, InvalidInput
-from gfflow.signals import received, stopped_by_signals
+from gfflow.signals import end_if_stopped, received, stopped_by_signals
 
 _PACKAGE = Path(__file__).resolve().parent
 CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir())
@@ -51,22 +51,20 @@ def _job(config: DictConfig) -> float | None:
     if sweeping:
         from gfflow.sweep import end_with_sweep, forget_failure, record_failure
 
-        if received:
-            sys.exit(128 + received[0])
+        end_if_stopped()
         end_with_sweep()
         forget_failure(folder)
     try:
         value = _run(config, job, folder)
-        if sweeping and received:
-            sys.exit(128 + received[0])
+        if sweeping:
+            end_if_stopped()
         return None if math.isnan(value) else value
     except Interrupted as error:
         if sweeping:
             sys.exit(128 + error.signal)
         _ended.append((f"{error}; go on with resume={folder}", 128 + error.signal))
     except Exception as error:
-        if received:  # whatever became of the interruption
-            sys.exit(128 + received[0])
+        end_if_stopped()  # the error is what became of the interruption
         status = _status(error)
         if sweeping:
             detail = _one_line(error) if status != UNEXPECTED else traceback.format_exc()

@@ -14,13 +14,18 @@ lost where a library drops all of them, or Python calls back from collecting gar
 one leaves something half made. So no job begins, and no training, once a signal is in this list."""
 
 
+def end_if_stopped() -> None:
+    """Raises KeyboardInterrupt again, where a signal has come and its own has not ended the command."""
+    if received:
+        raise KeyboardInterrupt
+
+
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
     """While it lasts, SIGTERM raises KeyboardInterrupt as SIGINT does, so that a launcher ends its workers on either,
     and which one it was is kept in `received`. A signal that is ignored or handled already stays so; training handles
     both in its own way meanwhile. What Python would say of an interruption that a `__del__` dropped, such as that of
     Lightning's profiler, is not shown."""
-    received.clear()
 
     def stop(number: int, _: Any) -> None:
         received.append(number)

@@ -208,9 +208,7 @@ def processes(session: int) -> list[int]:
 def test_a_stopped_sweep_leaves_no_worker_and_whole_jobs_and_goes_on(launcher, sent, group, tmp_path) -> None:
     if launcher == "joblib":
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    jobs = (
-        10  # far more than the one that may still end after the signal, or the few that a killed sweep's workers end
-    )
+    jobs = 10  # after the signal one may still end, of a killed sweep's workers a few
     arguments = ("-m", f"hydra/launcher={launcher}", *QUICK[:2], "solver.iterations=1000000", f"seed=range({jobs})")
     sweep = start(tmp_path, *arguments, "hydra.sweep.dir=sweep")
     deadline = time.monotonic() + 120
