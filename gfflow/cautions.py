@@ -7,12 +7,12 @@ import math
 import torch
 
 from gfflow.config import RunConfig
-from gfflow.data import TrainingSet
 from gfflow.errors import InvalidInput
 from gfflow.measures import Snapshot, least_sharpness, sharpness
-from gfflow.module import GradientFlowModule
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet
+from gfflow.model.neurons import Neurons
 from gfflow.theory import Prediction
+from gfflow.training.module import GradientFlowModule
 
 
 def why_diverged(module: GradientFlowModule, start: Neurons) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
-from gfflow import data
-from gfflow.data import TrainingSet
 from gfflow.errors import InvalidInput
-from gfflow.initialization import NORMALIZATIONS
+from gfflow.model import data
+from gfflow.model.data import TrainingSet
+from gfflow.model.initialization import NORMALIZATIONS
 
 DATA_MAKERS: dict[str, Callable[..., TrainingSet]] = {
     "orthogonal_pair": data.orthogonal_pair,

@@ -21,22 +21,29 @@ from gfflow import callbacks as cb
 from gfflow.callbacks.trajectory import frame_count
 from gfflow.cautions import cautions, check_numbers, why_diverged
 from gfflow.config import DataConfig, RunConfig
-from gfflow.dashboard import write_closing, write_figure, write_image, write_opening
-from gfflow.data import TrainingSet
 from gfflow.errors import Diverged, Interrupted, InvalidInput
-from gfflow.folder import check_same_configuration, claimed, holds_run, read_checkpoint, read_summary, reason_of
-from gfflow.initialization import check_alive, draw_start, initialization_scale
-from gfflow.loggers import EventLogger, MetricsTable
-from gfflow.module import GradientFlowModule
-from gfflow.network import TwoLayerReLU
-from gfflow.neurons import Neurons
-from gfflow.records import Run
-from gfflow.schedule import FEW, Schedule
+from gfflow.model.data import TrainingSet
+from gfflow.model.initialization import check_alive, draw_start, initialization_scale
+from gfflow.model.network import TwoLayerReLU
+from gfflow.model.neurons import Neurons
+from gfflow.records.dashboard import write_closing, write_figure, write_image, write_opening
+from gfflow.records.folder import (
+    check_same_configuration,
+    claimed,
+    holds_run,
+    read_checkpoint,
+    read_summary,
+    reason_of,
+)
+from gfflow.records.loggers import EventLogger, MetricsTable
+from gfflow.records.run import Run
+from gfflow.records.summary import summarise, write_summary
 from gfflow.solvers import make_solver
-from gfflow.statements.report import Report, as_markdown, print_report, verify, write
-from gfflow.summary import summarise, write_summary
+from gfflow.statements.verdicts import Report, as_markdown, print_report, verify, write
 from gfflow.terminal import compilation_told, print_closing, print_notes
 from gfflow.theory import Prediction, milestone_iterations, predict
+from gfflow.training.module import GradientFlowModule
+from gfflow.training.schedule import FEW, Schedule
 
 
 @dataclass(frozen=True)

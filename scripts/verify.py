@@ -1,6 +1,6 @@
 """Checks every statement of the paper on a finished run: python scripts/verify.py RUN_DIR [OTHER_RUN_DIR]."""
 
-from gfflow.verify import main
+from gfflow.commands.verify import main
 
 if __name__ == "__main__":
     main()

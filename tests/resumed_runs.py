@@ -12,8 +12,8 @@ from tensorboard.compat.proto.event_pb2 import Event
 
 from gfflow.config import RunConfig
 from gfflow.errors import Interrupted
-from gfflow.module import GradientFlowModule
 from gfflow.run import train
+from gfflow.training.module import GradientFlowModule
 
 KINDS = {
     "unrolled": {"data": {"name": "orthogonal_pair"}},

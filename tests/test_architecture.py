@@ -1,4 +1,4 @@
-"""Imports point one way, as the parsed source says."""
+"""Imports point one way, floor by floor, as the parsed source says; no folder and no module is left out."""
 
 import ast
 from pathlib import Path
@@ -6,19 +6,24 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "gfflow"
-# From the ground up: a module may import its own layer and those below it.
-LAYERS = [
-    {"errors", "signals", "relu", "neurons", "data"},
-    {"initialization", "network", "schedule", "folder"},
-    {"theory"},
+# From the ground up: a file may import its own floor and those below it.
+FLOORS = [
+    {"errors"},
+    {"model"},
+    {"motion"},
     {"measures"},
+    {"theory"},
     {"solvers"},
-    {"module", "view"},
+    {"training"},
+    {"records"},
     {"callbacks"},
-    {"config", "loggers", "summary", "terminal", "dashboard", "cautions", "run", "sweep", "main"},
+    {"statements", "figures", "reports"},
+    {"config", "cautions", "terminal", "run"},
+    {"commands", "benchmark"},
 ]
-READERS = {"figures", "records", "reports"}  # they read finished runs and never see a model
-MODELS = {"module", "callbacks", "solvers", "network", "run"}
+MATHEMATICS = {"errors", "model", "motion", "measures", "theory"}
+READERS = {"figures", "reports"}  # they read finished runs and never train
+TRAINING = {"solvers", "training", "callbacks", "run"}
 
 
 def imported(path: Path) -> set[str]:
@@ -38,42 +43,59 @@ def part(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
+
+
 def own_parts(path: Path) -> set[str]:
     """The parts of gfflow that a file imports, its own not counted."""
-    files = {part(p) for p in PACKAGE.rglob("*.py")}
     parts = {name.split(".")[1] for name in imported(path) if name.startswith("gfflow.")}
-    return (parts & files) - {part(path)}
+    return {name for name in parts if name in FLOOR} - {part(path)}
 
 
-FILES = sorted(PACKAGE.rglob("*.py"))
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_go_down(path: Path) -> None:
-    mine = part(path)
-    height = next((i for i, layer in enumerate(LAYERS) if mine in layer), None)
-    if height is None:
-        return  # a reader of finished runs, or the command of one: below
-    allowed = set().union(*LAYERS[: height + 1])
-    if height == len(LAYERS) - 1:
-        allowed |= READERS | {"animation", "statements"}
-    assert own_parts(path) <= allowed
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_mathematics_knows_nothing_of_lightning_nor_of_the_readers(path: Path) -> None:
-    if part(path) not in set().union(*LAYERS[:5]) - {"solvers"}:
-        return
-    roots = {name.split(".")[0] for name in imported(path)}
-    assert not roots & {"lightning", "pytorch_lightning", "hydra", "omegaconf", "tensorboard", "matplotlib"}
+def own_modules(path: Path) -> set[Path]:
+    """The files of gfflow that a file imports when it is itself imported, functions left out."""
+    files = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            stem = PACKAGE.parent.joinpath(*name.split("."))
+            files |= {p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p in FILES}
+    return files - {path}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_readers_of_finished_runs_see_no_model(path: Path) -> None:
+def test_every_file_has_a_floor_and_imports_go_down(path: Path) -> None:
+    assert part(path) in FLOOR, f"{path} is on no floor"
+    assert {name for name in own_parts(path) if FLOOR[name] > FLOOR[part(path)]} == set()
+
+
+def test_no_file_imports_itself_by_a_detour() -> None:
+    arrows = {path: own_modules(path) for path in FILES}
+    while leaves := [path for path, targets in arrows.items() if not targets & arrows.keys()]:
+        for path in leaves:
+            del arrows[path]
+    initializers = {path for path in arrows if path.name == "__init__.py"}  # a package and its own files
+    assert not {p for p in arrows if p not in initializers and not arrows[p] & initializers}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_mathematics_knows_nothing_of_lightning_nor_of_files(path: Path) -> None:
+    if part(path) in MATHEMATICS:
+        roots = {name.split(".")[0] for name in imported(path)}
+        assert not roots & {"lightning", "pytorch_lightning", "hydra", "omegaconf", "tensorboard", "matplotlib"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_readers_of_finished_runs_do_not_train(path: Path) -> None:
     if part(path) in READERS:
-        assert not own_parts(path) & MODELS
+        assert not own_parts(path) & TRAINING
 
 
 def test_the_parts_named_here_exist() -> None:
-    """A renamed part would leave its line unguarded. Readers may be absent."""
-    assert set().union(*LAYERS) <= {part(path) for path in FILES}
+    """A renamed part would leave its line unguarded."""
+    assert FLOOR.keys() == {part(path) for path in FILES}

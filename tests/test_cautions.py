@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from gfflow.config import RunConfig
-from gfflow.data import TrainingSet
 from gfflow.errors import Diverged, Interrupted, InvalidInput
-from gfflow.module import GradientFlowModule
-from gfflow.records import Run
+from gfflow.model.data import TrainingSet
+from gfflow.motion.flow import integrator
+from gfflow.records.run import Run
 from gfflow.run import build, train
-from gfflow.solvers.flow import integrator
+from gfflow.training.module import GradientFlowModule
 
 
 def config(**values) -> RunConfig:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from resumed_runs import config, events, stopped_run
 
+from gfflow.commands.train import _begun
 from gfflow.errors import InvalidInput
-from gfflow.main import _begun
-from gfflow.records import Run
+from gfflow.records.run import Run
 from gfflow.run import train
 
 

@@ -12,13 +12,13 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from gfflow.commands.train import CONF
 from gfflow.config import RunConfig
-from gfflow.frames import snapshot, training_set
-from gfflow.main import CONF
 from gfflow.measures import kinks, principal_components
-from gfflow.records import Run
+from gfflow.records.frames import snapshot, training_set
+from gfflow.records.passages import passages
+from gfflow.records.run import Run
 from gfflow.run import train
-from gfflow.saddles import passages
 
 Runner = Callable[..., Run]
 

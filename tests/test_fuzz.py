@@ -15,10 +15,10 @@ import pytest
 
 from gfflow.config import RunConfig
 from gfflow.errors import Diverged, Interrupted, InvalidInput
-from gfflow.module import GradientFlowModule
-from gfflow.records import Run
+from gfflow.motion.flow import integrator
+from gfflow.records.run import Run
 from gfflow.run import train
-from gfflow.solvers.flow import integrator
+from gfflow.training.module import GradientFlowModule
 
 NUMBERS = range(
     *map(int, os.environ.get("GFFLOW_FUZZ", "40").split(":"))

@@ -17,13 +17,13 @@ import pytest
 import torch
 from resumed_runs import KINDS, config, content
 
-from gfflow import main as command
 from gfflow.callbacks import checkpoint
+from gfflow.commands import train as command
 from gfflow.errors import Interrupted, InvalidInput
-from gfflow.folder import claimed
-from gfflow.module import GradientFlowModule
+from gfflow.records.folder import claimed
 from gfflow.run import train
 from gfflow.solvers import SGD, Flow, Fused
+from gfflow.training.module import GradientFlowModule
 
 KILLS = int(os.environ.get("GFFLOW_KILLS", "5"))  # SIGKILLs of each kind; SIGTERM and SIGINT two fifths of it
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from gfflow.config import RunConfig
-from gfflow.data import orthogonal_pair
 from gfflow.errors import InvalidInput
+from gfflow.model.data import orthogonal_pair
 from gfflow.run import build, train
 
 BRIEF = {"ratio": 2.0, "linear": 10}

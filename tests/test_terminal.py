@@ -40,9 +40,9 @@ def test_the_flow_says_what_it_took(tmp_path, capsys):
 def test_kernels_of_the_flow_are_kept_for_the_next_process():
     """What one process has compiled, if it was not there before, another reads from numba's cache."""
     use = """
-from gfflow.data import five_points
-from gfflow.initialization import draw_start
-from gfflow.network import TwoLayerReLU
+from gfflow.model.data import five_points
+from gfflow.model.initialization import draw_start
+from gfflow.model.network import TwoLayerReLU
 from gfflow.solvers import Flow
 for method in ("splitting", "runge_kutta"):
     Flow(2e-3, 1e-6, method).advance(TwoLayerReLU(draw_start(10, 2, 1e-2, 0, True)), five_points(), 0, 2000)

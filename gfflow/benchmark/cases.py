@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from gfflow.config import DATA_MAKERS, RunConfig
-from gfflow.data import TrainingSet
-from gfflow.initialization import draw_start, initialization_scale
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet
+from gfflow.model.initialization import draw_start, initialization_scale
+from gfflow.model.neurons import Neurons
 
 LR = 2e-3
 

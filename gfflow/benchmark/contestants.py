@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from gfflow.benchmark.cases import LR, Case
-from gfflow.data import TrainingSet
-from gfflow.network import TwoLayerReLU
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet
+from gfflow.model.network import TwoLayerReLU
+from gfflow.model.neurons import Neurons
 from gfflow.solvers import make_solver
 
 

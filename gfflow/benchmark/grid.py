@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gfflow.benchmark.cases import gaussian_set
 from gfflow.benchmark.contestants import plain_loop, solver_alone, steps_for
 from gfflow.benchmark.timing import Timing, paired, slope
-from gfflow.initialization import draw_start
+from gfflow.model.initialization import draw_start
 from gfflow.solvers.fused import choose_form
 
 LINES = {  # name: the shapes (n, d, m) along it

@@ -10,7 +10,7 @@ import tempfile
 import time
 
 IMPORTS = "import lightning.pytorch, hydra, torch.utils.tensorboard"
-TRAIN = "from gfflow.main import main; main()"
+TRAIN = "from gfflow.commands.train import main; main()"
 FIGURE_4_RUN = ("data=five_points", "name=fig4", "init.scale=1e-4", "solver.iterations=300000", "figures=false")
 
 

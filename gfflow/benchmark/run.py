@@ -13,7 +13,7 @@ from gfflow.benchmark import processes
 from gfflow.benchmark.cases import CASES, FIGURE_2, FIGURE_4, LR, Case
 from gfflow.benchmark.contestants import plain_loop, solver_alone, solver_in_fit
 from gfflow.benchmark.grid import LINES, measure_line
-from gfflow.benchmark.report import draw, print_lines, print_processes, print_timings, write_csv
+from gfflow.benchmark.tables import draw, print_lines, print_processes, print_timings, write_csv
 from gfflow.benchmark.timing import Timing, paired
 from gfflow.errors import InvalidInput
 from gfflow.solvers import make_solver

@@ -11,11 +11,11 @@ from gfflow.callbacks.interruption import Interruption
 from gfflow.callbacks.invariants import Invariants
 from gfflow.callbacks.loss import GradientNorm, Loss
 from gfflow.callbacks.masses import GroupMasses
+from gfflow.callbacks.observed import View
 from gfflow.callbacks.progress import PhaseProgress
 from gfflow.callbacks.solver import SolverState
 from gfflow.callbacks.structure import Structure
 from gfflow.callbacks.trajectory import TrajectoryRecorder
-from gfflow.callbacks.view import View
 
 __all__ = [
     "AlignmentCosines",

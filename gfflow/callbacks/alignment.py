@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gfflow.callbacks.base import Measurement
 from gfflow.measures.alignment import cosines_with, own_cosines
-from gfflow.measures.snapshot import Snapshot
+from gfflow.model.snapshot import Snapshot
 from gfflow.theory import Group, Prediction
 
 

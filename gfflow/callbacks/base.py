@@ -7,8 +7,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from gfflow.callbacks.view import observed
-from gfflow.measures.snapshot import Snapshot
+from gfflow.callbacks.observed import observed
+from gfflow.model.snapshot import Snapshot
 
 
 class Measurement(pl.Callback):

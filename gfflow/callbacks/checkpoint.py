@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from gfflow.errors import Interrupted
-from gfflow.folder import sync
+from gfflow.records.folder import sync
 
 
 class WholeCheckpointIO(TorchCheckpointIO):

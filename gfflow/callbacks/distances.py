@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gfflow.callbacks.base import Measurement
-from gfflow.measures.snapshot import Snapshot
+from gfflow.model.snapshot import Snapshot
 from gfflow.theory import Prediction
 
 

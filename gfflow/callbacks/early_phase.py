@@ -8,8 +8,8 @@ from typing import Any
 import lightning.pytorch as pl
 
 from gfflow.callbacks.base import Measurement
-from gfflow.callbacks.view import observed
-from gfflow.measures.snapshot import Snapshot
+from gfflow.callbacks.observed import observed
+from gfflow.model.snapshot import Snapshot
 from gfflow.theory import EarlyPhase, solve_early_phase, takes_seconds
 from gfflow.theory.directions import ORTHOGONAL
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from gfflow.callbacks.base import Measurement
 from gfflow.errors import InvalidInput
-from gfflow.measures.snapshot import Snapshot
-from gfflow.network import TwoLayerReLU
-from gfflow.neurons import Neurons
+from gfflow.model.network import TwoLayerReLU
+from gfflow.model.neurons import Neurons
+from gfflow.model.snapshot import Snapshot
 from gfflow.solvers import Flow
 
 

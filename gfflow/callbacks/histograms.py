@@ -11,9 +11,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gfflow.callbacks.view import observed
+from gfflow.callbacks.observed import observed
 from gfflow.measures.alignment import own_cosines
-from gfflow.schedule import FEW, Schedule
+from gfflow.training.schedule import FEW, Schedule
 
 BINS = 40
 

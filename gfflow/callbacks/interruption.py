@@ -9,8 +9,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from gfflow.module import GradientFlowModule
-from gfflow.signals import received
+from gfflow.training.module import GradientFlowModule
+from gfflow.training.signals import received
 
 
 class Interruption(pl.Callback):

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from gfflow.callbacks.base import Measurement
 from gfflow.measures.invariants import balance_drift, reactivations
-from gfflow.measures.snapshot import Snapshot
-from gfflow.neurons import Neurons
+from gfflow.model.neurons import Neurons
+from gfflow.model.snapshot import Snapshot
 
 
 class Invariants(Measurement):

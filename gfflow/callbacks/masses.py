@@ -5,9 +5,9 @@ from __future__ import annotations
 import lightning.pytorch as pl
 
 from gfflow.callbacks.base import Measurement
-from gfflow.callbacks.view import observed
+from gfflow.callbacks.observed import observed
 from gfflow.measures.masses import largest_norm, mass
-from gfflow.measures.snapshot import Snapshot
+from gfflow.model.snapshot import Snapshot
 from gfflow.theory import Group, Prediction
 
 

@@ -8,34 +8,9 @@ import lightning.pytorch as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gfflow.callbacks.view import observed
-from gfflow.measures.masses import mass
-from gfflow.measures.snapshot import Snapshot
+from gfflow.callbacks.observed import observed
 from gfflow.theory import Prediction
-
-
-def phase(snapshot: Snapshot, prediction: Prediction | None = None) -> str:
-    """The phase of Figure 1 that the network is in, by the masses of S+ and S- against their limits.
-
-    Where the theory does not name the groups, the phase is told by the loss alone: 'early alignment' while it
-    is within 1% of its value for the zero network, 'fitted' below one part in 10^6 of it, 'fitting' between.
-    """
-    named = () if prediction is None else (prediction.plus, prediction.minus)
-    groups = [group for group in named if group is not None]
-    if len(groups) < 2:
-        share = snapshot.loss / float(snapshot.training_set.y.square().mean() / 2 or 1)
-        return "early alignment" if 0.99 < share < 1.01 else "fitted" if share < 1e-6 else "fitting"
-    first, second = sorted(groups, key=lambda group: -group.rate)
-    labels = {1: "positive", -1: "negative"}
-    share = mass(snapshot.neurons, first.members) / first.mass_limit
-    if share < 0.01:
-        return "early alignment"
-    if share < 0.99:
-        return f"fitting {labels[first.sign]} labels"
-    share = mass(snapshot.neurons, second.members) / second.mass_limit
-    if share < 0.01:
-        return "near the saddle"
-    return f"fitting {labels[second.sign]} labels" if share < 0.99 else "convergence"
+from gfflow.theory.phase import phase
 
 
 class PhaseProgress(pl.Callback):

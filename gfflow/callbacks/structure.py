@@ -5,11 +5,11 @@ from __future__ import annotations
 import lightning.pytorch as pl
 
 from gfflow.callbacks.base import Measurement
-from gfflow.callbacks.view import observed
+from gfflow.callbacks.observed import observed
 from gfflow.measures.clusters import clusters
 from gfflow.measures.kinks import kinks_on_line
-from gfflow.measures.snapshot import Snapshot
-from gfflow.schedule import FEW, Schedule
+from gfflow.model.snapshot import Snapshot
+from gfflow.training.schedule import FEW, Schedule
 
 
 class Structure(Measurement):

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gfflow.callbacks.view import Observed, observed
+from gfflow.callbacks.observed import Observed, observed
 from gfflow.errors import Diverged
-from gfflow.schedule import Schedule
+from gfflow.training.schedule import Schedule
 
 LARGEST = 32 * 2**20  # bytes of weights kept at most
 

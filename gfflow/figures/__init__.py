@@ -11,18 +11,18 @@ from matplotlib.figure import Figure
 from gfflow.figures.alignment import alignment
 from gfflow.figures.early_phase import early_directions
 from gfflow.figures.flow import flow_distance, sliding_pairs
-from gfflow.figures.frames import moments
 from gfflow.figures.lazy import lazy
 from gfflow.figures.loss import loss
 from gfflow.figures.masses import masses
 from gfflow.figures.minimum_norm import least_norm
+from gfflow.figures.moments import moments
 from gfflow.figures.overview import overview
 from gfflow.figures.polar import explained_variance, polar
 from gfflow.figures.saddle import saddle
 from gfflow.figures.style import save
 from gfflow.figures.timeline import timeline
 from gfflow.figures.training import training_state
-from gfflow.records import Run
+from gfflow.records.run import Run
 
 Drawing = Callable[[Run], Figure | None]
 

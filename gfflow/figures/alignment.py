@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from gfflow.figures.events import mark_events
 from gfflow.figures.style import MINUS, OTHER, PLUS, iteration_axis, new_figure, styled
-from gfflow.frames import prediction, snapshot, training_set
 from gfflow.measures import cosines_with, own_cosines_by_neuron
-from gfflow.records import Run
+from gfflow.records.frames import prediction, snapshot, training_set
+from gfflow.records.run import Run
 
 
 @styled

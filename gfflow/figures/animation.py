@@ -19,8 +19,8 @@ from gfflow.figures.overview import draw_masses
 from gfflow.figures.polar import draw_polar, final_plane, prepare_polar
 from gfflow.figures.style import INK, iteration_axis, number, styled
 from gfflow.figures.training import along, draw_state, heights
-from gfflow.frames import snapshot, training_set
-from gfflow.records import Run, Trajectory
+from gfflow.records.frames import snapshot, training_set
+from gfflow.records.run import Run, Trajectory
 
 SIZE = 7.2, 3.4  # inches at 100 dots each; even numbers of pixels, as video wants them
 BEFORE = 100  # the time axis begins at this fraction of the iteration at which the loss first falls by 5%

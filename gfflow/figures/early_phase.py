@@ -13,10 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from gfflow.figures.style import FAINT, INK, MINUS, OTHER, PLUS, iteration_axis, new_figure, spread, styled
-from gfflow.frames import snapshot, training_set
 from gfflow.measures import clusters
-from gfflow.neurons import Neurons
-from gfflow.records import Run, Trajectory
+from gfflow.model.neurons import Neurons
+from gfflow.records.frames import snapshot, training_set
+from gfflow.records.run import Run, Trajectory
 from gfflow.theory import EarlyPhase, ExtremalDirection, extremal_directions, solve_early_phase, takes_seconds
 
 Array = NDArray[np.float64]

@@ -7,7 +7,7 @@ from matplotlib.patches import ConnectionPatch
 from matplotlib.transforms import offset_copy
 
 from gfflow.figures.style import EVENT_NAMES, FAINT, INK, number, spread
-from gfflow.records import Run
+from gfflow.records.run import Run
 
 LABEL_HEIGHT = 0.75  # inches that the labels take above the axes
 

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gfflow.figures.style import FIT, INK, iteration_axis, new_figure, quantity, styled
-from gfflow.frames import snapshot, training_set
 from gfflow.measures import Snapshot, kernel_interpolator
-from gfflow.records import Run
+from gfflow.records.frames import snapshot, training_set
+from gfflow.records.run import Run
 
 
 @styled

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from gfflow.figures.events import events, mark_events
 from gfflow.figures.style import BAND, INK, iteration_axis, new_figure, styled
 from gfflow.measures import plateaus
-from gfflow.records import Run
+from gfflow.records.run import Run
 
 
 @styled

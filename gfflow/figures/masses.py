@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from gfflow.figures.events import mark_events
 from gfflow.figures.style import INK, MINUS, PLUS, iteration_axis, new_figure, styled
-from gfflow.records import Run
+from gfflow.records.run import Run
 
 SIDES = (("plus", "+", PLUS, "-"), ("minus", "-", MINUS, (0, (5, 1.5))))
 

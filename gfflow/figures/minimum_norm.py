@@ -9,10 +9,10 @@ from torch import Tensor
 
 from gfflow.errors import InvalidInput
 from gfflow.figures.style import FIT, INK, new_figure, styled
-from gfflow.frames import snapshot, training_set
 from gfflow.measures import Snapshot, kinks
-from gfflow.neurons import Neurons
-from gfflow.records import Run
+from gfflow.model.neurons import Neurons
+from gfflow.records.frames import snapshot, training_set
+from gfflow.records.run import Run
 from gfflow.theory.minimum_norm import MinimumNorm, installed, minimum_norm
 
 FITTED = 1e-6  # of the zero network's loss, below which norms are compared

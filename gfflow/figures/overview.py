@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from gfflow.figures.events import LABEL_HEIGHT, events, label_events, mark_events
 from gfflow.figures.style import FAINT, INK, MINUS, PLUS, iteration_axis, new_figure, styled
-from gfflow.records import Run
+from gfflow.records.run import Run
 
 
 @styled

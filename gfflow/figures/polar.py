@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
-from gfflow.figures.frames import moments
+from gfflow.figures.moments import moments
 from gfflow.figures.style import FAINT, INK, MINUS, PLUS, iteration_axis, new_figure, number, quantity, styled
-from gfflow.frames import snapshot, training_set
 from gfflow.measures import principal_components
-from gfflow.neurons import Neurons
-from gfflow.records import Run, Trajectory
+from gfflow.model.neurons import Neurons
+from gfflow.records.frames import snapshot, training_set
+from gfflow.records.run import Run, Trajectory
 
 
 @styled

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from gfflow.figures.events import label_events, mark_events
 from gfflow.figures.style import INK, PLUS, iteration_axis, new_figure, number, quantity, styled
-from gfflow.records import Run
+from gfflow.records.run import Run
 
 
 @styled

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from gfflow.figures.events import events
 from gfflow.figures.style import INK, MINUS, PLUS, iteration_axis, new_figure, number, spread, styled
-from gfflow.records import Run
+from gfflow.records.run import Run
 from gfflow.theory.directions import timeline as bounds
 
 Steps = list[float]  # ends of: early alignment, growth of the first group, saddle, growth of the second

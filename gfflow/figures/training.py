@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gfflow.figures.frames import moments
+from gfflow.figures.moments import moments
 from gfflow.figures.style import FAINT, FIT, INK, MINUS, PLUS, new_figure, number, styled
-from gfflow.frames import snapshot, training_set
 from gfflow.measures import Snapshot, kinks
-from gfflow.records import Run
+from gfflow.records.frames import snapshot, training_set
+from gfflow.records.run import Run
 
 
 @styled

@@ -2,6 +2,7 @@
 
 from gfflow.measures.alignment import cosines_with, own_cosines, own_cosines_by_neuron
 from gfflow.measures.clusters import Clusters, clusters
+from gfflow.measures.critical_points import CriticalPoint, certify, critical_point_near
 from gfflow.measures.events import crossing, mass_crossing
 from gfflow.measures.invariants import balance, balance_drift, reactivations
 from gfflow.measures.kernel import kernel_interpolator, tangent_kernel
@@ -10,9 +11,8 @@ from gfflow.measures.masses import largest_norm, mass
 from gfflow.measures.plateaus import Plateau, plateaus
 from gfflow.measures.principal import principal_components
 from gfflow.measures.rest import at_rest, field_share, resting_point
-from gfflow.measures.saddles import CriticalPoint, certify, critical_point_near
 from gfflow.measures.sharpness import least_sharpness, sharpness
-from gfflow.measures.snapshot import Snapshot
+from gfflow.model.snapshot import Snapshot
 
 __all__ = [
     "Clusters",

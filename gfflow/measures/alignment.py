@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gfflow.measures.snapshot import Snapshot
-from gfflow.neurons import Neurons
+from gfflow.model.neurons import Neurons
+from gfflow.model.snapshot import Snapshot
 
 
 def cosines_with(neurons: Neurons, direction: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gfflow.neurons import Neurons
+from gfflow.model.neurons import Neurons
 
 
 @dataclass(frozen=True, eq=False)

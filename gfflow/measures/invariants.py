@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from gfflow.neurons import Neurons
+from gfflow.model.neurons import Neurons
 
 
 def balance(neurons: Neurons) -> Tensor:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gfflow.measures.snapshot import Snapshot
-from gfflow.neurons import Neurons
+from gfflow.model.neurons import Neurons
+from gfflow.model.snapshot import Snapshot
 
 
 @dataclass(frozen=True, eq=False)

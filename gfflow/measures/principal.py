@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gfflow.neurons import Neurons
+from gfflow.model.neurons import Neurons
 
 
 def principal_components(neurons: Neurons) -> tuple[Tensor, Tensor]:

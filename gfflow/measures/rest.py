@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from gfflow.measures.saddles import CriticalPoint, critical_point_near
-from gfflow.measures.snapshot import Snapshot
+from gfflow.measures.critical_points import CriticalPoint, critical_point_near
+from gfflow.model.snapshot import Snapshot
 
 HEAVY = 1e-2  # of the largest norm, from which on a neuron counts as one of those that make the function
 NEARLY = 1e-3  # share of the fields from which on the heavy neurons are near a critical point

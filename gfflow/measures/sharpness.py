@@ -6,9 +6,9 @@ import math
 
 import torch
 
-from gfflow.data import TrainingSet
 from gfflow.measures.kernel import tangent_kernel
-from gfflow.measures.snapshot import Snapshot
+from gfflow.model.data import TrainingSet
+from gfflow.model.snapshot import Snapshot
 
 
 def sharpness(snapshot: Snapshot) -> float:

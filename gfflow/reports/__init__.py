@@ -14,10 +14,10 @@ from gfflow.reports.curves import curves
 from gfflow.reports.events import write_events
 from gfflow.reports.finals import finals
 from gfflow.reports.heatmap import heatmap
+from gfflow.reports.jobs import Sweep, write_table
 from gfflow.reports.labels import numeric_keys
 from gfflow.reports.simplicity import simplicity
 from gfflow.reports.statements import statements
-from gfflow.reports.sweep import Sweep, write_table
 
 SCALARS = ("loss", "mass/u_plus", "mass/u_minus", "saddle/distance")
 FINALS = (

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gfflow.figures.style import MINUS, PLUS, new_figure, styled
+from gfflow.reports.jobs import Job, Sweep
 from gfflow.reports.labels import sequence
-from gfflow.reports.sweep import Job, Sweep
 from gfflow.theory.probability import assumption_3_probability
 
 HOLDS = "theory.assumptions.cones_nonempty"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gfflow.records import Run
+from gfflow.records.run import Run
 
 Array = NDArray[np.float64]
 Clock = Callable[[Run], float | None]  # what one iteration is on the horizontal axis; None: not defined for the run

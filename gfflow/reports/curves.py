@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from gfflow.figures.style import INK, new_figure, number, styled
 from gfflow.reports.bands import Clock, band, iterations, rescaled_time
+from gfflow.reports.jobs import Group, Sweep, Value, sortable
 from gfflow.reports.labels import group_label, is_logarithmic, label, sequence, value_label
-from gfflow.reports.sweep import Group, Sweep, Value, sortable
 
 MOST = 12  # curves that one panel can show
 ROWS = 4  # of panels, for the values of a second key

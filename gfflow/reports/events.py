@@ -9,9 +9,9 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from gfflow.dashboard import write_image
+from gfflow.records.dashboard import write_image
 from gfflow.reports.bands import Clock, band, iterations, rescaled_time
-from gfflow.reports.sweep import Group, Sweep
+from gfflow.reports.jobs import Group, Sweep
 
 POINTS = 400  # of each curve: TensorBoard itself shows no more than 1000
 PARTS = ("mean", "low", "high")

@@ -14,9 +14,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from gfflow.figures.style import BAND, INK, MINUS, PLUS, new_figure, styled
+from gfflow.reports.jobs import Job, Sweep
 from gfflow.reports.labels import group_label, is_geometric, is_logarithmic, label, sequence
 from gfflow.reports.scaling import PowerLaw, fit_power_law
-from gfflow.reports.sweep import Job, Sweep
 
 SIGNED = ("final.norm_gap",)  # crosses zero at rounding: its size is what has a power law
 # Below these, what is left is rounding, and no law of the run: of a difference of norms, of residuals of 1e-12

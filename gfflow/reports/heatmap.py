@@ -7,8 +7,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from gfflow.figures.style import new_figure, styled
+from gfflow.reports.jobs import Sweep
 from gfflow.reports.labels import is_logarithmic, label, value_label
-from gfflow.reports.sweep import Sweep
 
 LONG = 10  # characters of a value from which the columns' names are turned
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 from matplotlib.colors import to_hex
 
-from gfflow.reports.sweep import Sweep, Value, is_number
+from gfflow.reports.jobs import Sweep, Value, is_number
 
 NAMES = {
     "init.scale": "scale",

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gfflow.figures.style import INK, PLUS, new_figure, styled
+from gfflow.reports.jobs import Sweep
 from gfflow.reports.labels import is_logarithmic
-from gfflow.reports.sweep import Sweep
 
 SCALE = "init.scale"
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gfflow.figures.style import INK, new_figure, styled
-from gfflow.records import read_json
-from gfflow.reports.sweep import Sweep
+from gfflow.records.run import read_json
+from gfflow.reports.jobs import Sweep
 
 CLIPPED = 2.0  # decades of margin beyond which colours no longer differ
 TITLES = {

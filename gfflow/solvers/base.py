@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-from gfflow.data import TrainingSet
 from gfflow.errors import InvalidInput
-from gfflow.network import TwoLayerReLU
+from gfflow.model.data import TrainingSet
+from gfflow.model.network import TwoLayerReLU
 
 
 class Solver(ABC):

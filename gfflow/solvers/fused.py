@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gfflow.data import TrainingSet
 from gfflow.errors import InvalidInput
-from gfflow.network import TwoLayerReLU
+from gfflow.model.data import TrainingSet
+from gfflow.model.network import TwoLayerReLU
 from gfflow.solvers.base import Solver
 
 UNROLLED = 25  # largest n d for which a kernel of its own is compiled: beyond, registers run out

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gfflow.data import TrainingSet
 from gfflow.errors import InvalidInput
-from gfflow.network import TwoLayerReLU
+from gfflow.model.data import TrainingSet
+from gfflow.model.network import TwoLayerReLU
 from gfflow.solvers.base import Solver
 
 

@@ -11,7 +11,7 @@ from gfflow.statements import (
 )
 from gfflow.statements.base import STATEMENTS, Finding, Statement, Verdict, judge
 from gfflow.statements.case import Case, NotApplicable
-from gfflow.statements.report import Report, verify
+from gfflow.statements.verdicts import Report, verify
 
 __all__ = [
     "STATEMENTS",

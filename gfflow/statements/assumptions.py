@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from gfflow.data import TrainingSet
+from gfflow.model.data import TrainingSet
 from gfflow.statements.base import Finding, statement
 from gfflow.statements.case import BALANCED, Case, NotApplicable
 from gfflow.theory.directions import ORTHOGONAL

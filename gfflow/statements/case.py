@@ -9,8 +9,8 @@ from functools import cached_property
 
 from torch import Tensor
 
-from gfflow.data import TrainingSet
 from gfflow.measures import Snapshot
+from gfflow.model.data import TrainingSet
 from gfflow.theory import Group, Milestone, Prediction, milestones, ordered_groups
 
 BALANCED = 1e-6  # largest | |a_j| / ||w_j|| - 1 | at a balanced start: float32 rounds to 6e-8

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from gfflow.measures import Snapshot
-from gfflow.neurons import Neurons
+from gfflow.model.neurons import Neurons
 from gfflow.statements.base import Finding, statement
 from gfflow.statements.case import Case, NotApplicable, deficit, largest, misalignment
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from gfflow.data import orthogonal_pair
-from gfflow.network import TwoLayerReLU
-from gfflow.neurons import Neurons
+from gfflow.model.data import orthogonal_pair
+from gfflow.model.network import TwoLayerReLU
+from gfflow.model.neurons import Neurons
 from gfflow.solvers import SGD
 from gfflow.statements.base import Finding, statement
 from gfflow.statements.case import Case

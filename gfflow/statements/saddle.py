@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gfflow.measures import Snapshot
-from gfflow.neurons import Neurons, row_norms
+from gfflow.model.neurons import Neurons, row_norms
 from gfflow.statements.base import Finding, statement
 from gfflow.statements.case import Case, NotApplicable, PhaseEnd, deficit, largest, misalignment, residual_norm
 

@@ -1,8 +1,8 @@
 """Predictions: what the paper's theory says of a run before it begins; float64 in, frozen dataclasses out."""
 
+from gfflow.motion.field import Escape, ExtremalDirection, escape, extremal_directions
 from gfflow.theory.directions import Assumptions, Timeline
 from gfflow.theory.early_phase import EarlyPhase, solve_early_phase, takes_seconds
-from gfflow.theory.field import Escape, ExtremalDirection, escape, extremal_directions
 from gfflow.theory.limit_process import LimitProcess, solve_limit_process
 from gfflow.theory.milestones import Milestone, admitted_epsilons, milestone_iterations, milestones, ordered_groups
 from gfflow.theory.prediction import Group, Prediction, predict

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from gfflow.data import TrainingSet
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet
+from gfflow.model.neurons import Neurons
 
 ORTHOGONAL = 1e-12  # relative size of <x_k, x_l> up to which inputs count as orthogonal in float64
 

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gfflow.data import TrainingSet
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet
+from gfflow.model.neurons import Neurons
 
 Array = NDArray[np.float64]
 ROUNDING = 1e-12  # of a drift, against ||D|| ||x_k||
@@ -62,7 +62,7 @@ def solve_early_phase(training_set: TrainingSet, start: Neurons) -> EarlyPhase:
     gates meet than in general position, as on a lattice of inputs, a neuron that comes to several of them at once may
     be led to a neighbouring direction, or held in one that is not stable.
     """
-    from gfflow.theory.motion import move  # numba is imported only when it is needed
+    from gfflow.motion.frozen_residual import move  # numba is imported only when it is needed
 
     x, c = _merged(training_set)
     gram, lengths = x @ x.T, np.ones(len(c))
@@ -106,7 +106,7 @@ def _outlook(
 ) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
     """For each of m neurons ||D||, D/||D|| (m, d), the growing mode (a + p)/2 (Eq. 28), and whether no gate changes
     any more; then the mode is 0 for a neuron that rests or shrinks for ever."""
-    from gfflow.theory.gates import ON, SLIDING, on_coefficients, project
+    from gfflow.motion.gates import ON, SLIDING, on_coefficients, project
 
     b, n = np.empty_like(z), len(c)
     on_coefficients(gate, c, b)

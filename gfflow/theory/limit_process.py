@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gfflow.data import TrainingSet
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet
+from gfflow.model.neurons import Neurons
 
 Array = NDArray[np.float64]
 ON_GATE = 1e-14  # some roundings: cosine of w and x_k up to which a neuron that falls towards a gate is on it

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gfflow.data import TrainingSet
 from gfflow.errors import InvalidInput
-from gfflow.neurons import Neurons
-from gfflow.theory.field import escape
-from gfflow.theory.patterns import listed_patterns, sampled_patterns
+from gfflow.model.data import TrainingSet
+from gfflow.model.neurons import Neurons
+from gfflow.motion.field import escape
+from gfflow.motion.patterns import listed_patterns, sampled_patterns
 
 Array = NDArray[np.float64]
 TOLERANCE = 1e-12  # of Clarabel, relative and absolute

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from gfflow.data import TrainingSet
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet
+from gfflow.model.neurons import Neurons
 from gfflow.theory.curves import Logistic, MassCurve, SingleNeuron
 from gfflow.theory.directions import (
     Assumptions,

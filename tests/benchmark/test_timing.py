@@ -15,9 +15,9 @@ from gfflow.benchmark import contestants
 from gfflow.benchmark.cases import CASES, FIGURE_2, gaussian_set
 from gfflow.benchmark.processes import process
 from gfflow.benchmark.timing import paired, slope, spread
-from gfflow.data import orthogonal_pair
-from gfflow.initialization import draw_start
-from gfflow.network import TwoLayerReLU
+from gfflow.model.data import orthogonal_pair
+from gfflow.model.initialization import draw_start
+from gfflow.model.network import TwoLayerReLU
 from gfflow.solvers import SGD
 
 ROOT = Path(__file__).parents[2]

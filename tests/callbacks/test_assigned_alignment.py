@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from gfflow import callbacks as cb
-from gfflow.loggers import MetricsTable
+from gfflow.records.loggers import MetricsTable
 
 GENERATOR = torch.Generator().manual_seed(3)
 X = torch.randn(12, 3, generator=GENERATOR).double()

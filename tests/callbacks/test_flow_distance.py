@@ -8,7 +8,7 @@ from scipy.stats import linregress
 
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
-from gfflow.records import Run
+from gfflow.records.run import Run
 from gfflow.run import build, train
 
 TIME = 20.0

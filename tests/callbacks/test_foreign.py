@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 import gfflow
 from gfflow import callbacks as cb
 from gfflow.errors import InvalidInput
-from gfflow.loggers import MetricsTable
-from gfflow.schedule import Schedule
+from gfflow.records.loggers import MetricsTable
+from gfflow.training.schedule import Schedule
 
 GENERATOR = torch.Generator().manual_seed(3)
 X = torch.randn(12, 3, generator=GENERATOR)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gfflow.config import RunConfig
-from gfflow.records import Run
+from gfflow.records.run import Run
 from gfflow.run import train
 
 SHORT: dict[str, dict[str, Any]] = {

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gfflow.figures.animation import animate, chosen_frames
-from gfflow.records import Run
+from gfflow.records.run import Run
 
 
 @pytest.mark.parametrize("name", ["points", "teacher"])

@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from gfflow.figures import ALL, MAIN, draw_all, draw_main, early_directions, overview, training_state
-from gfflow.figures.frames import moments
+from gfflow.figures.moments import moments
 from gfflow.figures.style import quantity, spread
-from gfflow.frames import snapshot, training_set
-from gfflow.records import Run
+from gfflow.records.frames import snapshot, training_set
+from gfflow.records.run import Run
 from gfflow.theory import solve_early_phase
 from gfflow.theory.minimum_norm import installed
 
@@ -144,10 +144,17 @@ def test_files_are_written_and_global_style_is_left_alone(trained: Trained, tmp_
 def test_drawing_needs_no_model_and_no_pyplot(trained: Trained, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(trained("bare").folder, folder)
-    forbidden = ["lightning", "gfflow.module", "gfflow.network", "gfflow.solvers", "gfflow.run", "matplotlib.pyplot"]
+    forbidden = [
+        "lightning",
+        "gfflow.training.module",
+        "gfflow.model.network",
+        "gfflow.solvers",
+        "gfflow.run",
+        "matplotlib.pyplot",
+    ]
     program = (
         "import sys; import gfflow.figures.animation; from gfflow.figures import draw_main\n"
-        f"from gfflow.records import Run; draw_main(Run.read({str(folder)!r}))\n"
+        f"from gfflow.records.run import Run; draw_main(Run.read({str(folder)!r}))\n"
         f"found = [name for name in {forbidden} if name in sys.modules]\n"
         "assert not found, found"
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gfflow.figures import flow_distance, sliding_pairs
-from gfflow.records import Run
+from gfflow.records.run import Run
 
 
 def test_distance_to_the_flow_is_drawn_on_a_log_axis(trained: Callable[[str], Run]) -> None:

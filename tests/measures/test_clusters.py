@@ -6,7 +6,7 @@ import torch
 from scipy.sparse.csgraph import connected_components
 
 from gfflow.measures import clusters
-from gfflow.neurons import Neurons
+from gfflow.model.neurons import Neurons
 
 
 def planted(d: int, sizes: list[int], generator: torch.Generator) -> Neurons:

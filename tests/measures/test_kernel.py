@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from gfflow.data import TrainingSet
-from gfflow.initialization import draw_start
 from gfflow.measures import Snapshot, kernel_interpolator, tangent_kernel
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet
+from gfflow.model.initialization import draw_start
+from gfflow.model.neurons import Neurons
 
 
 def network(weights: torch.Tensor, x: torch.Tensor, m: int) -> torch.Tensor:

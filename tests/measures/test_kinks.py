@@ -3,7 +3,7 @@
 import torch
 
 from gfflow.measures import kinks
-from gfflow.neurons import Neurons
+from gfflow.model.neurons import Neurons
 
 
 def neurons_bending_at(places: list[float], changes: list[float], facing: list[int]) -> Neurons:

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from gfflow.data import TrainingSet, five_points, orthonormal
-from gfflow.initialization import draw_start
 from gfflow.measures import (
     Snapshot,
     balance,
@@ -20,7 +18,9 @@ from gfflow.measures import (
     own_cosines,
     reactivations,
 )
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet, five_points, orthonormal
+from gfflow.model.initialization import draw_start
+from gfflow.model.neurons import Neurons
 
 
 def neurons(w: list[list[float]], a: list[float]) -> Neurons:

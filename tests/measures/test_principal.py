@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gfflow.measures import principal_components
-from gfflow.neurons import Neurons
+from gfflow.model.neurons import Neurons
 
 
 @pytest.mark.parametrize(("m", "d"), [(2, 1), (3, 7), (7, 3), (9, 9), (40, 5)])

@@ -7,7 +7,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gfflow.data import TrainingSet
 from gfflow.measures import (
     Snapshot,
     balance_drift,
@@ -19,7 +18,8 @@ from gfflow.measures import (
     principal_components,
     sharpness,
 )
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet
+from gfflow.model.neurons import Neurons
 
 ROUNDING = 1e-9  # of sums over up to 12 neurons and 9 samples, and of eigenvalues, relative to the largest
 

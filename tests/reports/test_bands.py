@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gfflow.records import Run
+from gfflow.records.run import Run
 from gfflow.reports.bands import band, iterations, rescaled_time
 from gfflow.reports.scaling import fit_power_law
 

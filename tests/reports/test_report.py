@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gfflow.report import main
+from gfflow.commands.report import main
 from gfflow.reports import Sweep, report
 from gfflow.reports.bands import band
 from gfflow.reports.curves import curves

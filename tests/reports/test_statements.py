@@ -6,8 +6,8 @@ import math
 import pytest
 
 from gfflow.errors import InvalidInput
+from gfflow.reports.jobs import Sweep
 from gfflow.reports.statements import begins, margin, read_panels, statements
-from gfflow.reports.sweep import Sweep
 
 
 def row(measured: float | None, bound: float, relation: str = "<=", verdict: str = "holds", **values) -> dict:

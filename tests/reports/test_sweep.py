@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gfflow.errors import InvalidInput
-from gfflow.reports.sweep import Sweep, write_table
+from gfflow.reports.jobs import Sweep, write_table
 
 
 def test_values_are_what_hydra_took_them_for(write_job, tmp_path: Path) -> None:

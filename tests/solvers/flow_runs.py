@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from scipy.integrate import solve_ivp
 
-from gfflow.data import TrainingSet
-from gfflow.initialization import draw_start, initialization_scale
-from gfflow.network import TwoLayerReLU
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet
+from gfflow.model.initialization import draw_start, initialization_scale
+from gfflow.model.network import TwoLayerReLU
+from gfflow.model.neurons import Neurons
 
 METHODS = ["splitting", "runge_kutta"]
 LABELS = [1.5, 0.8, -0.6, 1.2, -0.9, -0.4]

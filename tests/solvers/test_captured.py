@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gfflow.data import TrainingSet, five_points, gaussian_teacher, orthogonal_pair
 from gfflow.errors import InvalidInput
-from gfflow.initialization import draw_start
-from gfflow.network import TwoLayerReLU
+from gfflow.model.data import TrainingSet, five_points, gaussian_teacher, orthogonal_pair
+from gfflow.model.initialization import draw_start
+from gfflow.model.network import TwoLayerReLU
 from gfflow.solvers import SGD, Captured, make_solver
 from gfflow.solvers.captured import BLOCK, descend_step
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from flow_runs import LABELS, METHODS, by_scipy, loss, masses, random_set, started, trained
 
-from gfflow.data import TrainingSet, five_points, gaussian_teacher, orthogonal_pair, orthonormal
-from gfflow.initialization import draw_start
-from gfflow.network import TwoLayerReLU
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet, five_points, gaussian_teacher, orthogonal_pair, orthonormal
+from gfflow.model.initialization import draw_start
+from gfflow.model.network import TwoLayerReLU
+from gfflow.model.neurons import Neurons
 from gfflow.solvers import make_solver
 from gfflow.solvers.flow import Flow
 from gfflow.theory import predict

@@ -6,11 +6,12 @@ import pytest
 import torch
 from flow_runs import METHODS, by_scipy, started, trained
 
-from gfflow.data import five_points, orthogonal_pair
 from gfflow.errors import InvalidInput, Stalled
-from gfflow.network import TwoLayerReLU
+from gfflow.model.data import five_points, orthogonal_pair
+from gfflow.model.network import TwoLayerReLU
+from gfflow.motion.flow import integrator
 from gfflow.solvers import make_solver
-from gfflow.solvers.flow import Flow, integrator
+from gfflow.solvers.flow import Flow
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from gfflow.data import TrainingSet, five_points, gaussian_teacher, orthogonal_pair
 from gfflow.errors import InvalidInput
-from gfflow.initialization import draw_start, initialization_scale
-from gfflow.network import TwoLayerReLU
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet, five_points, gaussian_teacher, orthogonal_pair
+from gfflow.model.initialization import draw_start, initialization_scale
+from gfflow.model.network import TwoLayerReLU
+from gfflow.model.neurons import Neurons
 from gfflow.solvers import SGD, Fused
 from gfflow.solvers.fused import ANCHOR, choose_form, descend
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from gfflow.data import TrainingSet, five_points, orthogonal_pair
 from gfflow.errors import InvalidInput
-from gfflow.initialization import draw_start
-from gfflow.network import TwoLayerReLU
+from gfflow.model.data import TrainingSet, five_points, orthogonal_pair
+from gfflow.model.initialization import draw_start
+from gfflow.model.network import TwoLayerReLU
 from gfflow.solvers import SGD, Fused, make_solver
 
 

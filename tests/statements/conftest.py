@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from gfflow.config import RunConfig
-from gfflow.records import Run
+from gfflow.records.run import Run
 from gfflow.run import train
 from gfflow.statements.case import Case
-from gfflow.statements.report import read_case
+from gfflow.statements.verdicts import read_case
 
 QUIET = dict.fromkeys(
     ("alignment", "masses", "saddle", "limit", "invariants", "gradient", "histograms", "checkpoint", "progress"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gfflow.network import TwoLayerReLU
+from gfflow.model.network import TwoLayerReLU
 from gfflow.statements import STATEMENTS, Case, judge, relu_at_zero
 
 ONLY_ZERO = next(entry for entry in STATEMENTS if entry.check is relu_at_zero.only_zero)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from gfflow.data import TrainingSet, five_points, orthogonal_pair, orthonormal
-from gfflow.initialization import draw_start
 from gfflow.measures import Snapshot
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet, five_points, orthogonal_pair, orthonormal
+from gfflow.model.initialization import draw_start
+from gfflow.model.neurons import Neurons
 from gfflow.statements import STATEMENTS, Verdict, judge
 from gfflow.statements.case import Case
-from gfflow.statements.report import read_case
+from gfflow.statements.verdicts import read_case
 from gfflow.theory import predict
 
 BY_NAME = {entry.check.__name__: entry for entry in STATEMENTS}

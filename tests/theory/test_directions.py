@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from gfflow.data import TrainingSet, five_points, orthogonal_pair, orthonormal
-from gfflow.initialization import draw_start
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet, five_points, orthogonal_pair, orthonormal
+from gfflow.model.initialization import draw_start
+from gfflow.model.neurons import Neurons
 from gfflow.theory.directions import attractors, check_assumptions, cones, largest_epsilon, timeline
 
 SIX = [1.5, 0.8, -0.6, 1.2, -0.9, -0.4]

@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.optimize import lsq_linear
 
-from gfflow.data import TrainingSet, five_points, gaussian_teacher, orthonormal
-from gfflow.initialization import draw_start
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet, five_points, gaussian_teacher, orthonormal
+from gfflow.model.initialization import draw_start
+from gfflow.model.neurons import Neurons
 from gfflow.theory import extremal_directions, solve_early_phase, solve_limit_process
 
 

@@ -6,9 +6,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
-from gfflow.data import TrainingSet, orthonormal
-from gfflow.initialization import draw_start
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet, orthonormal
+from gfflow.model.initialization import draw_start
+from gfflow.model.neurons import Neurons
 from gfflow.theory import LimitProcess, solve_limit_process
 
 Array = NDArray[np.float64]

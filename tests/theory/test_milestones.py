@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from gfflow.data import five_points, orthonormal
-from gfflow.initialization import draw_start
+from gfflow.model.data import five_points, orthonormal
+from gfflow.model.initialization import draw_start
 from gfflow.theory import Milestone, Prediction, admitted_epsilons, milestone_iterations, milestones, predict
 
 LABELS = [1.5, 0.8, -0.6, 1.2, -0.9, -0.4]

@@ -5,16 +5,16 @@ import pytest
 import torch
 
 from gfflow.config import RunConfig
-from gfflow.data import TrainingSet, five_points, gaussian_teacher, orthogonal_pair, orthonormal
 from gfflow.errors import InvalidInput
 from gfflow.figures import least_norm
-from gfflow.initialization import draw_start
-from gfflow.records import Run
+from gfflow.model.data import TrainingSet, five_points, gaussian_teacher, orthogonal_pair, orthonormal
+from gfflow.model.initialization import draw_start
+from gfflow.motion.field import growth
+from gfflow.motion.patterns import listed_patterns, sampled_patterns
+from gfflow.records.run import Run
 from gfflow.run import build, train
 from gfflow.theory import escape, predict
-from gfflow.theory.field import growth
 from gfflow.theory.minimum_norm import minimum_norm
-from gfflow.theory.patterns import listed_patterns, sampled_patterns
 
 pytest.importorskip("cvxpy")
 

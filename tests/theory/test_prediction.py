@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from gfflow.data import TrainingSet, five_points, orthogonal_pair, orthonormal
-from gfflow.initialization import draw_start
-from gfflow.network import TwoLayerReLU
-from gfflow.neurons import Neurons
+from gfflow.model.data import TrainingSet, five_points, orthogonal_pair, orthonormal
+from gfflow.model.initialization import draw_start
+from gfflow.model.network import TwoLayerReLU
+from gfflow.model.neurons import Neurons
 from gfflow.solvers.fused import descend
 from gfflow.theory import Prediction, predict, solve_limit_process
 

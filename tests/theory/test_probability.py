@@ -5,8 +5,8 @@ from itertools import product
 import pytest
 import torch
 
-from gfflow.data import orthonormal
-from gfflow.initialization import draw_start
+from gfflow.model.data import orthonormal
+from gfflow.model.initialization import draw_start
 from gfflow.theory.directions import cones
 from gfflow.theory.probability import assumption_3_probability
 

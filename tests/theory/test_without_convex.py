@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from gfflow.config import RunConfig
-from gfflow.data import five_points
 from gfflow.errors import InvalidInput
+from gfflow.model.data import five_points
 from gfflow.run import build
 from gfflow.theory.minimum_norm import minimum_norm
 

@@ -1,0 +1,159 @@
+"""View: what the callbacks measure in a LightningModule that knows nothing of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import lightning.pytorch as pl
+import torch
+
+from gfflow.errors import InvalidInput
+from gfflow.model.data import TrainingSet
+from gfflow.model.snapshot import Snapshot
+from gfflow.training.foreign import (
+    WeightsOf,
+    as_training_set,
+    check_forward,
+    layers_slope,
+    read_samples,
+    read_weights,
+    shifted,
+)
+from gfflow.training.module import GradientFlowModule
+from gfflow.training.schedule import Schedule
+
+
+class Observed(Protocol):
+    """What a measuring callback sees of a training: a GradientFlowModule, or any other module through its View."""
+
+    schedule: Schedule
+    training_set: TrainingSet
+
+    @property
+    def iteration(self) -> int: ...
+
+    @property
+    def step_size(self) -> float | None:
+        """Flow time per iteration; None where an iteration is no step of descent on L."""
+
+    def measurable(self) -> bool:
+        """Whether the weights are finite."""
+
+    def on_schedule(self) -> bool:
+        """Whether this iteration is one of the schedule's."""
+
+    def ended(self) -> bool:
+        """Whether training has ended at this iteration."""
+
+    def snapshot(self) -> Snapshot: ...
+
+
+class View(pl.Callback):
+    """Shows a LightningModule with one hidden ReLU or leaky ReLU layer to the measuring callbacks beside it.
+
+    `view`, a function of the module, returns (w (m, d), a (m,)) or (w, a, output bias); without it the module must
+    consist of an nn.Linear, an nn.ReLU (or nn.LeakyReLU) and an nn.Linear. A hidden bias is the last column of w; the
+    training inputs then get a last coordinate 1. An output bias b is taken from the labels: residuals are y - b - h,
+    and gradient norms are in w and a alone. `training_set` are the samples of the loss; by default those of the
+    training loader's dataset, read once. Measurements are taken at the `schedule`'s optimiser steps, log-spaced by
+    default. `step_size` is the step of plain full-batch SGD on L = 1/(2n) sum r^2, twice the optimiser's lr where the
+    loss is the mean squared error: only with it iterations have a flow time. `slope` is that of the activation below
+    zero, 0 for the ReLU; without `view` the module's own: losses, gradients and the directions D_j are those of the
+    leaky network then, what the theory says of ReLU networks does not hold of it, and predict_module refuses it.
+    Raises
+    InvalidInput at the start of training.
+    """
+
+    def __init__(
+        self,
+        view: WeightsOf | None = None,
+        training_set: TrainingSet | None = None,
+        schedule: Schedule | None = None,
+        step_size: float | None = None,
+        slope: float = 0.0,
+    ) -> None:
+        self.view, self.slope = view, slope
+        self.given, self.given_schedule, self.step_size = training_set, schedule, step_size
+        self._trainer: pl.Trainer | None = None
+        self._snapshot: Snapshot | None = None
+
+    def attach(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Finds weights, samples and schedule, once for each training."""
+        self._trainer, self._module, self._snapshot = trainer, module, None
+        neurons, bias = read_weights(module, self.view)
+        if self.view is None:
+            self.slope = layers_slope(module)
+        x = None if self.given is not None else (samples := read_samples(trainer.train_dataloader))[0]
+        self.training_set = as_training_set(*samples, neurons.w.shape[1]) if self.given is None else self.given
+        self.schedule = self.given_schedule or _default_schedule(trainer)
+        if self.step_size is not None:
+            _check_plain_descent(trainer, self.step_size)
+        if x is not None and self.measurable():
+            check_forward(module, x, self.snapshot(), bias)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._trainer = None
+
+    def attached_to(self, module: pl.LightningModule) -> bool:
+        """Whether this training of the module has been seen already."""
+        return self._trainer is not None and self._module is module
+
+    @property
+    def iteration(self) -> int:
+        assert self._trainer is not None
+        return self._trainer.global_step
+
+    def measurable(self) -> bool:
+        neurons, bias = read_weights(self._module, self.view)
+        return math.isfinite(neurons.half_norm_squared + bias)
+
+    def on_schedule(self) -> bool:
+        return self.iteration in self.schedule
+
+    def ended(self) -> bool:
+        return False  # told by Lightning's on_train_end alone
+
+    def snapshot(self) -> Snapshot:
+        """The network as it stands, copied: all measurements of one iteration share it."""
+        if self._snapshot is None or self._snapshot.iteration != self.iteration:
+            neurons, bias = read_weights(self._module, self.view)
+            time = None if self.step_size is None else self.step_size * self.iteration
+            samples = shifted(self.training_set, bias)
+            self._snapshot = Snapshot(neurons, samples, self.iteration, time, self.slope)
+        return self._snapshot
+
+
+def observed(trainer: pl.Trainer, module: pl.LightningModule) -> Observed:
+    """What the callbacks measure: the module itself if it is a GradientFlowModule, else the trainer's View of it (one
+    is added to the trainer's callbacks where there is none)."""
+    if isinstance(module, GradientFlowModule):
+        return module
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    view = next((callback for callback in callbacks if isinstance(callback, View)), None)
+    if view is None:
+        view = View()
+        callbacks.append(view)
+    if not view.attached_to(module):
+        view.attach(trainer, module)
+    return view
+
+
+def _default_schedule(trainer: pl.Trainer) -> Schedule:
+    steps = trainer.estimated_stepping_batches
+    if not 1 <= steps < float("inf"):
+        raise InvalidInput("schedule", f"none, for a training of {steps} steps", "View(schedule=Schedule.of(last))")
+    return Schedule.of(int(steps), linear=0)
+
+
+def _check_plain_descent(trainer: pl.Trainer, step_size: float) -> None:
+    """Raises InvalidInput where steps are not those of gradient descent with a constant step on the whole loss."""
+    optimizers = trainer.optimizers
+    plain = len(optimizers) == 1 and type(optimizers[0]) is torch.optim.SGD and not trainer.lr_scheduler_configs
+    options = [group for optimizer in optimizers for group in optimizer.param_groups] if plain else []
+    changed = any(group["momentum"] or group["weight_decay"] or group["maximize"] for group in options)
+    batches = trainer.num_training_batches / trainer.accumulate_grad_batches
+    if not plain or changed or batches != 1 or trainer.gradient_clip_val:
+        name = ", ".join(type(optimizer).__name__ for optimizer in optimizers)
+        received = f"{step_size} with {name} and {batches:g} steps per epoch"
+        raise InvalidInput("step_size", received, "null, or plain SGD at a constant rate on the whole training set")

@@ -1,0 +1,76 @@
+"""The command line of reports: `python scripts/report.py DIR`, for the folder of a run or of a sweep."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gfflow.errors import InvalidInput
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draws all figures of a run, or the table, the figures and the TensorBoard run of a sweep, and prints where they
+    are. Exit status 2, with one line, for a folder that holds neither."""
+    parser = argparse.ArgumentParser(description="Figures of a finished run; table and figures of a sweep.")
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="the folder of a run (with metrics.csv), or of a sweep of runs"
+    )
+    parser.add_argument(
+        "--animation", action="store_true", help="of a run: also an animation of training (GIF; MP4 with ffmpeg)"
+    )
+    parser.add_argument(
+        "--scalar", action="append", metavar="NAME", help="of a sweep: a column of metrics.csv to draw (repeatable)"
+    )
+    parser.add_argument(
+        "--final", action="append", metavar="PATH",
+        help="of a sweep: a value of summary.json, as a dotted path, to draw against the swept keys (repeatable)",
+    )  # fmt: skip
+    chosen = parser.parse_args(arguments)
+    try:
+        alone = (chosen.folder / "metrics.csv").is_file()
+        if alone:
+            paths = report_run(chosen.folder, chosen.animation)
+        else:
+            paths = report_sweep(chosen.folder, chosen.scalar, chosen.final)
+        for path in paths:
+            print(path)
+    except InvalidInput as error:
+        print(f"gfflow: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def report_run(folder: Path, animation: bool = False) -> list[Path]:
+    """Draws every figure of the run, and the animation where asked, and finds the saddles that it passed; returns the
+    files."""
+    from gfflow.figures import draw_all  # torch and matplotlib are heavy: not before --help is served
+    from gfflow.records.passages import write_saddles
+    from gfflow.records.run import Run
+    from gfflow.theory.minimum_norm import installed
+
+    run = Run.read(folder)
+    if not installed():
+        print("without the function of least norm, which needs an extra: pip install 'gfflow[convex]'")
+    paths = [*draw_all(run), *write_saddles(run)]
+    if animation:
+        from gfflow.figures.animation import animate
+
+        paths += animate(run)
+    return paths
+
+
+def report_sweep(
+    folder: Path, scalars: Sequence[str] | None = None, values: Sequence[str] | None = None
+) -> list[Path]:
+    """Says which runs are there and which are not; writes the sweep's table, figures and TensorBoard run; returns the
+    paths."""
+    from gfflow.reports import FINALS, SCALARS, Sweep, report
+
+    sweep = Sweep.read(folder)
+    swept = ", ".join(sweep.keys) or "seeds alone"
+    print(f"{len(sweep.finished)} of {len(sweep.jobs)} runs finished; swept: {swept}")
+    for job in sweep.unfinished:
+        overrides = " ".join(f"{key}={value}" for key, value in job.overrides.items())
+        print(f"  left out: {job.name} ({overrides}): {job.trouble}")
+    return report(sweep, scalars or SCALARS, values or FINALS)

@@ -1,0 +1,41 @@
+"""The command that checks the paper's statements on a run: python scripts/verify.py RUN_DIR [OTHER_RUN_DIR]."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+from gfflow.errors import InvalidInput
+from gfflow.records.run import Run
+from gfflow.statements.verdicts import as_markdown, print_report, verify, write
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="verify.py", description="Checks every statement of the paper on a run.")
+    parser.add_argument("run", type=Path, help="the folder of a finished run")
+    parser.add_argument(
+        "other", type=Path, nargs="?", help="a second run that differs in init.scale only (Lemma 12, Theorem 1)"
+    )
+    parser.add_argument("--epsilon", type=float, help="of the lemmas; left out: the largest that B.2 admits")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Prints the table, writes verification.json and the text in TensorBoard; exit status 2 for bad input."""
+    asked = _parser().parse_args(arguments)
+    try:
+        if asked.epsilon is not None and not (asked.epsilon > 0 and math.isfinite(asked.epsilon)):
+            raise InvalidInput("--epsilon", asked.epsilon, "a positive finite number")
+        run = Run.read(asked.run)
+        report = verify(run, asked.epsilon, None if asked.other is None else Run.read(asked.other))
+    except InvalidInput as error:
+        print(f"gfflow: {error}", file=sys.stderr)
+        sys.exit(2)
+    from gfflow.records.dashboard import append_text  # TensorBoard is imported only when it is needed
+
+    path = write(report, asked.run)
+    append_text(asked.run / "tensorboard", "verification", as_markdown(report), int(run.metrics["step"][-1]))
+    print_report(report)
+    print(f"written to {path}")

@@ -1,0 +1,232 @@
+"""Saddles on any data: the critical point of L next to a network on a plateau, found and certified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gfflow.measures.clusters import clusters
+from gfflow.measures.held_gates import along_gates, closed_in_rounding, held_on_gates
+from gfflow.model.neurons import Neurons
+from gfflow.model.snapshot import Snapshot
+from gfflow.motion.field import Escape, escape
+
+Array = NDArray[np.float64]
+ON_GATE = 1e-3  # cosine up to which a closed gate counts as just closed, and the neuron is put exactly on it
+CRITICAL = 1e-12  # size of a gradient, relative to what residuals and weights allow, that is rounding
+GROWN = 1e-2  # share of the largest norm from which a neuron counts as grown
+MOVED = 0.05  # share of the loss by which the critical point may differ from the plateau
+
+
+@dataclass(frozen=True, eq=False)
+class CriticalPoint:
+    """A critical point of L, or the reason why none was found; what is not known is None."""
+
+    kind: str  # 'strict saddle', 'local minimum' or 'not resolved'
+    reason: str
+    neurons: Neurons | None = None
+    loss: float | None = None
+    gradient_norm: float | None = None
+    directions: int | None = None  # active ones: clusters of neurons that are not zero
+    escape: Escape | None = None
+    curvature: tuple[float, float] | None = None  # least non-zero and largest eigenvalue within the pattern
+
+
+def critical_point_near(snapshot: Snapshot, cutoffs: int = 6) -> CriticalPoint:
+    """The critical point nearest to the network in which some small neurons are zero and all gates as they are.
+
+    Tries none of them zero, all of them, and the `cutoffs` widest gaps between the neurons' sizes. What remains is
+    solved exactly: with a and the gates fixed, L is quadratic in w. Criticality is in the sense relu'(0) = 0.
+    """
+    if snapshot.loss == 0:
+        return CriticalPoint("not resolved", "the loss is zero")
+    norms = snapshot.neurons.norms.numpy()
+    found, counts = [], _active_counts(norms, cutoffs)
+    for count in counts:
+        active = np.zeros(len(norms), dtype=bool)
+        active[np.argsort(-norms)[:count]] = True
+        neurons = _solved(snapshot, active) or _solved_on_gates(snapshot, active)
+        if neurons is None:
+            continue
+        loss = Snapshot(neurons, snapshot.training_set).loss
+        if abs(loss - snapshot.loss) <= MOVED * snapshot.loss:
+            found.append(neurons)
+    if not found:
+        return CriticalPoint("not resolved", _why_none(snapshot, counts))
+    return certify(min(found, key=snapshot.neurons.distance), snapshot)
+
+
+def certify(neurons: Neurons, snapshot: Snapshot) -> CriticalPoint:
+    """What kind of critical point the neurons are, on the snapshot's training set."""
+    data = snapshot.training_set
+    point = Snapshot(neurons, data)
+    x, r = data.x.numpy(), point.residuals.numpy()
+    active = neurons.norms > 0
+    out = escape(x, r)
+    size = float(np.abs(r) @ np.linalg.norm(x, axis=1)) / data.n
+    pushed = _opening_gates(point)
+    if point.gradient_norm > CRITICAL * size * max(1.0, float(neurons.norms.norm())):
+        kind, reason = "not resolved", f"its gradient, {point.gradient_norm:.1e}, is not zero to rounding"
+    elif out.rate > CRITICAL * size and not bool(active.all()):
+        kind, reason = "strict saddle", "a zero neuron leaves it along the escape direction"
+    elif pushed:
+        kind, reason = (
+            "strict saddle",
+            f"{pushed} gates at exactly zero would lower the loss by opening; with relu'(0) = 0 they stay closed",
+        )
+    elif bool(active.all()):
+        off = int((~point.gates.any(dim=1)).sum())
+        still = f"{off} of {len(active)} neurons are off on every sample" if off else "no neuron is zero"
+        kind, reason = "local minimum", f"{still}; one more would leave it, at the rate {out.rate:.3g}"
+    elif out.exact:
+        kind, reason = "local minimum", "no neuron can leave zero, and no gate lowers the loss by opening"
+    else:
+        kind, reason = "not resolved", "no escaping direction was found, but not all directions were tried"
+    return CriticalPoint(
+        kind=kind,
+        reason=reason,
+        neurons=neurons,
+        loss=point.loss,
+        gradient_norm=point.gradient_norm,
+        directions=len(clusters(neurons)) if bool(active.any()) else 0,
+        escape=out,
+        curvature=_curvature(point),
+    )
+
+
+def _active_counts(norms: Array, cutoffs: int) -> list[int]:
+    """How many of the largest neurons to keep: none, all, and the cuts at the widest gaps between log-norms."""
+    logs = np.log(np.sort(norms[norms > 0])[::-1])
+    gaps = np.argsort(logs[1:] - logs[:-1])[:cutoffs] + 1  # the most negative differences first
+    return [0, *sorted(int(gap) for gap in gaps), len(logs)]
+
+
+def _solved(snapshot: Snapshot, active: NDArray[np.bool_]) -> Neurons | None:
+    """The neurons, the inactive ones zero, moved as little as possible to where every D_j of an active one is zero;
+    None where the gates would have to change.
+
+    Neurons next to a closed gate are put on it and kept there, unless they are then not at rest; those that would
+    cross a gate stay as they are, and the others of the same gates make up for them.
+    """
+    x, y = snapshot.training_set.x.numpy(), snapshot.training_set.y.numpy()
+    w, a = snapshot.neurons.w.numpy().copy(), snapshot.neurons.a.numpy().copy()
+    gates = snapshot.gates.numpy() & active[:, None]
+    w[~active], a[~active] = 0.0, 0.0
+    lengths = np.linalg.norm(x, axis=1)
+    sizes = np.linalg.norm(w, axis=1)
+    cosines = w @ x.T / np.where(sizes > 0, sizes, 1.0)[:, None] / lengths  # 0 too where the square of w underflows
+    bases = {  # a neuron that is off on every sample is at rest as it is
+        j: along_gates(x[(~gates[j]) & (cosines[j] > -ON_GATE)], x.shape[1])
+        for j in np.flatnonzero(gates.any(axis=1)).tolist()
+    }
+    frozen: set[int] = set()
+    for _ in range(3 * len(bases) + 1):
+        start = w.copy()
+        for j, basis in bases.items():
+            start[j] = basis @ (basis.T @ w[j])
+        moved = _least_squares(x, y, start, a, gates, {j: b for j, b in bases.items() if j not in frozen})
+        r = y - np.maximum(moved @ x.T, 0).T @ a
+        crossed = {
+            j for j in bases if np.any(((moved[j] @ x.T) / lengths > 1e-15 * lengths.max()) != gates[j])
+        } - frozen
+        if crossed:
+            frozen |= crossed
+            continue
+        uneasy = _uneasy(x, r, gates, bases)
+        if not uneasy:
+            return _balanced(moved, a, x, gates)
+        if all(bases[j].shape[1] == x.shape[1] for j in uneasy):
+            return None
+        for j in uneasy:
+            bases[j] = np.eye(x.shape[1])
+    return None
+
+
+def _solved_on_gates(snapshot: Snapshot, active: NDArray[np.bool_]) -> Neurons | None:
+    """The same where many neurons lie on many gates: these are held, and those that would be crossed; None where no
+    such point was found, or where it is not at rest with its held gates closed."""
+    x, y = snapshot.training_set.x.numpy(), snapshot.training_set.y.numpy()
+    w, a = snapshot.neurons.w.numpy() * active[:, None], snapshot.neurons.a.numpy() * active
+    gates = snapshot.gates.numpy() & active[:, None]
+    moving: NDArray[np.bool_] = np.asarray(gates.any(axis=1))
+    lengths = snapshot.neurons.norms.numpy()[:, None] * np.linalg.norm(x, axis=1)
+    held = ~gates & moving[:, None] & (snapshot.preactivations.numpy() > -ON_GATE * lengths)
+    found = held_on_gates(x, y, w, a, gates, held) if bool(moving.any()) else None
+    if found is None:
+        return None
+    moved, gates = found
+    r = y - (gates * (moved @ x.T)).T @ a
+    if _uneasy(x, r, gates, np.flatnonzero(moving).tolist()):
+        return None
+    return _balanced(moved, a, x, gates)
+
+
+def _why_none(snapshot: Snapshot, counts: list[int]) -> str:
+    """What stood in the way, in numbers: gates on which neurons slide, and fields that are not yet small."""
+    tried = ", ".join(map(str, counts))
+    none = f"no critical point with the network's gates has a loss within {MOVED:.0%} of {snapshot.loss:.4g}"
+    grown = snapshot.neurons.norms > GROWN * snapshot.neurons.norms.max()
+    lengths = snapshot.neurons.norms[:, None] * snapshot.training_set.norms
+    sliding = int(((snapshot.preactivations.abs() <= ON_GATE * lengths) & grown[:, None]).sum())
+    fields = float(snapshot.field_norms[grown].max()) / snapshot.largest_field
+    return (
+        f"{none}; tried with {tried} neurons other than zero. Of the {int(grown.sum())} neurons that have grown, "
+        f"{sliding} pairs with a sample lie on a gate, and fields reach {fields:.1%} of what the residuals allow"
+    )
+
+
+def _least_squares(
+    x: Array, y: Array, w: Array, a: Array, gates: NDArray[np.bool_], bases: dict[int, Array]
+) -> Array:
+    """The w nearest to the given ones that minimise L with a and the gates fixed, each free w_j within its basis."""
+    r = y - (gates * (w @ x.T)).T @ a
+    if not bases:
+        return w
+    columns = [a[j] * gates[j][:, None] * (x @ basis) for j, basis in bases.items()]
+    change = np.linalg.lstsq(np.hstack(columns), r, rcond=1e-12)[0]
+    moved, at = w.copy(), 0
+    for j, basis in bases.items():
+        moved[j] += basis @ change[at : at + basis.shape[1]]
+        at += basis.shape[1]
+    return moved
+
+
+def _uneasy(x: Array, r: Array, gates: NDArray[np.bool_], neurons: Iterable[int]) -> list[int]:
+    """The neurons whose field D_j is not zero to rounding."""
+    size = float(np.abs(r) @ np.linalg.norm(x, axis=1))
+    return [j for j in neurons if np.linalg.norm((gates[j] * r) @ x) > CRITICAL * size]
+
+
+def _balanced(w: Array, a: Array, x: Array, gates: NDArray[np.bool_]) -> Neurons:
+    """The same function with |a_j| = ||w_j||, and closed gates at <w_j, x_k> <= 0 in floating point too."""
+    norms = np.linalg.norm(w, axis=1)
+    scale = np.sqrt(np.abs(a) / np.where(norms > 0, norms, 1.0))
+    inverse = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1.0), 0.0)
+    w = closed_in_rounding(w * scale[:, None], x, gates)
+    return Neurons(torch.from_numpy(w), torch.from_numpy(a * inverse))
+
+
+def _opening_gates(point: Snapshot) -> int:
+    """How many gates at exactly zero would lower the loss to first order by opening: those with a_j r_k > 0."""
+    lengths = point.neurons.norms[:, None] * point.training_set.norms
+    at_zero = (point.preactivations.abs() <= 1e-14 * lengths) & (lengths > 0)
+    return int((at_zero & (point.neurons.a[:, None] * point.residuals > 0)).sum())
+
+
+def _curvature(point: Snapshot) -> tuple[float, float] | None:
+    """Least non-zero and largest eigenvalue of the Hessian of L in the active weights, all gates fixed.
+
+    D_j = 0 at a critical point, so the Hessian is J^T J / n, J the derivative of the outputs: never negative; its
+    non-zero eigenvalues are those of J J^T / n.
+    """
+    gates, x = point.gates.to(point.training_set.x.dtype), point.training_set.x
+    weights = (gates * point.neurons.a.square()[:, None]).T @ gates
+    active = point.preactivations.clamp(min=0)
+    kernel = (weights * (x @ x.T) + active.T @ active) / point.training_set.n
+    values = torch.linalg.eigvalsh(kernel)
+    positive = values[values > 1e-12 * values.max()]
+    return (float(positive.min()), float(positive.max())) if len(positive) else None

@@ -1,0 +1,61 @@
+"""Starts: the balanced one of Eq. 4 and the unbalanced one of Section 3.2."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from gfflow.errors import InvalidInput
+from gfflow.model.data import TrainingSet
+from gfflow.model.neurons import Neurons
+
+NORMALIZATIONS = ("width", "width_dim", "none")
+
+
+def initialization_scale(scale: float, normalization: str, width: int, d: int) -> float:
+    """lambda of Eq. 4: scale / sqrt(m) ('width'), scale / sqrt(m d) ('width_dim') or scale ('none').
+
+    The paper's experiments use the first for inputs on a line and the second in high dimension.
+    """
+    if normalization not in NORMALIZATIONS:
+        raise InvalidInput("init.normalization", normalization, f"one of {', '.join(NORMALIZATIONS)}")
+    if not (scale > 0 and math.isfinite(scale)):
+        raise InvalidInput("init.scale", scale, "a positive finite number")
+    if width < 1:
+        raise InvalidInput("network.width", width, "an integer of at least 1")
+    return scale / math.sqrt({"width": width, "width_dim": width * d, "none": 1}[normalization])
+
+
+def draw_start(width: int, d: int, scale: float, seed: int, balanced: bool = True) -> Neurons:
+    """Draws the start at scale lambda: w_j = lambda g_j with g_j standard normal in R^d, m = width neurons.
+
+    Balanced (Eq. 4): a_j = s_j ||w_j|| with s_j = +-1 equally likely, exact to one rounding at every scale
+    (math.hypot squares no tiny number). Unbalanced: a_j = lambda times a standard normal. The draw depends on
+    the seed alone: the same seed gives the same g_j and s_j at every scale. Raises InvalidInput where a
+    weight underflows to zero, since a zero neuron never moves.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    w = scale * torch.randn(width, d, generator=generator, dtype=torch.float64)
+    if balanced:
+        signs = 2.0 * torch.randint(2, (width,), generator=generator) - 1.0
+        a = signs * torch.tensor([math.hypot(*row) for row in w.tolist()], dtype=torch.float64)
+    else:
+        a = scale * torch.randn(width, generator=generator, dtype=torch.float64)
+    if bool((a == 0).any()) or bool((w == 0).all(dim=1).any()):
+        raise InvalidInput("init.scale", scale, "a scale at which no neuron is zero (1e-300 or larger)")
+    return Neurons(w, a)
+
+
+def check_alive(start: Neurons, training_set: TrainingSet) -> None:
+    """Raises InvalidInput where a neuron is zero, or where every neuron is dead: off on all the samples."""
+    zero = (start.norms == 0) | (start.a == 0)
+    if bool(zero.any()):
+        j = int(zero.nonzero()[0])
+        raise InvalidInput("neurons", f"neuron {j} equal to zero", "non-zero hidden and output weights")
+    if not bool((start.directions @ training_set.x.T > 0).any()):
+        raise InvalidInput(
+            "neurons",
+            "no neuron active on any sample",
+            "a neuron with <w_j, x_k> > 0 (another seed, more width)",
+        )

@@ -1,0 +1,80 @@
+"""A snapshot: the network at one iteration, with what several measures share computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from gfflow.model.data import TrainingSet
+from gfflow.model.neurons import Neurons, row_norms
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Neurons and the training set they are trained on; everything else is derived, on first use, once."""
+
+    neurons: Neurons
+    training_set: TrainingSet
+    iteration: int = 0
+    time: float | None = 0.0  # flow time; None where iterations have none
+    slope: float = 0.0  # of the activation below zero: 0 for the ReLU, another for a leaky one
+
+    @cached_property
+    def preactivations(self) -> Tensor:
+        """z_jk = <w_j, x_k>, shape (m, n)."""
+        return self.neurons.w @ self.training_set.x.T
+
+    @cached_property
+    def gates(self) -> Tensor:
+        """1[<w_j, x_k> > 0], boolean, shape (m, n)."""
+        return self.preactivations > 0
+
+    @cached_property
+    def outputs(self) -> Tensor:
+        """h(x_k) = sum_j a_j relu(z_jk), shape (n,)."""
+        if self.slope:
+            return self.neurons.a @ torch.nn.functional.leaky_relu(self.preactivations, self.slope)
+        return self.neurons.a @ self.preactivations.clamp(min=0)
+
+    @cached_property
+    def residuals(self) -> Tensor:
+        """r_k = y_k - h(x_k), shape (n,)."""
+        return self.training_set.y - self.outputs
+
+    @cached_property
+    def loss(self) -> float:
+        """L = 1/(2n) sum_k r_k^2 (Eq. 1)."""
+        return float(self.residuals.square().mean() / 2)
+
+    @cached_property
+    def fields(self) -> Tensor:
+        """D_j = (1/n) sum_k 1[<w_j, x_k> > 0] r_k x_k (Eq. 3), shape (m, d); with a leaky activation the other
+        samples count too, by its slope."""
+        weighted = self.training_set.x * (self.residuals / self.training_set.n).unsqueeze(1)
+        gates = self.gates.to(weighted.dtype)
+        return (gates + self.slope * (1 - gates) if self.slope else gates) @ weighted
+
+    @cached_property
+    def field_norms(self) -> Tensor:
+        """||D_j||, shape (m,)."""
+        return row_norms(self.fields)
+
+    @cached_property
+    def largest_field(self) -> float:
+        """(1/n) sum_k |r_k| ||x_k||: what no ||D_j|| exceeds with residuals of these sizes."""
+        return float((self.residuals.abs() * self.training_set.norms).mean())
+
+    @cached_property
+    def field_directions(self) -> Tensor:
+        """D_j / ||D_j||, shape (m, d); zero for a zero field."""
+        return self.fields / self.field_norms.masked_fill(self.field_norms == 0, 1.0).unsqueeze(1)
+
+    @cached_property
+    def gradient_norm(self) -> float:
+        """||grad L||: the gradient is (-a_j D_j, -<D_j, w_j>) neuron by neuron (Eq. 3)."""
+        hidden = self.neurons.a.abs() * self.field_norms
+        output = (self.fields * self.neurons.w).sum(dim=1)
+        return float(row_norms(torch.cat([hidden, output])))

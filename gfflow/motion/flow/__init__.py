@@ -1,0 +1,1 @@
+"""Integrators of gradient flow: free steps from a state, each with its dense output."""

@@ -1,0 +1,98 @@
+"""What an integrator of the flow is: free steps from a state, each with its dense output."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from gfflow.errors import Stalled
+from gfflow.motion.flow.state import Array, Problem, State
+from gfflow.motion.frozen_residual import output_size
+
+SHORTEST = 1e-13  # a step shorter than this part of the time reached no longer moves it reliably
+MOST_STEPS = 1_000_000
+FLOOR = 1e-9  # residuals below this part of the labels need no relative accuracy
+ROUNDING = 2e-15  # of a residual, relative to what it is a difference of
+
+
+def rms(v: Array) -> float:
+    """The root of the mean square."""
+    return float(np.sqrt(np.mean(v * v)))
+
+
+class Integrator(ABC):
+    """Integrates the flow from `state` at `time` by adaptive steps; `at` gives any time within the last step."""
+
+    method: ClassVar[str]
+    order: ClassVar[int]  # of the error estimate: it is proportional to h^order
+
+    def __init__(self, problem: Problem, state: State, time: float, rtol: float) -> None:
+        self.problem = problem
+        self.rtol = rtol
+        self.time = self.began = time  # the last step led from `began` to `time`
+        self.state = self.origin = state
+        c = problem.y / problem.n
+        self.h = 0.1 / float(np.sqrt(c @ problem.gram @ c) or 1.0)
+        self.counters = {"evaluations": 0, "steps": 0, "rejected_steps": 0, "gate_events": 0, "sliding_episodes": 0}
+
+    @abstractmethod
+    def attempt(self, h: float) -> float:
+        """Tries a step of length h and returns its error over the tolerance; takes it if that is at most 1."""
+
+    @abstractmethod
+    def at(self, time: float) -> State:
+        """The state at a time within the last step."""
+
+    @abstractmethod
+    def arrays(self) -> dict[str, Array]:
+        """What the next step and the dense output need besides the states: names of attributes and arrays."""
+
+    def residual_scale(self, r: Array, stiffness: float = 1.0) -> float:
+        """What an error of the residual r is relative to: r itself, but no less than FLOOR of the labels, nor than
+        leaves the tolerance above rounding, which slopes and the step amplify by the stiffness."""
+        labels, state = rms(self.problem.y), self.state
+        size = labels + output_size(state.z, state.a, state.log_scale)
+        return rms(r) + FLOOR * labels + ROUNDING / self.rtol * stiffness * size + float(np.finfo(float).tiny)
+
+    def step(self) -> None:
+        """One accepted step; raises Stalled where it would have to be too short, or after MOST_STEPS."""
+        while True:
+            if self.h < SHORTEST * max(self.time, self.h) or not self.h > 0 or self.counters["steps"] >= MOST_STEPS:
+                raise Stalled(
+                    f"the flow stalled at time {self.time:.6g} after {self.counters['steps']} steps, step size "
+                    f"{self.h:.1e}: try another solver.method, or a larger solver.rtol than {self.rtol:g}"
+                )
+            error = self.attempt(self.h)
+            growth = 0.9 * error ** (-1 / self.order) if error > 0 else np.inf
+            self.h *= min(10.0, max(0.2, growth)) if np.isfinite(error) else 0.2
+            if error <= 1:
+                self.counters["steps"] += 1
+                return
+            self.counters["rejected_steps"] += 1
+
+    def summary(self) -> dict[str, Any]:
+        """Counters; an evaluation is one right-hand side of the whole network, or one exact motion of it."""
+        return {"method": self.method, **self.counters}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on, as tensors and plain values."""
+        return {
+            "time": self.time,
+            "began": self.began,
+            "h": self.h,
+            "state": self.state.tensors(),
+            "origin": self.origin.tensors(),
+            "counters": dict(self.counters),
+            "arrays": {name: torch.from_numpy(np.array(value)) for name, value in self.arrays().items()},
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Takes back what state_dict gave."""
+        self.time, self.began, self.h = saved["time"], saved["began"], saved["h"]
+        self.state, self.origin = State.of_tensors(saved["state"]), State.of_tensors(saved["origin"])
+        self.counters = dict(saved["counters"])
+        for name, value in saved["arrays"].items():
+            setattr(self, name, value.cpu().numpy().copy())

@@ -1,0 +1,34 @@
+"""From a run's recorded frames back to the objects of the mathematics: training set, snapshots, prediction."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+from gfflow.measures import Snapshot
+from gfflow.model.data import TrainingSet
+from gfflow.model.neurons import Neurons
+from gfflow.records.run import Run, Trajectory
+from gfflow.theory import Prediction, predict
+
+
+def training_set(trajectory: Trajectory) -> TrainingSet:
+    """The samples that the run was trained on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the run itself has warned of its data
+        return TrainingSet(torch.from_numpy(trajectory.x), torch.from_numpy(trajectory.y))
+
+
+def snapshot(trajectory: Trajectory, data: TrainingSet, frame: int) -> Snapshot:
+    """The network at one recorded frame."""
+    neurons = Neurons(torch.from_numpy(trajectory.w[frame]), torch.from_numpy(trajectory.a[frame]))
+    return Snapshot(neurons, data, int(trajectory.step[frame]))
+
+
+def prediction(run: Run) -> Prediction | None:
+    """What the theory said of the run before it began, from its first frame; None without frames or summary."""
+    if run.trajectory is None or run.summary is None:
+        return None
+    data = training_set(run.trajectory)
+    return predict(data, snapshot(run.trajectory, data, 0).neurons, run.summary["theory"]["lambda"])

@@ -1,0 +1,310 @@
+"""Every statement on one run: the verdicts as a table for the terminal, as text for TensorBoard and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gfflow.errors import InvalidInput
+from gfflow.records.frames import prediction, snapshot, training_set
+from gfflow.records.run import Run
+from gfflow.statements.base import STATEMENTS, Verdict, judge
+from gfflow.statements.case import Case, NotApplicable
+from gfflow.theory import admitted_epsilons
+from gfflow.theory.directions import ORTHOGONAL
+
+PARTS = {
+    "assumptions": "what the paper assumes",
+    "conservation": "what training keeps",
+    "alignment": "early alignment",
+    "saddle": "the two signs and the saddle between them",
+    "convergence": "convergence",
+    "minimum_norm": "the end point against the interpolators of least norm",
+    "relu_at_zero": "the ReLU's derivative at 0",
+}
+WIDE = 120  # columns of a terminal, from which on there is room for what the statements say
+COLOURS = {"holds": "green", "violated": "bold red", "not applicable": "dim"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """Verdicts that share an epsilon: None for those that have none."""
+
+    title: str
+    epsilon: float | None
+    constants: str | None  # of B.2: 'as printed', 'sharp' or 'given'
+    times: dict[str, int]  # the theory's times, in iterations
+    notes: list[str]
+    verdicts: list[tuple[str, Verdict]]  # with the part of the paper
+
+
+@dataclass(frozen=True)
+class Report:
+    """All verdicts on one run."""
+
+    run: str
+    other: str | None
+    scale: float
+    notes: list[str]
+    sections: list[Section]
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Every verdict, in the order of the table."""
+        return [verdict for section in self.sections for _, verdict in section.verdicts]
+
+    def count(self, word: str) -> int:
+        """How many verdicts read 'holds', 'violated' or 'not applicable'."""
+        return sum(verdict.word == word for verdict in self.verdicts)
+
+
+def read_case(run: Run) -> Case:
+    """The run as the statements see it, without epsilon; raises InvalidInput where it recorded too little."""
+    if run.summary is None:
+        raise InvalidInput("run", str(run.folder), "the folder of a finished run (with summary.json)")
+    predicted = prediction(run)
+    if run.trajectory is None or predicted is None:
+        raise InvalidInput("run", str(run.folder), "a run with frames (callbacks.trajectory=true)")
+    data = training_set(run.trajectory)
+    frames = tuple(snapshot(run.trajectory, data, i) for i in range(len(run.trajectory.step)))
+    network = run.config.get("network", {})
+    return Case(
+        predicted,
+        frames,
+        lr=run.summary["solver"]["lr"],
+        descent=run.summary["solver"]["name"] != "flow",
+        relu_derivative_at_zero=float(network.get("relu_derivative_at_zero", 0.0)),
+    )
+
+
+def verify(run: Run, epsilon: float | None = None, other: Run | None = None) -> Report:
+    """Judges every statement on the run. Statements with an epsilon are judged for the given one, or for the largest
+    that B.2 admits, once with its constants as printed and once with the sharp ones; `other` is a second run that
+    differs in lambda only. Raises InvalidInput where a run recorded too little."""
+    second = None if other is None else read_case(other)
+    case = dataclasses.replace(read_case(run), other=second)
+    choices = admitted_epsilons(case.prediction) if epsilon is None else {"given": epsilon}
+    sections = [Section("statements without ε", None, None, {}, [], _judge_all(case, uses_epsilon=False))]
+    for constants, value in choices.items() or [("", float("nan"))]:
+        mine = dataclasses.replace(
+            case, epsilon=value, other=None if second is None else dataclasses.replace(second, epsilon=value)
+        )
+        titles = {
+            "as printed": f"ε = {value:.4g}: the largest that B.2 admits as printed",
+            "sharp": f"ε = {value:.4g}: the largest that B.2 admits with the sharp α and β",
+            "given": f"ε = {value:.4g}",
+        }
+        title = titles.get(constants, "statements with ε: B.2 admits none here")
+        known = bool(constants)
+        times, notes = _times(mine), _threshold_notes(mine)
+        verdicts = _judge_all(mine, uses_epsilon=True)
+        sections.append(
+            Section(title, value if known else None, constants if known else None, times, notes, verdicts)
+        )
+    name = None if other is None else str(other.folder)
+    return Report(str(run.folder), name, case.scale, _notes(run, case), sections)
+
+
+def _judge_all(case: Case, uses_epsilon: bool) -> list[tuple[str, Verdict]]:
+    chosen = [entry for entry in STATEMENTS if entry.uses_epsilon == uses_epsilon]
+    return [(part, judge(entry, case)) for part in PARTS for entry in chosen if entry.part == part]
+
+
+def _times(case: Case) -> dict[str, int]:
+    """The theory's times in iterations, in order; empty where it has none."""
+    try:
+        times = {name: case.iteration(name) for name in case.milestones}
+    except NotApplicable:
+        return {}
+    return dict(sorted(times.items(), key=lambda item: item[1]))
+
+
+def _threshold_notes(case: Case) -> list[str]:
+    """Where lambda is so large that a phase ends as soon as it begins: what follows of that phase means little."""
+    if not _times(case):
+        return []
+    thresholds = (("2", "17", case.first, 5), ("3", "23", case.second, 29))
+    return [
+        f"λ^(ε/{divisor}) = {case.power(case.epsilon / divisor):.3g} is not below n||D|| = {group.mass_limit:.3g}: "
+        f"Eq. {equation} ends phase {phase} as it begins; λ is not small enough for what follows at t{phase}"
+        for phase, equation, group, divisor in thresholds
+        if case.power(case.epsilon / divisor) >= group.mass_limit
+    ]
+
+
+def _notes(run: Run, case: Case) -> list[str]:
+    predicted, notes = case.prediction, []
+    r = predicted.r
+    if r:  # 0 where no label is positive
+        sizes = f"||D+|| = {predicted.d_plus_norm:.4g}, ||D-|| = {predicted.d_minus_norm:.4g}"
+        swapped = "; r < 1: + and - change roles" if r < 1 else ""
+        notes.append(f"λ = {case.scale:.3g}, {sizes}, r = {max(r, 1 / r):.4g}{swapped}")
+    norms = case.data.norms
+    if predicted.orthogonal and float((norms - 1).abs().max()) > ORTHOGONAL:
+        notes.append(
+            "inputs are orthogonal, not unit: n||D|| is read as ||Σ y_k x_k/||x_k||²|| over a sign's samples"
+        )
+    if case.descent:
+        notes.append(
+            "times t are the flow's: they stand for the iteration i at which descent has grown as much, "
+            "(1 + ηN)^i = e^(Nt)"
+        )
+        relative = case.lr * max(predicted.d_plus_norm, predicted.d_minus_norm)
+        notes.append(f"the statements are about the flow: descent, ηN = {relative:.1e}, misses its limits by O(ηN)")
+    solver = run.config.get("solver") or {}
+    if not case.descent and "rtol" in solver:
+        notes.append(f"the flow was integrated to a relative tolerance of {solver['rtol']:.0e} a step")
+    if solver.get("batch_size") is not None:
+        notes.append("mini-batches: the statements are about the full gradient")
+    return notes
+
+
+def _number(value: float) -> str:
+    if abs(value) < 1e7 and value == int(value):
+        return f"{int(value):,}"
+    return f"{value:.3g}" if not 0 < abs(value) < 1e-99 else f"{value:.2g}"
+
+
+def cells(verdict: Verdict) -> tuple[str, str, str, str]:
+    """What the table shows of a verdict: measured, bound with its relation, room, verdict."""
+    finding = verdict.finding
+    if finding is None:
+        return "", "", "", f"not applicable: {verdict.reason}"
+    room = "" if finding.room is None else f"{finding.room:.2g}"
+    word = f"{verdict.word}, but says nothing" if finding.empty and finding.holds else verdict.word
+    note = f"; {finding.note}" if finding.note else ""
+    sign = {"<=": "≤", ">=": "≥"}.get(finding.relation, finding.relation)
+    return _number(finding.measured), f"{sign} {_number(finding.bound)}", room, word + note
+
+
+def table(section: Section, wide: bool = True) -> Table:
+    """The section's verdicts for a terminal WIDE columns wide or, without what each statement says, 80."""
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, width, justify in (
+        ("statement", 15, "left"),
+        ("what it says", 46, "left"),
+        ("measured", 9, "right"),
+        ("bound", 11, "right"),
+        ("room", 8, "right"),
+        ("verdict", 19, "left"),
+    ):
+        if wide or name != "what it says":
+            drawn.add_column(name, width=width, justify=justify)  # type: ignore[arg-type]
+    for part, group in groupby(section.verdicts, key=itemgetter(0)):
+        drawn.add_row(*([""] if wide else []), f"[italic]{PARTS[part]}[/]")
+        for _, verdict in group:
+            *numbers, word = cells(verdict)
+            colour = "yellow" if "says nothing" in word else COLOURS[verdict.word]
+            says = [escape(verdict.says)] if wide else []
+            drawn.add_row(escape(verdict.name), *says, *numbers, f"[{colour}]{escape(word)}[/]")
+    return drawn
+
+
+def print_report(report: Report) -> None:
+    """Prints the notes, one table for each epsilon, and how many statements hold; 120 columns wide into a file."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDE)
+    wide = console.width >= WIDE
+    for note in report.notes:
+        console.print(f"[yellow]note[/]  {note}", highlight=False)
+    for section in report.sections:
+        console.rule(f"[bold]{escape(section.title)}[/]", align="left")
+        if section.times:
+            times = ", ".join(f"{name} {i:,}" for name, i in section.times.items())
+            console.print(f"iterations: {times}", highlight=False)
+        for note in section.notes:
+            console.print(f"[yellow]note[/]  {escape(note)}", highlight=False)
+        console.print(table(section, wide))
+    counts = ", ".join(f"{report.count(word)} {word}" for word in COLOURS)
+    console.print(
+        f"{counts}; room = measured / bound: at most 1 for ≤ and <, at least 1 for ≥ and >", highlight=False
+    )
+    if report.count("violated"):
+        console.print(
+            "violated: not so at this λ and ε. The paper's lemmas are for orthonormal inputs and for λ small enough, "
+            "and B.2 as printed admits too large an ε.",
+            highlight=False,
+        )
+    if not wide:
+        console.print(f"what each statement says: in verification.json, or here from {WIDE} columns on")
+
+
+def as_markdown(report: Report) -> str:
+    """The same as text for TensorBoard."""
+    lines = [f"- {note}" for note in report.notes]
+    for section in report.sections:
+        lines += [
+            "",
+            f"**{section.title}**",
+            "",
+            *(f"- {note}" for note in section.notes),
+            "",
+            "| statement | what it says | measured | bound | room | verdict |",
+        ]
+        lines += ["|---|---|--:|--:|--:|---|"]
+        for _, verdict in section.verdicts:
+            row = " | ".join((verdict.name, verdict.says.replace("|", "\\|"), *cells(verdict)))
+            lines.append(f"| {row} |")
+    return "\n".join(lines)
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The same as plain values; what is not applicable or not finite is null."""
+
+    def plain(verdict: Verdict) -> dict[str, Any]:
+        finding = verdict.finding
+        measured = None if finding is None else _finite(finding.measured)
+        return {
+            "statement": verdict.name,
+            "says": verdict.says,
+            "measured": measured,
+            "relation": None if finding is None else finding.relation,
+            "bound": None if finding is None else _finite(finding.bound),
+            "room": None if finding is None else finding.room,
+            "empty": None if finding is None else finding.empty,
+            "verdict": verdict.word,
+            "why": verdict.reason if finding is None else finding.note,
+        }
+
+    return {
+        "run": report.run,
+        "other_run": report.other,
+        "lambda": report.scale,
+        "notes": report.notes,
+        "sections": [
+            {
+                "title": section.title,
+                "epsilon": section.epsilon,
+                "constants": section.constants,
+                "iterations": section.times,
+                "notes": section.notes,
+                "statements": [{"part": part, **plain(verdict)} for part, verdict in section.verdicts],
+            }
+            for section in report.sections
+        ],
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if abs(value) < float("inf") else None
+
+
+def write(report: Report, folder: Path) -> Path:
+    """Writes verification.json into the run's folder, whole or not at all."""
+    path = folder / "verification.json"
+    temporary = path.with_name(path.name + ".part")
+    text = json.dumps(as_json(report), indent=2, ensure_ascii=False, allow_nan=False)
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return path

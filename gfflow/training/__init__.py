@@ -1,0 +1,1 @@
+"""Training in leaps: the module, when to measure, signals, and other people's modules seen as neurons."""

@@ -1,0 +1,187 @@
+"""Somebody else's network as neurons: which weights are w and a, and on which samples they are trained."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from gfflow.errors import InvalidInput
+from gfflow.model.data import TrainingSet
+from gfflow.model.neurons import Neurons
+from gfflow.model.snapshot import Snapshot
+from gfflow.theory import Prediction, predict
+
+Weights = tuple[Tensor, ...]  # (w, a) or (w, a, output bias)
+WeightsOf = Callable[[Any], Weights]
+
+REMEDY = (
+    "one hidden ReLU (or leaky ReLU) layer with one output, an nn.Linear, an nn.ReLU and an nn.Linear in this order; "
+    "for any other module View(view=...), a function of it that returns (w (m, d), a (m,)) or (w, a, output bias)"
+)
+PASSIVE = (nn.Flatten, nn.Unflatten, nn.Identity, nn.modules.loss._Loss)  # leaves that hold nothing of the network
+CHECKED = 256  # samples on which the module's own forward is compared with the view
+
+
+def find_layers(module: nn.Module) -> tuple[nn.Linear, nn.ReLU | nn.LeakyReLU, nn.Linear]:
+    """The pair of nn.Linear around an nn.ReLU or nn.LeakyReLU that is all the module has.
+
+    Layers count in the order in which they are defined; loss functions and metrics are passed over. Raises
+    InvalidInput for anything else.
+    """
+    leaves = [leaf for leaf in module.modules() if not any(leaf.children()) and not _passive(leaf)]
+    if leaves == [module]:
+        leaves = []
+    match leaves:
+        case [nn.Linear() as hidden, (nn.ReLU() | nn.LeakyReLU()) as activation, nn.Linear() as output]:
+            return hidden, activation, output
+    kinds = ", ".join(type(leaf).__name__ for leaf in leaves) or "no layer"
+    raise InvalidInput("network", f"{type(module).__name__} with {kinds}", REMEDY)
+
+
+def layers_weights(module: nn.Module) -> Weights:
+    """(w, a) or (w, a, output bias) of the layers that find_layers finds. A hidden bias is the last column of w, for
+    an input coordinate equal to 1."""
+    hidden, _, output = find_layers(module)
+    w = hidden.weight
+    if hidden.bias is not None:
+        w = torch.cat([w, hidden.bias[:, None]], dim=1)
+    return (w, output.weight) if output.bias is None else (w, output.weight, output.bias)
+
+
+def read_weights(module: nn.Module, view: WeightsOf | None = None) -> tuple[Neurons, float]:
+    """The neurons as they stand, copied in float64 onto the CPU, and the output bias (0 without one).
+
+    Raises InvalidInput where `view` returns something else than weights of one hidden layer with one output.
+    """
+    found = (view or layers_weights)(module)
+    if not isinstance(found, tuple) or len(found) not in (2, 3):
+        raise InvalidInput("view", f"a function that returns {type(found).__name__}", "(w, a) or (w, a, output bias)")
+    w, a, *bias = found
+    if a.ndim == 2 and min(a.shape) == 1:
+        a = a.flatten()
+    if a.ndim != 1:
+        raise InvalidInput("network", f"{a.shape[0]} outputs", REMEDY)
+    return Neurons.copy_of(w, a), float(bias[0].detach()) if bias and bias[0] is not None else 0.0
+
+
+def layers_slope(module: nn.Module) -> float:
+    """The slope below zero of the activation that find_layers finds: 0 for an nn.ReLU."""
+    activation = find_layers(module)[1]
+    return activation.negative_slope if isinstance(activation, nn.LeakyReLU) else 0.0
+
+
+def read_samples(loader: Any) -> tuple[Tensor, Tensor]:
+    """All inputs and labels of a DataLoader's dataset, in the dataset's order: shapes (n, ...) and (n,) or (n, 1).
+
+    Reads the dataset beside the loader: no random state moves, shuffling and batches play no part. Raises
+    InvalidInput where the dataset cannot be read twice or its batches are no pairs.
+    """
+    remedy = (
+        "a DataLoader of pairs (inputs, labels) from a map-style dataset, or View(training_set=TrainingSet(x, y))"
+    )
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        raise InvalidInput("training data", f"a {type(loader).__name__} that cannot be read twice", remedy)
+    with torch.random.fork_rng(devices=[]):
+        batches = list(
+            DataLoader(
+                loader.dataset,
+                batch_size=1024,
+                collate_fn=loader.collate_fn,
+                generator=torch.Generator().manual_seed(0),
+            )
+        )
+    if any(not isinstance(batch, (tuple, list)) or len(batch) != 2 for batch in batches):
+        raise InvalidInput("training data", f"batches of type {type(batches[0]).__name__}", remedy)
+    return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
+
+
+def as_training_set(x: Tensor, y: Tensor, coordinates: int) -> TrainingSet:
+    """The samples for neurons of so many coordinates: inputs flattened, with a last coordinate 1 where the neurons
+    have one more than the inputs. Raises InvalidInput for several labels per sample or inputs of another size."""
+    x = x.flatten(start_dim=1).detach().to("cpu", torch.float64)
+    y = y.detach().to("cpu", torch.float64)
+    if y.ndim > 1 and y[0].numel() == 1:
+        y = y.flatten()
+    if y.ndim != 1:
+        raise InvalidInput("training data", f"labels of shape {tuple(y.shape)}", "one number per sample")
+    if x.shape[1] == coordinates - 1:
+        x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
+    if x.shape[1] != coordinates:
+        received = f"inputs with {x.shape[1]} coordinates, neurons with {coordinates}"
+        raise InvalidInput("view", received, "as many in w as in the inputs, or one more, last, for a hidden bias")
+    return TrainingSet(x, y)
+
+
+def shifted(training_set: TrainingSet, output_bias: float) -> TrainingSet:
+    """The samples with the output bias b taken from the labels: the residuals are then y - b - h."""
+    if output_bias == 0:
+        return training_set
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # y_k = b by chance says nothing of Assumption 2
+        return TrainingSet(training_set.x, training_set.y - output_bias)
+
+
+def check_forward(module: nn.Module, x: Tensor, snapshot: Snapshot, output_bias: float) -> None:
+    """Raises InvalidInput where the module's forward is not the snapshot's h(x) + b on its training inputs x.
+
+    To the accuracy of the module's own dtype. A module whose forward cannot be called so, outside its training step,
+    is taken at its word.
+    """
+    parameter = next(module.parameters())
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            output = module(x[:CHECKED].to(parameter.device, parameter.dtype))
+    except Exception:  # somebody else's code, which may need anything
+        return
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+    if not isinstance(output, Tensor) or output.numel() != len(x[:CHECKED]):
+        raise InvalidInput("network", f"an output of shape {tuple(getattr(output, 'shape', ()))}", REMEDY)
+    h = snapshot.outputs + output_bias
+    activity = snapshot.neurons.a.abs() @ snapshot.preactivations.abs() + abs(output_bias)
+    finest = torch.finfo(parameter.dtype)
+    error = (output.flatten().to("cpu", torch.float64) - h[:CHECKED]).abs()
+    # Rounding is of the size eps * sum of |terms|; 1000 leaves room for tensor cores (TF32) and long sums.
+    if bool((error > 1000 * finest.eps * activity[:CHECKED] + finest.tiny).any()):
+        received = f"a forward that differs from the view by {float(error.max()):.1e}"
+        remedy = f"{REMEDY}; View(training_set=...) where the module transforms its inputs"
+        raise InvalidInput("network", received, remedy)
+
+
+def snapshot_of(module: nn.Module, data: TrainingSet | DataLoader[Any], view: WeightsOf | None = None) -> Snapshot:
+    """The module as it stands on its training data; an output bias is taken from the labels."""
+    neurons, bias = read_weights(module, view)
+    if not isinstance(data, TrainingSet):
+        data = as_training_set(*read_samples(data), neurons.w.shape[1])
+    return Snapshot(neurons, shifted(data, bias), time=None, slope=layers_slope(module) if view is None else 0.0)
+
+
+def predict_module(
+    module: nn.Module, data: TrainingSet | DataLoader[Any], scale: float, view: WeightsOf | None = None
+) -> Prediction:
+    """What the theory says of the module's training from its weights as they stand, lambda = scale.
+
+    Raises InvalidInput for a network with an output bias or a leaky ReLU: the paper's model has neither.
+    """
+    if view is None and layers_slope(module) != 0:
+        raise InvalidInput("network", "a leaky ReLU", "an nn.ReLU: the theory is of that activation alone")
+    if len((view or layers_weights)(module)) == 3:
+        raise InvalidInput(
+            "network", "an output bias", "an output layer with bias=False: the theory has no output bias"
+        )
+    start = snapshot_of(module, data, view)
+    return predict(start.training_set, start.neurons, scale)
+
+
+def _passive(leaf: nn.Module) -> bool:
+    """Whether a leaf is no part of the network: a loss function, a reshaping, a metric."""
+    metric = any(base.__module__.startswith("torchmetrics") for base in type(leaf).__mro__)
+    return metric or isinstance(leaf, PASSIVE)

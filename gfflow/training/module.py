@@ -1,0 +1,159 @@
+"""GradientFlowModule: network, training set and solver as a LightningModule that trains in leaps."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import lightning.pytorch as pl
+from torch import Tensor
+
+from gfflow.errors import Interrupted
+from gfflow.measures.rest import at_rest
+from gfflow.model.data import TrainingSet
+from gfflow.model.network import TwoLayerReLU
+from gfflow.model.neurons import Neurons
+from gfflow.model.snapshot import Snapshot
+from gfflow.solvers.base import Solver
+from gfflow.training.schedule import Schedule
+
+
+class _Leaps:
+    """The data loader: leaps (start, stop), from the module's own iteration on, so that a resumed run goes on."""
+
+    def __init__(self, module: GradientFlowModule) -> None:
+        self.module = module
+
+    def __len__(self) -> int:
+        return len(self.module.schedule) - 1
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self.module.schedule.leaps_after(self.module.iteration))
+
+
+class GradientFlowModule(pl.LightningModule):
+    """Trains a two-layer ReLU network by leaps.
+
+    One Lightning batch is a leap: all the steps from one scheduled iteration to the next, done by the solver
+    (manual optimisation). `on_train_batch_end` therefore falls exactly on scheduled iterations; callbacks
+    measure there, through `snapshot()`. `iteration` counts steps and is saved in checkpoints.
+
+    Training ends at the schedule's last iteration, or at the first scheduled one where the loss is below
+    stop_loss, where the weights or the gradient squared are no longer finite, or where at positive loss every neuron
+    is at rest; `stop_reason` then says 'iterations', 'loss', 'diverged' or 'stationary' (None while
+    training goes on).
+    """
+
+    def __init__(
+        self,
+        network: TwoLayerReLU,
+        training_set: TrainingSet,
+        solver: Solver,
+        schedule: Schedule,
+        stop_loss: float | None = None,
+    ) -> None:
+        super().__init__()
+        solver.check(network, training_set)
+        self.automatic_optimization = False
+        self.network = network
+        self.training_set = training_set
+        self.solver = solver
+        self.schedule = schedule
+        self.stop_loss = stop_loss
+        self.iteration = 0
+        self.stop_reason: str | None = None
+        self.configuration: dict[str, Any] = {}  # of the run, kept with its checkpoints
+        self.signal: int | None = None  # set from outside: a signal's number, to stop at the next pause
+        self.train_seconds = 0.0
+        self.last_finite: Snapshot | None = None  # at the last scheduled iteration that was not divergent
+        self._snapshot: Snapshot | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """h(x), shape (n,), for inputs x (n, d)."""
+        return self.network(x)
+
+    def configure_optimizers(self) -> None:
+        """None: the solver moves the weights."""
+
+    def train_dataloader(self) -> Any:
+        return _Leaps(self)
+
+    def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
+        """A leap is two plain integers: nothing to move."""
+        return batch
+
+    def training_step(self, leap: tuple[int, int], batch_idx: int) -> None:
+        _, stop = leap
+        stride = self.solver.stride(self.network, self.training_set)
+        began = time.perf_counter()
+        while self.iteration < stop:
+            if self.signal is not None:
+                raise Interrupted(self.signal, self.iteration)
+            pause = min(stop, (self.iteration // stride + 1) * stride)
+            self.solver.advance(self.network, self.training_set, self.iteration, pause)
+            self.iteration = pause
+        self.train_seconds += time.perf_counter() - began
+        self.stop_reason = self._reason_to_stop()
+        if self.stop_reason != "diverged":
+            self.last_finite = self.snapshot()
+        if self.stop_reason is not None:
+            self.trainer.should_stop = True
+
+    def on_schedule(self) -> bool:
+        """Whether the network stands at a scheduled iteration (a run resumed in the middle of a leap does not)."""
+        return self.iteration in self.schedule
+
+    @property
+    def step_size(self) -> float:
+        """Flow time per iteration."""
+        return self.solver.lr
+
+    def measurable(self) -> bool:
+        """Whether the weights and the loss are finite."""
+        return self.stop_reason != "diverged"
+
+    def ended(self) -> bool:
+        """Whether training has ended, other than by divergence."""
+        return self.stop_reason is not None and self.measurable()
+
+    def snapshot(self) -> Snapshot:
+        """The network as it stands, copied: all measurements of one iteration share it."""
+        if self._snapshot is None or self._snapshot.iteration != self.iteration:
+            time = self.solver.lr * self.iteration
+            self._snapshot = Snapshot(self.network.neurons(), self.training_set, self.iteration, time)
+        return self._snapshot
+
+    def _reason_to_stop(self) -> str | None:
+        snapshot = self.snapshot()
+        gradient = snapshot.gradient_norm
+        if not math.isfinite(snapshot.loss + snapshot.neurons.half_norm_squared + gradient * gradient):
+            return "diverged"
+        if self.stop_loss is not None and snapshot.loss < self.stop_loss:
+            return "loss"
+        if at_rest(snapshot, self.solver.resolution):
+            return "stationary"
+        return "iterations" if self.iteration >= self.schedule.last else None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        last = self.last_finite
+        checkpoint["gfflow"] = {
+            "config": self.configuration,
+            "iteration": self.iteration,
+            "stop_reason": self.stop_reason,
+            "train_seconds": self.train_seconds,
+            "last_finite": None if last is None else (last.iteration, last.neurons.w, last.neurons.a),
+            "solver": self.solver.state_dict(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        saved = checkpoint["gfflow"]
+        self.iteration = saved["iteration"]
+        self.stop_reason = saved["stop_reason"]
+        self.train_seconds = saved["train_seconds"]
+        if saved["last_finite"] is not None:
+            iteration, w, a = saved["last_finite"]
+            self.last_finite = Snapshot(Neurons(w, a), self.training_set, iteration, self.solver.lr * iteration)
+        self.solver.load_state_dict(saved["solver"])
+        self._snapshot = None
