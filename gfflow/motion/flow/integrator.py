@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from gfflow.errors import Stalled
-from gfflow.motion.flow.state import Array, Problem, State
-from gfflow.motion.frozen_residual import output_size
+from gfflow.motion.flow.state import Array, Problem, State, of_tensors, to_tensors
 
 SHORTEST = 1e-13  # a step shorter than this part of the time reached no longer moves it reliably
 MOST_STEPS = 1_000_000
@@ -50,13 +49,6 @@ class Integrator(ABC):
     def arrays(self) -> dict[str, Array]:
         """What the next step and the dense output need besides the states: names of attributes and arrays."""
 
-    def residual_scale(self, r: Array, stiffness: float = 1.0) -> float:
-        """What an error of the residual r is relative to: r itself, but no less than FLOOR of the labels, nor than
-        leaves the tolerance above rounding, which slopes and the step amplify by the stiffness."""
-        labels, state = rms(self.problem.y), self.state
-        size = labels + output_size(state.z, state.a, state.log_scale)
-        return rms(r) + FLOOR * labels + ROUNDING / self.rtol * stiffness * size + float(np.finfo(float).tiny)
-
     def step(self) -> None:
         """One accepted step; raises Stalled where it would have to be too short, or after MOST_STEPS."""
         while True:
@@ -83,8 +75,8 @@ class Integrator(ABC):
             "time": self.time,
             "began": self.began,
             "h": self.h,
-            "state": self.state.tensors(),
-            "origin": self.origin.tensors(),
+            "state": to_tensors(self.state),
+            "origin": to_tensors(self.origin),
             "counters": dict(self.counters),
             "arrays": {name: torch.from_numpy(np.array(value)) for name, value in self.arrays().items()},
         }
@@ -92,7 +84,7 @@ class Integrator(ABC):
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Takes back what state_dict gave."""
         self.time, self.began, self.h = saved["time"], saved["began"], saved["h"]
-        self.state, self.origin = State.of_tensors(saved["state"]), State.of_tensors(saved["origin"])
+        self.state, self.origin = of_tensors(saved["state"]), of_tensors(saved["origin"])
         self.counters = dict(saved["counters"])
-        for name, value in saved["arrays"].items():
-            setattr(self, name, value.cpu().numpy().copy())
+        for name, value in self.arrays().items():
+            value[...] = saved["arrays"][name].cpu().numpy()
