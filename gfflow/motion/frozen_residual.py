@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gfflow.motion.gates import OFF, ON, SLIDING, Gates, compiled, dot, forces, key_of, new_field, outside, resolve
+from gfflow.motion.gates import OFF, ON, SLIDING, Gates, compiled, direct, dot, forces, key_of, new_field, outside, project, resolve
 from gfflow.motion.groups import no_groups, regroup
-from gfflow.motion.unbalanced import swing
+from gfflow.motion.unbalanced import conserve, swing
 
 AT_ZERO = 1e-13  # of a unit vector's product with a normal, that is rounding
 LEVEL = 1e-15  # of a drift over ||D||: the neuron moves along the gate
@@ -56,7 +56,7 @@ class Start(NamedTuple):
 
     imbalance: Any  # (m,), (a^2 - ||w||^2) e^{-2 scale}; 0 for a balanced neuron
     scale: Any  # (m,), rho at the start
-    outside: Any  # (m,), the logarithm of the length of the part of w outside the span of the inputs
+    beside: Any  # (m,), the logarithm of the length of the part of w outside the span of the inputs
 
 
 class Room(NamedTuple):
@@ -77,6 +77,11 @@ def new_room(gates: Gates, m: int) -> Room:
     g, q = gates.normal.shape
     vectors = np.zeros(q), np.zeros(g), np.zeros(q)
     return Room(new_field(gates), new_field(gates), *vectors, no_groups(m), np.zeros(3, np.int64), np.zeros(3))
+
+
+def of_neurons(arrays: Any, chosen: Any) -> Any:
+    """The part of a State or Start that is the chosen neurons', copied."""
+    return type(arrays)(*(part[chosen] for part in arrays))
 
 
 @compiled
@@ -216,7 +221,7 @@ def _turn(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def
                 v[q] = along * f.u[q]
     last = v.size - 1
     if last == gates.rank:  # the part outside the span does not move
-        length = np.exp(start.outside[j] - state.rho[j])
+        length = np.exp(start.beside[j] - state.rho[j])
         if length < 0.5:
             v[last] = length
     size = np.sqrt(dot(v, v))
@@ -282,6 +287,36 @@ def _alone(gates, state, j, left, event, size, start, room):  # type: ignore[no-
         if event < 0:
             return
     room.counts[2] += 1
+
+
+@compiled
+def polish(gates, state, r, start, room):  # type: ignore[no-untyped-def]
+    """Puts right what steps that are not exact motions leave: v on the gates at zero, its length, the balance, and the
+    part across a line that is all that its gates leave to D (n,)."""
+    forces(gates, r / r.size, room.force, room.base)
+    f, groups = room.group, room.groups
+    count = regroup(groups, state.key)
+    for i in range(count):
+        members = groups.order[groups.first[i] : groups.first[i + 1]]
+        f.state[:] = state.gate[members[0]]
+        project(gates, f, room.force, room.base)
+        direct(gates, f, 0.0)
+        for j in members:
+            balanced = start.imbalance[j] == 0.0
+            _clean(f, state.v[j], balanced, room.watch)
+            state.margin[j] = 0.0
+            if not balanced:
+                excess = start.imbalance[j] * np.exp(2.0 * (start.scale[j] - state.rho[j]))
+                state.a[j] = conserve(state.v[j], state.a[j], excess, room.watch)
+            elif f.info[1] == 1 and f.rate[0] > 0.0 and not np.isnan(state.omega[j]):
+                s = state.a[j]
+                c = min(1.0, max(-1.0, s * dot(state.v[j], f.u)))
+                angle, _ = _great_circle(state, j, f, s, c, room)
+                for q in range(room.e.size):
+                    sech = 0.0 if np.isinf(angle) else 1.0 / np.cosh(min(abs(angle), 700.0))
+                    state.v[j, q] = -np.tanh(angle) * s * f.u[q] + sech * room.e[q]
+            elif balanced and f.info[1] == 1 and f.rate[0] > 0.0:
+                keep_across(gates, state, j, f)
 
 
 @compiled

@@ -275,10 +275,10 @@ def _entering(gates, f, force, sign, size):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def resolve(gates, f, force, base, sign, size):  # type: ignore[no-untyped-def]
+def resolve(gates, f, force, base, a, size):  # type: ignore[no-untyped-def]
     """Makes the states of all gates at zero, those marked in f.zero and those that slide or are held, agree with their
-    drifts for a neuron of the sign, and finds the field. Returns the number of changes, -1 where it found no end."""
-    any_zero = False
+    drifts for a neuron with the output weight a, and finds the field. Returns the number of changes, -1 where it found no end."""
+    any_zero, sign = False, np.sign(a)
     for g in range(f.state.size):
         f.zero[g] |= f.state[g] >= SLIDING
         any_zero |= f.zero[g]

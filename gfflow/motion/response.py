@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gfflow.motion.gates import OFF, ON, compiled, dot, project
+from gfflow.motion.gates import OFF, ON, compiled, dot, forces, project
 from gfflow.motion.groups import regroup
 
 NEGLIGIBLE = 1e-12  # of the largest mass, below which a neuron is left out of the relaxation
@@ -32,7 +32,7 @@ def new_sums(n: int, q: int) -> Sums:
 
 
 @compiled
-def _active(gates, states, active):  # type: ignore[no-untyped-def]
+def active_samples(gates, states, active):  # type: ignore[no-untyped-def]
     """Lists the samples that are active with the gate states, and returns their number."""
     count = 0
     for k in range(gates.gate.size):
@@ -62,7 +62,7 @@ def residual(gates, state, y, groups, sums, r):  # type: ignore[no-untyped-def]
                     vector[q] += share * state.v[j, q]
         if size == 0.0:
             continue
-        for o in range(_active(gates, state.gate[lead], sums.active)):
+        for o in range(active_samples(gates, state.gate[lead], sums.active)):
             k = sums.active[o]
             output = dot(gates.inputs[k], vector)
             r[k] -= output
@@ -74,7 +74,7 @@ def residual(gates, state, y, groups, sums, r):  # type: ignore[no-untyped-def]
 def slope(gates, state, r, groups, sums, room, dr):  # type: ignore[no-untyped-def]
     """dr/dt along the flow into dr (n,), with the gates as they are (those that slide slide)."""
     f, vector = room.group, sums.vector
-    from_forces(gates, r, room)
+    forces(gates, r / r.size, room.force, room.base)
     dr[:] = 0.0
     count = regroup(groups, state.key)
     for i in range(count):
@@ -98,22 +98,9 @@ def slope(gates, state, r, groups, sums, room, dr):  # type: ignore[no-untyped-d
             continue
         for q in range(vector.size):
             vector[q] += size * f.d[q]
-        for o in range(_active(gates, state.gate[lead], sums.active)):
+        for o in range(active_samples(gates, state.gate[lead], sums.active)):
             k = sums.active[o]
             dr[k] -= dot(gates.inputs[k], vector)
-
-
-@compiled
-def from_forces(gates, r, room):  # type: ignore[no-untyped-def]
-    """The gates' forces of the residual r (n,) into the room."""
-    room.force[:] = 0.0
-    room.base[:] = 0.0
-    n = r.size
-    for k in range(n):
-        room.force[gates.gate[k]] += r[k] / n * gates.length[k]
-        if gates.side[k] < 0:
-            for q in range(room.base.size):
-                room.base[q] += r[k] / n * gates.inputs[k, q]
 
 
 @compiled
@@ -146,7 +133,7 @@ def relaxation(gates, state, groups, sums, room, gram, kernel):  # type: ignore[
     for i in range(count):
         members = groups.order[groups.first[i] : groups.first[i + 1]]
         f.state[:] = state.gate[members[0]]
-        active = sums.active[: _active(gates, f.state, sums.active)]
+        active = sums.active[: active_samples(gates, f.state, sums.active)]
         total = 0.0
         for j in members:
             total += np.exp(2.0 * state.rho[j]) * state.a[j] ** 2

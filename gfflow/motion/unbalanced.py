@@ -59,7 +59,7 @@ def _first_event(gates, f, v, a, p, rising, falling, longest, watch):  # type: i
 
 
 @compiled
-def _conserve(v, a, imbalance, watch):  # type: ignore[no-untyped-def]
+def conserve(v, a, imbalance, watch):  # type: ignore[no-untyped-def]
     """Puts a^2 - ||v||^2 = imbalance right by the one of the two that can bear it; returns a."""
     square = dot(v, v)
     watch[2] = max(watch[2], abs(a * a - square - imbalance))
@@ -71,6 +71,28 @@ def _conserve(v, a, imbalance, watch):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def modes(state, j, f, start, e):  # type: ignore[no-untyped-def]
+    """The neuron's modes A and B along u, and p; the part of w across it into e (Q,)."""
+    v = state.v[j]
+    a, p = state.a[j], dot(v, f.u)
+    if f.info[1] == 1:
+        length = np.exp(state.omega[j] - state.rho[j])
+        for q in range(e.size):
+            e[q] = length * state.perp[j, q]
+    else:
+        for q in range(e.size):
+            e[q] = v[q] - p * f.u[q]
+    imbalance = start.imbalance[j] * np.exp(2.0 * (start.scale[j] - state.rho[j])) if start.imbalance[j] != 0.0 else 0.0
+    product = -0.25 * (imbalance + dot(e, e))
+    rising, falling = 0.5 * (p + a), 0.5 * (p - a)
+    if abs(rising) < CANCELLED * abs(falling):
+        rising = product / falling
+    elif abs(falling) < CANCELLED * abs(rising):
+        falling = product / rising
+    return rising, falling, p
+
+
+@compiled
 def swing(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def]
     """The neuron along the field f of its gates for the time `left`, or until an event: (time used, event)."""
     v, e, rate = state.v[j], room.e, f.rate[0]
@@ -78,21 +100,8 @@ def swing(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def
         return left, -1
     used = 0.0
     while True:
-        a, p = state.a[j], dot(v, f.u)
-        imbalance = start.imbalance[j] * np.exp(2.0 * (start.scale[j] - state.rho[j]))
-        if f.info[1] == 1:
-            length = np.exp(state.omega[j] - state.rho[j])
-            for q in range(e.size):
-                e[q] = length * state.perp[j, q]
-        else:
-            for q in range(e.size):
-                e[q] = v[q] - p * f.u[q]
-        product = -0.25 * (imbalance + dot(e, e))
-        rising, falling = 0.5 * (p + a), 0.5 * (p - a)
-        if abs(rising) < CANCELLED * abs(falling):
-            rising = product / falling
-        elif abs(falling) < CANCELLED * abs(rising):
-            falling = product / rising
+        a = state.a[j]
+        rising, falling, p = modes(state, j, f, start, e)
         longest = min(rate * (left - used), LONGEST)
         tau, event = _first_event(gates, f, v, a, p, rising, falling, longest, room.watch)
         once = np.exp(-tau)
@@ -107,7 +116,7 @@ def swing(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def
         state.rho[j] += np.log(size)
         imbalance = start.imbalance[j] * np.exp(2.0 * (start.scale[j] - state.rho[j]))
         a /= size
-        state.a[j] = a if event == f.drift.size else _conserve(v, a, imbalance, room.watch)
+        state.a[j] = a if event == f.drift.size else conserve(v, a, imbalance, room.watch)
         used += tau / rate
         if event >= 0:
             return used, event

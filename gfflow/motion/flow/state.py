@@ -117,9 +117,10 @@ def problem_of(training_set: TrainingSet, outside: Array, rest: Array, start: St
     """The problem of a merged training set and what stays of the start."""
     basis, inputs, gram = spanned(training_set)
     rank = basis.shape[1]
-    if np.isfinite(start.outside).any():
+    if np.isfinite(start.beside).any():
         inputs = np.column_stack([inputs, np.zeros(len(inputs))])
     x, y = training_set.x.numpy(), training_set.y.numpy()
+    y, gram = (np.ascontiguousarray(values) for values in (y, gram))  # compiled once, for one layout
     return Problem(x, y, gram, basis, arrangement(inputs, rank), outside, rest, start)
 
 
@@ -164,8 +165,8 @@ def enter(training_set: TrainingSet, neurons: Neurons, log_factors: Array | None
     cosine = (neurons.directions.numpy() @ problem.x[first].T) / np.linalg.norm(problem.x[first], axis=1)
     gate = np.where(np.abs(cosine) <= ON_GATE, HELD, np.where(cosine > 0, ON, OFF)).astype(np.int8)
     m = len(a)
-    state = State(v, a, rho, gate, np.zeros_like(v), np.full(m, np.nan), np.zeros(m), keys_of(problem.gates, gate, a))
-    return problem, state
+    parts = (v, a, rho, gate, np.zeros(v.shape), np.full(m, np.nan), np.zeros(m), keys_of(problem.gates, gate, a))
+    return problem, State(*(np.ascontiguousarray(part) for part in parts))
 
 
 def log_norms(state: State) -> Array:
@@ -189,7 +190,7 @@ def leave(problem: Problem, state: State) -> Neurons:
 
     Raises Stalled where a gate that is off reads on by more than rounding: the state has lost its digits.
     """
-    scale, beside = np.exp(state.rho)[:, None], np.exp(problem.start.outside)[:, None]
+    scale, beside = np.exp(state.rho)[:, None], np.exp(problem.start.beside)[:, None]
     w = torch.from_numpy(beside * problem.outside + (scale * state.v[:, : problem.gates.rank]) @ problem.basis.T)
     gate, positive = problem.gates.gate, problem.gates.side > 0
     closed = np.where(positive, state.gate[:, gate] != ON, state.gate[:, gate] != OFF)
