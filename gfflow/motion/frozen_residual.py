@@ -24,9 +24,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gfflow.motion.gates import OFF, ON, SLIDING, Gates, compiled, direct, dot, forces, key_of, new_field, outside, project, resolve
+from gfflow.motion.gates import (
+    OFF,
+    ON,
+    SLIDING,
+    Gates,
+    copy,
+    direct,
+    dot,
+    forces,
+    key_of,
+    lean,
+    new_field,
+    outside,
+    project,
+    put,
+    resolve,
+)
 from gfflow.motion.groups import no_groups, regroup
-from gfflow.motion.unbalanced import conserve, swing
+from gfflow.motion.unbalanced import BARELY, conserve, swing
 
 AT_ZERO = 1e-13  # of a unit vector's product with a normal, that is rounding
 LEVEL = 1e-15  # of a drift over ||D||: the neuron moves along the gate
@@ -64,6 +80,7 @@ class Room(NamedTuple):
 
     group: Any  # Field of a group of neurons
     alone: Any  # Field of a neuron that has left its group
+    moved: Any  # (m,) bool, neurons that have been moved with their group
     e: Any  # (Q,)
     force: Any  # (g,)
     base: Any  # (Q,)
@@ -76,7 +93,15 @@ def new_room(gates: Gates, m: int) -> Room:
     """The workspace for m neurons on these gates."""
     g, q = gates.normal.shape
     vectors = np.zeros(q), np.zeros(g), np.zeros(q)
-    return Room(new_field(gates), new_field(gates), *vectors, no_groups(m), np.zeros(3, np.int64), np.zeros(3))
+    return Room(
+        new_field(gates),
+        new_field(gates),
+        np.zeros(m, np.bool_),
+        *vectors,
+        no_groups(m),
+        np.zeros(3, np.int64),
+        np.zeros(3),
+    )
 
 
 def of_neurons(arrays: Any, chosen: Any) -> Any:
@@ -84,13 +109,13 @@ def of_neurons(arrays: Any, chosen: Any) -> Any:
     return type(arrays)(*(part[chosen] for part in arrays))
 
 
-@compiled
+@lean
 def lncosh(x):  # type: ignore[no-untyped-def]
     """ln cosh x + ln 2."""
     return abs(x) + np.log1p(np.exp(-2.0 * abs(x)))
 
 
-@compiled
+@lean
 def _first_gate(gates, f, s, c, s0, e, cot0, cot1, watch):  # type: ignore[no-untyped-def]
     """(cot(theta), gate) of the first gate to be met from cot0 to cot1, gate -1 for none; and the angle to the nearest
     gate at the start."""
@@ -108,14 +133,14 @@ def _first_gate(gates, f, s, c, s0, e, cot0, cot1, watch):  # type: ignore[no-un
         margin = min(margin, abs(z))
         if (z < 0.0) == (state == ON):
             watch[1] = max(watch[1], abs(z))
-        if state == ON and d < -LEVEL or state == OFF and d > LEVEL:
+        if (state == ON and d < -LEVEL) or (state == OFF and d > LEVEL):
             cot = -along / d
             if cot < best:
                 best, first = cot, g
     return best, first, margin
 
 
-@compiled
+@lean
 def _clean(f, v, unit, watch):  # type: ignore[no-untyped-def]
     """Puts v back on the gates at zero, and back to length one."""
     change = 0.0
@@ -129,10 +154,10 @@ def _clean(f, v, unit, watch):  # type: ignore[no-untyped-def]
         size = np.sqrt(dot(v, v))
         watch[0] = max(watch[0], abs(size - 1.0))
         if size > 0.0:
-            v /= size
+            put(v, v, 1.0 / size)
 
 
-@compiled
+@lean
 def keep_across(gates, state, j, f):  # type: ignore[no-untyped-def]
     """Keeps the part of w across the line that the gates leave to D, while it is still told from rounding."""
     perp = state.perp[j]
@@ -144,13 +169,13 @@ def keep_across(gates, state, j, f):  # type: ignore[no-untyped-def]
         perp[: gates.rank] = 0.0
     size = np.sqrt(dot(perp, perp))
     if size > 0.0:
-        perp /= size
+        put(perp, perp, 1.0 / size)
         state.omega[j] = state.rho[j] + np.log(size)
     else:
         state.omega[j] = -np.inf
 
 
-@compiled
+@lean
 def _great_circle(state, j, f, s, c, room):  # type: ignore[no-untyped-def]
     """L and sin(theta) of a balanced neuron, with e in room.e; L is infinite on the axis itself."""
     v, e = state.v[j], room.e
@@ -158,7 +183,7 @@ def _great_circle(state, j, f, s, c, room):  # type: ignore[no-untyped-def]
         e[q] = v[q] - c * s * f.u[q]
     s0 = np.sqrt(dot(e, e))
     if f.info[1] == 1:
-        e[:] = state.perp[j]
+        copy(state.perp[j], e)
         depth = state.rho[j] - state.omega[j]
         if depth == np.inf:
             return -np.inf if c > 0.0 else np.inf, 0.0
@@ -169,11 +194,11 @@ def _great_circle(state, j, f, s, c, room):  # type: ignore[no-untyped-def]
     if s0 < 1e-150:
         e[:] = 0.0
         return -np.inf if c > 0.0 else np.inf, 0.0
-    e /= s0
+    put(e, e, 1.0 / s0)
     return -np.arcsinh(c / s0), s0
 
 
-@compiled
+@lean
 def _turn(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def]
     """A balanced neuron along its field for the time `left`, or until it meets a gate: (time used, gate or -1)."""
     v, s = state.v[j], state.a[j]
@@ -226,11 +251,63 @@ def _turn(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def
             v[last] = length
     size = np.sqrt(dot(v, v))
     room.watch[0] = max(room.watch[0], abs(size - 1.0))
-    v /= size
+    put(v, v, 1.0 / size)
     return left, gate
 
 
-@compiled
+@lean
+def _turn_freely(gates, state, members, f, duration, start, room):  # type: ignore[no-untyped-def]
+    """Moves those members of a group that need no care, as _turn would, and marks them in room.moved: balanced neurons
+    that meet no gate and do not shrink, and those that their gates leave one ray."""
+    v, rho, margin, moved, u, e = state.v, state.rho, state.margin, room.moved, f.u, room.e
+    rate, rank, size, s = f.rate[0], f.info[0], state.v.shape[1], state.a[members[0]]
+    tau = rate * duration
+    easy = tau < LONG and f.info[1] != 1 and rate > 0.0 and size == gates.rank
+    growth, decay = np.expm1(min(tau, LONG)), np.expm1(-tau)
+    for i in range(members.size):
+        j = members[i]
+        moved[j] = False
+        if start.imbalance[j] != 0.0:
+            continue
+        if f.info[1] == 1 and state.omega[j] == -np.inf and rate > 0.0:
+            along = 0.0
+            for q in range(size):
+                along += v[j, q] * u[q]
+            rho[j] += np.copysign(tau, s * along)
+            for q in range(size):
+                v[j, q] = np.copysign(u[q], u[q] * along)
+            moved[j] = True
+        if not easy:
+            continue
+        if rank > 0:
+            for b in range(rank):
+                along = 0.0
+                for q in range(size):
+                    along += f.basis[b, q] * v[j, q]
+                for q in range(size):
+                    v[j, q] -= along * f.basis[b, q]
+        c = 0.0
+        for q in range(size):
+            c += v[j, q] * u[q]
+        c = min(1.0, max(-1.0, s * c))
+        bound = min(tau, 1.6 * np.sqrt(1.0 - c * c) + 1e-15 if c > 0.0 else 3.2)
+        if c <= AHEAD or bound >= margin[j]:
+            continue
+        up, down = 0.5 * (1.0 + c) * growth, 0.5 * (1.0 - c) * decay
+        factor, along, square = 1.0 + up + down, s * (up - down), 0.0
+        for q in range(size):
+            e[q] = (v[j, q] + along * u[q]) / factor
+            square += e[q] * e[q]
+        length = np.sqrt(square)
+        room.watch[0] = max(room.watch[0], abs(length - 1.0))
+        for q in range(size):
+            v[j, q] = e[q] / length
+        rho[j] += np.log(factor)
+        margin[j] -= bound
+        moved[j] = True
+
+
+@lean
 def _follow(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def]
     """One neuron along the field f of its gates: (time used, event), where an event is a gate, the number of gates
     for a change of the sign of a, or -1 for none."""
@@ -243,62 +320,93 @@ def _follow(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-d
     return swing(gates, state, j, f, left, start, room)
 
 
-@compiled
+@lean
 def take_states(gates, state, j, f):  # type: ignore[no-untyped-def]
     """Gives neuron j the field's gate states."""
-    state.gate[j] = f.state
+    copy(f.state, state.gate[j])
     state.key[j] = key_of(gates, f.state, state.a[j])
     state.omega[j] = np.nan
     state.margin[j] = 0.0
 
 
-@compiled
+@lean
 def _count(f, changes, counts):  # type: ignore[no-untyped-def]
     counts[0] += abs(changes)
     if changes < 0:
         counts[2] += 1
 
 
-@compiled
-def _alone(gates, state, j, left, event, size, start, room):  # type: ignore[no-untyped-def]
-    """A neuron that has left its group's field by an event, for the time that is left."""
-    f, g = room.alone, room.alone.state.size
-    for _ in range(PIECES * (g + 1)):
-        before = 0
-        for k in range(g):
-            f.state[k] = state.gate[j, k]
-            f.zero[k] = abs(dot(state.v[j], gates.normal[k])) <= AT_ZERO or k == event
-            before += f.state[k] == SLIDING
-        changes = resolve(gates, f, room.force, room.base, state.a[j], size)
-        _count(f, changes, room.counts)
-        if state.a[j] == 0.0 and f.rate[0] > 0.0:  # an unbalanced neuron: it is about to have the sign of <D, w>
-            along = dot(state.v[j], f.u)
-            if along == 0.0:
-                return
-            state.a[j] = np.copysign(1e-200, along)
-            take_states(gates, state, j, f)
-            continue
-        for k in range(g):
-            before -= f.state[k] == SLIDING
-        room.counts[1] += max(0, -before)
-        take_states(gates, state, j, f)
-        used, event = _follow(gates, state, j, f, left, start, room)
-        left -= used
-        if event < 0:
-            return
-    room.counts[2] += 1
+@lean
+def _settle(gates, state, j, event, size, room):  # type: ignore[no-untyped-def]
+    """The field of a neuron alone, its gates at zero made to agree with their drifts, in room.alone; False where it
+    rests for ever."""
+    f, before = room.alone, 0
+    for k in range(f.state.size):
+        f.state[k] = state.gate[j, k]
+        f.zero[k] = abs(dot(state.v[j], gates.normal[k])) <= AT_ZERO or k == event
+        before += f.state[k] == SLIDING
+    for _ in range(2):
+        _count(f, resolve(gates, f, room.force, room.base, state.a[j], size), room.counts)
+        if state.a[j] != 0.0 or f.rate[0] == 0.0:
+            break
+        along = dot(state.v[j], f.u)  # an unbalanced neuron: it is about to have the sign of <D, w>
+        if along == 0.0:
+            return False
+        state.a[j] = np.copysign(BARELY, along)
+    for k in range(f.state.size):
+        before -= f.state[k] == SLIDING
+    room.counts[1] += max(0, -before)
+    take_states(gates, state, j, f)
+    return True
 
 
-@compiled
+@lean
+def move(gates, state, duration, r, start, room):  # type: ignore[no-untyped-def]
+    """All neurons for the flow time `duration`, in place, with the residual r (n,) frozen; room.counts and room.watch
+    gather what happens."""
+    size = forces(gates, r, room.force, room.base)
+    groups, most = room.groups, PIECES * (gates.normal.shape[0] + 1)
+    count = regroup(groups, state.key)
+    for i in range(count):
+        members = groups.order[groups.first[i] : groups.first[i + 1]]
+        sign = state.a[members[0]]
+        if sign != 0.0:
+            copy(state.gate[members[0]], room.group.state)
+            room.group.zero[:] = False
+            changes = resolve(gates, room.group, room.force, room.base, sign, size)
+            if changes != 0:
+                for j in members:
+                    _count(room.group, changes, room.counts)
+                    take_states(gates, state, j, room.group)
+            _turn_freely(gates, state, members, room.group, duration, start, room)
+        for j in members:
+            if (sign != 0.0 and room.moved[j]) or (sign == 0.0 and dot(state.v[j], state.v[j]) == 0.0):
+                continue
+            left, event, pieces = duration, -1, 0
+            alone = sign == 0.0
+            while pieces < most:
+                if alone and not _settle(gates, state, j, event, size, room):
+                    break
+                f = room.alone if alone else room.group
+                used, event = _follow(gates, state, j, f, left, start, room)
+                left -= used
+                if event < 0:
+                    break
+                alone, pieces = True, pieces + 1
+            if pieces == most:
+                room.counts[2] += 1
+
+
+@lean
 def polish(gates, state, r, start, room):  # type: ignore[no-untyped-def]
     """Puts right what steps that are not exact motions leave: v on the gates at zero, its length, the balance, and the
     part across a line that is all that its gates leave to D (n,)."""
-    forces(gates, r / r.size, room.force, room.base)
+    forces(gates, r, room.force, room.base)
     f, groups = room.group, room.groups
     count = regroup(groups, state.key)
     for i in range(count):
         members = groups.order[groups.first[i] : groups.first[i + 1]]
-        f.state[:] = state.gate[members[0]]
+        copy(state.gate[members[0]], f.state)
         project(gates, f, room.force, room.base)
         direct(gates, f, 0.0)
         for j in members:
@@ -317,31 +425,3 @@ def polish(gates, state, r, start, room):  # type: ignore[no-untyped-def]
                     state.v[j, q] = -np.tanh(angle) * s * f.u[q] + sech * room.e[q]
             elif balanced and f.info[1] == 1 and f.rate[0] > 0.0:
                 keep_across(gates, state, j, f)
-
-
-@compiled
-def move(gates, state, duration, c, start, room):  # type: ignore[no-untyped-def]
-    """All neurons for the flow time `duration`, in place, with c = r / n (n,) frozen; room.counts and room.watch
-    gather what happens."""
-    size = forces(gates, c, room.force, room.base)
-    f, groups = room.group, room.groups
-    count = regroup(groups, state.key)
-    for i in range(count):
-        members = groups.order[groups.first[i] : groups.first[i + 1]]
-        lead = members[0]
-        sign = state.a[lead]
-        if sign == 0.0:
-            for j in members:
-                if dot(state.v[j], state.v[j]) > 0.0:
-                    _alone(gates, state, j, duration, -1, size, start, room)
-            continue
-        f.state[:] = state.gate[lead]
-        f.zero[:] = False
-        changes = resolve(gates, f, room.force, room.base, sign, size)
-        for j in members:
-            if changes != 0:
-                _count(f, changes, room.counts)
-                take_states(gates, state, j, f)
-            used, event = _follow(gates, state, j, f, duration, start, room)
-            if event >= 0:
-                _alone(gates, state, j, duration - used, event, size, start, room)

@@ -31,6 +31,8 @@ FRACTION = 1e-11  # by which a fraction may lie outside [0, 1]
 ROUNDS = 8  # changes of each gate, at most, in search of states that agree with their drifts
 
 compiled: Any = njit(cache=True, error_model="numpy")
+# without reference counts, which cost more than the arithmetic on a few numbers; for functions that allocate nothing
+lean: Any = njit(cache=True, error_model="numpy", _nrt=False)
 
 
 class Gates(NamedTuple):
@@ -93,7 +95,21 @@ def new_field(gates: Gates) -> Field:
     return Field(*states, *vectors, np.zeros(q, np.int64), np.zeros(q), np.zeros((3, q)), np.zeros(3, np.int64))
 
 
-@compiled
+@lean
+def copy(source, target):  # type: ignore[no-untyped-def]
+    """target = source, element by element: slices would allocate."""
+    for i in range(target.size):
+        target[i] = source[i]
+
+
+@lean
+def put(source, target, factor):  # type: ignore[no-untyped-def]
+    """target = factor * source."""
+    for i in range(target.size):
+        target[i] = factor * source[i]
+
+
+@lean
 def dot(p, q):  # type: ignore[no-untyped-def]
     """<p, q> of two short vectors."""
     total = 0.0
@@ -102,26 +118,26 @@ def dot(p, q):  # type: ignore[no-untyped-def]
     return total
 
 
-@compiled
-def forces(gates, c, force, base):  # type: ignore[no-untyped-def]
-    """C (g,) and base (Q,) of the samples' c = r / n; returns the sum of all sizes, which rounding is relative to."""
+@lean
+def forces(gates, r, force, base):  # type: ignore[no-untyped-def]
+    """C (g,) and base (Q,) of the residual r (n,); returns the sum of all forces, which rounding is relative to."""
     force[:] = 0.0
     base[:] = 0.0
-    size = 0.0
-    for k in range(c.size):
-        pull = c[k] * gates.length[k]
+    size, n = 0.0, r.size
+    for k in range(n):
+        pull = r[k] / n * gates.length[k]
         force[gates.gate[k]] += pull
         size += abs(pull)
         if gates.side[k] < 0:
             for i in range(base.size):
-                base[i] += c[k] * gates.inputs[k, i]
+                base[i] += r[k] / n * gates.inputs[k, i]
     return size
 
 
-@compiled
+@lean
 def outside(f, normal, part):  # type: ignore[no-untyped-def]
     """The part (Q,) of a vector orthogonal to the basis of the gates at zero; returns its length."""
-    part[:] = normal
+    copy(normal, part)
     for _ in range(2 if f.info[0] > 0 else 0):
         for i in range(f.info[0]):
             along = dot(f.basis[i], part)
@@ -130,7 +146,7 @@ def outside(f, normal, part):  # type: ignore[no-untyped-def]
     return np.sqrt(dot(part, part))
 
 
-@compiled
+@lean
 def _span_zero(gates, f):  # type: ignore[no-untyped-def]
     """An orthonormal basis of the normals of the gates at zero, the sliding ones first; dependent ones add nothing."""
     f.info[0] = 0
@@ -140,7 +156,7 @@ def _span_zero(gates, f):  # type: ignore[no-untyped-def]
             if f.state[g] < SLIDING or (f.state[g] == SLIDING) != (turn == 0) or f.info[0] == gates.rank:
                 continue
             rank = f.info[0]
-            part[:] = gates.normal[g]
+            copy(gates.normal[g], part)
             f.triangle[:, rank] = 0.0
             for _ in range(2):
                 for i in range(rank):
@@ -157,11 +173,11 @@ def _span_zero(gates, f):  # type: ignore[no-untyped-def]
                 f.info[0] += 1
 
 
-@compiled
+@lean
 def project(gates, f, force, base):  # type: ignore[no-untyped-def]
     """D and the multipliers for the states as they are."""
     d, b = f.d, f.multiplier
-    d[:] = base
+    copy(base, d)
     at_zero = False
     for g in range(f.state.size):
         at_zero |= f.state[g] >= SLIDING
@@ -189,7 +205,7 @@ def project(gates, f, force, base):  # type: ignore[no-untyped-def]
         d[:] = 0.0
 
 
-@compiled
+@lean
 def direct(gates, f, size):  # type: ignore[no-untyped-def]
     """u and ||D|| of the field, and how many dimensions its gates leave to D whatever the forces.
 
@@ -199,6 +215,12 @@ def direct(gates, f, size):  # type: ignore[no-untyped-def]
     longest, found = 0.0, 0
     for k in range(g):
         if not ((f.state[k] == ON and gates.plus[k]) or (f.state[k] == OFF and gates.minus[k])):
+            continue
+        if rank == 0:  # no two normals are parallel
+            found += 1
+            if found == 2:
+                break
+            copy(gates.normal[k], line)
             continue
         length = outside(f, gates.normal[k], part)
         if length <= DEPENDENT:
@@ -224,7 +246,7 @@ def direct(gates, f, size):  # type: ignore[no-untyped-def]
         f.u[q] = np.copysign(line[q], line[q] * along) if found == 1 else f.d[q] / along
 
 
-@compiled
+@lean
 def _leaving(f, force, sign, size):  # type: ignore[no-untyped-def]
     """(gate, state to leave to) of the gate at zero whose fraction is furthest outside [0, 1]; gate -1 for none."""
     gate, state, worst = -1, OFF, FRACTION
@@ -248,7 +270,7 @@ def _leaving(f, force, sign, size):  # type: ignore[no-untyped-def]
     return gate, state
 
 
-@compiled
+@lean
 def _entering(gates, f, force, sign, size):  # type: ignore[no-untyped-def]
     """(gate, new state) of the first gate at zero whose state and drift disagree; gate -1 for none."""
     least = ROUNDING * size
@@ -274,7 +296,7 @@ def _entering(gates, f, force, sign, size):  # type: ignore[no-untyped-def]
     return -1, OFF
 
 
-@compiled
+@lean
 def resolve(gates, f, force, base, a, size):  # type: ignore[no-untyped-def]
     """Makes the states of all gates at zero, those marked in f.zero and those that slide or are held, agree with their
     drifts for a neuron with the output weight a, and finds the field. Returns the number of changes, -1 where it found no end."""
@@ -306,7 +328,7 @@ def resolve(gates, f, force, base, a, size):  # type: ignore[no-untyped-def]
     return -1
 
 
-@compiled
+@lean
 def key_of(gates, states, a):  # type: ignore[no-untyped-def]
     """A hash of a neuron's gate states and the sign of its output weight: 64 bits, equal for equal ones."""
     g = states.size

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gfflow.motion.gates import compiled
+from gfflow.motion.gates import lean
 
 
 class Groups(NamedTuple):
@@ -24,7 +24,7 @@ def no_groups(m: int) -> Groups:
     return Groups(*(np.zeros(length, np.int64) for length in (m, m + 1, m, size)))
 
 
-@compiled
+@lean
 def regroup(groups, key):  # type: ignore[no-untyped-def]
     """Groups the neurons by their keys (m,), hashes that are equal only for equal gates and signs; the number of
     groups. Costs one pass over the neurons, whatever the number of groups."""

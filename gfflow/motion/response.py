@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gfflow.motion.gates import OFF, ON, compiled, dot, forces, project
+from gfflow.motion.gates import OFF, ON, compiled, copy, dot, forces, lean, project
 from gfflow.motion.groups import regroup
 
 NEGLIGIBLE = 1e-12  # of the largest mass, below which a neuron is left out of the relaxation
@@ -23,15 +23,17 @@ class Sums(NamedTuple):
     active: Any  # (n,) int64, the active samples
     vector: Any  # (Q,)
     matrix: Any  # (Q, Q)
-    block: Any  # (BLOCK, n)
+    block: Any  # (BLOCK, n), rows of factors of the relaxation
+    minus: Any  # (BLOCK, n), those that sliding takes away
+    on: Any  # (BLOCK, n), active samples of groups
 
 
 def new_sums(n: int, q: int) -> Sums:
     """Room for the sums of a group on n samples in Q coordinates."""
-    return Sums(np.zeros(n, np.int64), np.zeros(q), np.zeros((q, q)), np.zeros((BLOCK, n)))
+    return Sums(np.zeros(n, np.int64), np.zeros(q), np.zeros((q, q)), *(np.zeros((BLOCK, n)) for _ in range(3)))
 
 
-@compiled
+@lean
 def active_samples(gates, states, active):  # type: ignore[no-untyped-def]
     """Lists the samples that are active with the gate states, and returns their number."""
     count = 0
@@ -42,11 +44,11 @@ def active_samples(gates, states, active):  # type: ignore[no-untyped-def]
     return count
 
 
-@compiled
+@lean
 def residual(gates, state, y, groups, sums, r):  # type: ignore[no-untyped-def]
     """r_k = y_k - sum_j a_j relu(<w_j, x_k>) into r (n,); returns max_k sum_j |a_j| relu(<w_j, x_k>), which bounds what
     its rounding is relative to."""
-    r[:] = y
+    copy(y, r)
     count = regroup(groups, state.key)
     vector, largest = sums.vector, 0.0
     for i in range(count):
@@ -70,16 +72,16 @@ def residual(gates, state, y, groups, sums, r):  # type: ignore[no-untyped-def]
     return largest
 
 
-@compiled
+@lean
 def slope(gates, state, r, groups, sums, room, dr):  # type: ignore[no-untyped-def]
     """dr/dt along the flow into dr (n,), with the gates as they are (those that slide slide)."""
     f, vector = room.group, sums.vector
-    forces(gates, r / r.size, room.force, room.base)
+    forces(gates, r, room.force, room.base)
     dr[:] = 0.0
     count = regroup(groups, state.key)
     for i in range(count):
         lead = groups.order[groups.first[i]]
-        f.state[:] = state.gate[lead]
+        copy(state.gate[lead], f.state)
         size, known = 0.0, False
         vector[:] = 0.0
         for place in range(groups.first[i], groups.first[i + 1]):
@@ -103,97 +105,41 @@ def slope(gates, state, r, groups, sums, room, dr):  # type: ignore[no-untyped-d
             dr[k] -= dot(gates.inputs[k], vector)
 
 
-@compiled
+@lean
 def heaviest(state):  # type: ignore[no-untyped-def]
-    """(max_j, sum_j) of ||theta_j||^2."""
+    """(max_j, sum_j) of max(||w_j||, |a_j|)^2."""
     largest, total = 0.0, 0.0
     for j in range(state.rho.size):
-        mass = np.exp(2.0 * state.rho[j]) * (state.a[j] ** 2 + dot(state.v[j], state.v[j]))
+        mass = np.exp(2.0 * state.rho[j]) if state.a[j] != 0.0 else 0.0
         largest = max(largest, mass)
         total += mass
     return largest, total
 
 
-@compiled
-def relaxation(gates, state, groups, sums, room, gram, kernel):  # type: ignore[no-untyped-def]
-    """K (n, n) with dr/dt = -K r for the gates as they are: the neural tangent kernel over n, sliding included.
-
-    For a group with the active samples X, the projection P off its gates at zero, A = sum_j a_j^2 and
-    M = sum_j w_j w_j^T it is X (A P + M) X^T: the first part A (G - X B^T B X^T), the second by its factors, which are
-    the neurons or, where there are more of them than dimensions, those of M. Groups below NEGLIGIBLE are left out.
-    """
-    n, f, block = gram.shape[0], room.group, sums.block
-    kernel[:] = 0.0
-    largest, _ = heaviest(state)
-    least = NEGLIGIBLE * largest
-    count = regroup(groups, state.key)
-    rows, minus = 0, np.empty((BLOCK, n))
-    taken = 0
-    on, height = np.empty((BLOCK, n)), 0
-    for i in range(count):
-        members = groups.order[groups.first[i] : groups.first[i + 1]]
-        f.state[:] = state.gate[members[0]]
-        active = sums.active[: active_samples(gates, f.state, sums.active)]
-        total = 0.0
-        for j in members:
-            total += np.exp(2.0 * state.rho[j]) * state.a[j] ** 2
-        heavy = 0
-        for j in members:
-            heavy += np.exp(2.0 * state.rho[j]) > least
-        if heavy == 0:
-            continue
-        project(gates, f, room.force, room.base)
-        if height == BLOCK:
-            kernel += np.dot(on.T, on) * gram
-            height = 0
-        on[height] = 0.0
-        for k in active:
-            on[height, k] = np.sqrt(total)
-        height += 1
-        for b in range(f.info[0]):
-            if taken == BLOCK:
-                kernel -= np.dot(minus.T, minus)
-                taken = 0
-            minus[taken] = 0.0
-            for k in active:
-                minus[taken, k] = np.sqrt(total) * dot(f.basis[b], gates.inputs[k])
-            taken += 1
-        factors = _factors(state, members, heavy, least, sums.matrix)
-        for b in range(sums.matrix.shape[0] if factors else members.size):
-            if factors:
-                row, scale = sums.matrix[b], 1.0
-            else:
-                row, scale = state.v[members[b]], np.exp(state.rho[members[b]])
-                if scale * scale <= least:
-                    continue
-            if rows == BLOCK:
-                kernel += np.dot(block.T, block)
-                rows = 0
-            block[rows] = 0.0
-            for k in active:
-                block[rows, k] = scale * dot(row, gates.inputs[k])
-            rows += 1
-    kernel += np.dot(block[:rows].T, block[:rows]) - np.dot(minus[:taken].T, minus[:taken])
-    kernel += np.dot(on[:height].T, on[:height]) * gram
-    kernel /= n
-
-
-@compiled
-def _factors(state, members, heavy, least, matrix):  # type: ignore[no-untyped-def]
-    """Where the heavy members are more than the dimensions: rows F (Q, Q) with F^T F = sum_j w_j w_j^T, by a Cholesky
-    factorisation that leaves out what is rounding. False otherwise."""
-    size = matrix.shape[0]
-    if heavy <= size:
-        return False
+@lean
+def _group_matrix(state, groups, i, least, matrix):  # type: ignore[no-untyped-def]
+    """(A = sum_j a_j^2, number of heavy members) of group i, and M = sum_j w_j w_j^T of those into the matrix."""
+    total, heavy, size = 0.0, 0, matrix.shape[0]
     matrix[:] = 0.0
-    for j in members:
+    for place in range(groups.first[i], groups.first[i + 1]):
+        j = groups.order[place]
         mass = np.exp(2.0 * state.rho[j])
         if mass <= least:
             continue
-        for p in range(size):
-            for q in range(p, size):
-                matrix[p, q] += mass * state.v[j, p] * state.v[j, q]
-    trace = 0.0
+        total += mass * state.a[j] * state.a[j]
+        heavy += 1
+        if groups.first[i + 1] - groups.first[i] > size:
+            for p in range(size):
+                share = mass * state.v[j, p]
+                for q in range(p, size):
+                    matrix[p, q] += share * state.v[j, q]
+    return total, heavy
+
+
+@lean
+def _factorise(matrix):  # type: ignore[no-untyped-def]
+    """F with F^T F = M in place of the upper triangle of M, leaving out what is rounding."""
+    size, trace = matrix.shape[0], 0.0
     for p in range(size):
         trace += matrix[p, p]
     for p in range(size):
@@ -204,5 +150,75 @@ def _factors(state, members, heavy, least, matrix):  # type: ignore[no-untyped-d
         root = np.sqrt(pivot) if pivot > 1e-14 * trace else 0.0
         for q in range(p, size):
             matrix[p, q] = matrix[p, q] / root if root > 0.0 else 0.0
-        matrix[p, :p] = 0.0
-    return True
+
+
+@lean
+def _put_row(gates, states, vector, scale, row):  # type: ignore[no-untyped-def]
+    """scale <vector, x_k> for the active samples k, 0 for the others, into the row (n,)."""
+    for k in range(row.size):
+        row[k] = 0.0
+        if states[gates.gate[k]] == (ON if gates.side[k] > 0 else OFF):
+            for q in range(vector.size):
+                row[k] += vector[q] * gates.inputs[k, q]
+            row[k] *= scale
+
+
+@compiled
+def _add_square(kernel, block, rows, sign):  # type: ignore[no-untyped-def]
+    """Adds sign B^T B of the first rows B of the block."""
+    if rows > 0:
+        kernel += sign * np.dot(block[:rows].T, block[:rows])
+
+
+@compiled
+def relaxation(gates, state, groups, sums, room, gram, kernel):  # type: ignore[no-untyped-def]
+    """K (n, n) with dr/dt = -K r for the gates as they are: the neural tangent kernel over n, sliding included.
+
+    For a group with the active samples X, the projection P off its gates at zero, A = sum_j a_j^2 and
+    M = sum_j w_j w_j^T it is X (A P + M) X^T: the first part A (G - X B^T B X^T), the second by its factors, which are
+    the neurons or, where there are more of them than dimensions, those of M. Neurons below NEGLIGIBLE are left out.
+    """
+    f, matrix, size = room.group, sums.matrix, sums.matrix.shape[0]
+    kernel[:] = 0.0
+    least = NEGLIGIBLE * heaviest(state)[0]
+    rows, minus, on = 0, 0, 0
+    for i in range(regroup(groups, state.key)):
+        lead = groups.order[groups.first[i]]
+        total, heavy = _group_matrix(state, groups, i, least, matrix)
+        if heavy == 0:
+            continue
+        copy(state.gate[lead], f.state)
+        project(gates, f, room.force, room.base)
+        if on == BLOCK:
+            kernel += np.dot(sums.on.T, sums.on) * gram
+            on = 0
+        for k in range(gram.shape[0]):
+            active = f.state[gates.gate[k]] == (ON if gates.side[k] > 0 else OFF)
+            sums.on[on, k] = np.sqrt(total) if active else 0.0
+        on += 1
+        for b in range(f.info[0]):
+            if minus == BLOCK:
+                _add_square(kernel, sums.minus, minus, -1.0)
+                minus = 0
+            _put_row(gates, f.state, f.basis[b], np.sqrt(total), sums.minus[minus])
+            minus += 1
+        members = groups.first[i + 1] - groups.first[i]
+        if members > size:
+            _factorise(matrix)
+        for b in range(min(size, members)):
+            if rows == BLOCK:
+                _add_square(kernel, sums.block, rows, 1.0)
+                rows = 0
+            if members > size:
+                for p in range(b):
+                    matrix[b, p] = 0.0
+                _put_row(gates, f.state, matrix[b], 1.0, sums.block[rows])
+            else:
+                j = groups.order[groups.first[i] + b]
+                _put_row(gates, f.state, state.v[j], np.exp(state.rho[j]), sums.block[rows])
+            rows += 1
+    if on > 0:
+        kernel += np.dot(sums.on[:on].T, sums.on[:on]) * gram
+    _add_square(kernel, sums.minus, minus, -1.0)
+    _add_square(kernel, sums.block, rows, 1.0)
+    kernel /= gram.shape[0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gfflow.motion.gates import OFF, ON, SLIDING, compiled, dot
+from gfflow.motion.gates import OFF, ON, SLIDING, dot, lean, put
 
 LONGEST = 30.0  # N t in one piece, at most: e^-30 is still more than rounding beside 1
 BARELY = 1e-200  # an output weight that has just changed its sign
@@ -18,7 +18,7 @@ CANCELLED = 1e-2  # of the larger mode, below which the smaller one is taken fro
 LEVEL = 1e-15  # of a drift over ||D||: the neuron moves along the gate
 
 
-@compiled
+@lean
 def _duration_to(phi, p, a, rising, falling):  # type: ignore[no-untyped-def]
     """N t at which p(t) - p reaches phi, of the sign of a, without cancellation."""
     later = np.copysign(np.sqrt(max(0.0, a * a + phi * (2.0 * p + phi))), a)
@@ -28,7 +28,7 @@ def _duration_to(phi, p, a, rising, falling):  # type: ignore[no-untyped-def]
     return -np.log1p(max(-1.0, 0.5 * phi * (1.0 - rise) / falling))
 
 
-@compiled
+@lean
 def _first_event(gates, f, v, a, p, rising, falling, longest, watch):  # type: ignore[no-untyped-def]
     """(N t, event) of the first event within N t <= longest: a gate, the number of gates for a = 0, or -1 for none."""
     if f.info[2] == 0:
@@ -58,7 +58,7 @@ def _first_event(gates, f, v, a, p, rising, falling, longest, watch):  # type: i
     return duration, first
 
 
-@compiled
+@lean
 def conserve(v, a, imbalance, watch):  # type: ignore[no-untyped-def]
     """Puts a^2 - ||v||^2 = imbalance right by the one of the two that can bear it; returns a."""
     square = dot(v, v)
@@ -66,11 +66,11 @@ def conserve(v, a, imbalance, watch):  # type: ignore[no-untyped-def]
     if a * a >= 0.25 and square + imbalance > 0.0:
         return np.copysign(np.sqrt(square + imbalance), a)
     if square > 0.0 and a * a - imbalance > 0.0:
-        v *= np.sqrt((a * a - imbalance) / square)
+        put(v, v, np.sqrt((a * a - imbalance) / square))
     return a
 
 
-@compiled
+@lean
 def modes(state, j, f, start, e):  # type: ignore[no-untyped-def]
     """The neuron's modes A and B along u, and p; the part of w across it into e (Q,)."""
     v = state.v[j]
@@ -82,7 +82,9 @@ def modes(state, j, f, start, e):  # type: ignore[no-untyped-def]
     else:
         for q in range(e.size):
             e[q] = v[q] - p * f.u[q]
-    imbalance = start.imbalance[j] * np.exp(2.0 * (start.scale[j] - state.rho[j])) if start.imbalance[j] != 0.0 else 0.0
+    imbalance = (
+        start.imbalance[j] * np.exp(2.0 * (start.scale[j] - state.rho[j])) if start.imbalance[j] != 0.0 else 0.0
+    )
     product = -0.25 * (imbalance + dot(e, e))
     rising, falling = 0.5 * (p + a), 0.5 * (p - a)
     if abs(rising) < CANCELLED * abs(falling):
@@ -92,7 +94,7 @@ def modes(state, j, f, start, e):  # type: ignore[no-untyped-def]
     return rising, falling, p
 
 
-@compiled
+@lean
 def swing(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def]
     """The neuron along the field f of its gates for the time `left`, or until an event: (time used, event)."""
     v, e, rate = state.v[j], room.e, f.rate[0]
@@ -112,7 +114,7 @@ def swing(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def
         if event == f.drift.size:  # all drifts turn round with a's sign
             a = -np.copysign(BARELY, state.a[j])
         size = max(np.sqrt(dot(v, v)), abs(a))
-        v /= size
+        put(v, v, 1.0 / size)
         state.rho[j] += np.log(size)
         imbalance = start.imbalance[j] * np.exp(2.0 * (start.scale[j] - state.rho[j]))
         a /= size

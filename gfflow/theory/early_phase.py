@@ -64,17 +64,21 @@ def solve_early_phase(training_set: TrainingSet, start: Neurons) -> EarlyPhase:
     from gfflow.motion.outlook import GROWS, TURNS, outlook
 
     problem, state = enter(merged(training_set), start)
-    c, m, gates = problem.y / problem.n, len(start.a), problem.gates
-    fastest = float(np.abs(c) @ problem.gates.length)  # no ||D|| is larger
+    r, m, gates = problem.y, len(start.a), problem.gates
+    fastest = float(np.abs(r) @ gates.length) / problem.n  # no ||D|| is larger
     drawn, rates, amplitudes, signs = np.zeros((m, start.w.shape[1])), np.zeros(m), np.full(m, -np.inf), np.zeros(m)
-    going, time, duration = np.arange(m), 0.0, 0.0  # the first motion only makes gates at zero agree with their drifts
+    going, time, duration = (
+        np.arange(m),
+        0.0,
+        0.0,
+    )  # the first motion only makes gates at zero agree with their drifts
     for _ in range(DOUBLINGS if fastest > 0 else 0):
         part, still = of_neurons(state, going), of_neurons(problem.start, going)
         fate, rate, mode, direction = (np.zeros(shape) for shape in (*[len(going)] * 3, part.v.shape))
         room = new_room(gates, len(going))
-        move(gates, part, duration, c, still, room)
+        move(gates, part, duration, r, still, room)
         time += duration
-        outlook(gates, part, c, still, room, fate, rate, mode, direction)
+        outlook(gates, part, r, still, room, fate, rate, mode, direction)
         done = going[fate == GROWS]
         drawn[done] = direction[fate == GROWS, : gates.rank] @ problem.basis.T
         rates[done], signs[done] = rate[fate == GROWS], np.sign(part.a[fate == GROWS])

@@ -9,7 +9,7 @@ from gfflow.model.initialization import draw_start, initialization_scale
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
 
-METHODS = ["splitting"]
+METHODS = ["splitting", "runge_kutta"]
 LABELS = [1.5, 0.8, -0.6, 1.2, -0.9, -0.4]
 
 

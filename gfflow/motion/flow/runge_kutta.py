@@ -15,7 +15,7 @@ put right: v on its gates, its length, the balance, and the part across a line t
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy.integrate import RK45
@@ -51,7 +51,7 @@ def field(gates, q, state, y, start, room, active, out, fractions):  # type: ign
     """dq/dt into out with the state's gates, and the fractions (m, g) of those at zero; returns r (n,)."""
     size = q.shape[1] - 2
     r = frozen_residual(gates, q, state.gate, y, active)
-    forces(gates, r / r.size, room.force, room.base)
+    forces(gates, r, room.force, room.base)
     f, groups = room.group, room.groups
     count = regroup(groups, state.key)
     for i in range(count):
@@ -115,7 +115,7 @@ def first_crossing(gates, q, end, weights, states):  # type: ignore[no-untyped-d
 @compiled
 def settle_all(gates, state, r, first_j, first_g, room):  # type: ignore[no-untyped-def]
     """Makes all gates at zero agree with their drifts, the one that has just been reached (if any) among them."""
-    forces(gates, r / r.size, room.force, room.base)
+    forces(gates, r, room.force, room.base)
     f, size = room.group, np.abs(room.force).sum() + np.abs(room.base).sum()
     for j in range(state.a.size):
         any_zero = False

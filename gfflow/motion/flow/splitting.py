@@ -30,6 +30,7 @@ NODES = (0.5 - math.sqrt(3) / 6, 0.5 + math.sqrt(3) / 6)  # Gauss
 NEAR, FAR = 0.5 + math.sqrt(3) / 3, 0.5 - math.sqrt(3) / 3  # weights of the nodes in the two motions
 STIFFEST = 100.0  # h ||K|| up to which the rounding that it amplifies is let pass
 WILD = 100.0  # a residual that has grown by this factor is no step's solution
+TINY = 2.3e-308  # no division by zero
 FREE = 1e-7  # h ||K|| below which nothing relaxes within the step
 
 
@@ -42,6 +43,14 @@ class Step(NamedTuple):
     final: Any  # (4, n), of the cubic through the ends that have come out
     decay: Any  # (n, n), h K
     matrix: Any  # (n, n), the Cholesky factor of 1 + h K / 2 + (h K)^2 / 12
+
+
+class Tolerance(NamedTuple):
+    """What a step's error is measured by."""
+
+    rtol: float
+    floor: float  # residuals below this part of the labels need no relative accuracy
+    rounding: float  # of a residual, relative to what it is a difference of
 
 
 class Machine(NamedTuple):
@@ -99,9 +108,9 @@ def _row_sum(matrix):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _relaxed(machine, b):  # type: ignore[no-untyped-def]
+def _relaxed(lower, b):  # type: ignore[no-untyped-def]
     """(1 + h K / 2 + (h K)^2 / 12)^{-1} b, by the Cholesky factor."""
-    lower, x, n = machine.step.matrix, b.copy(), b.size
+    x, n = b.copy(), b.size
     for i in range(n):
         total = x[i]
         for o in range(i):
@@ -128,28 +137,6 @@ def copy_state(state, other):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def move_along(machine, origin, state, course, h):  # type: ignore[no-untyped-def]
-    """Moves a copy of the origin, made in `state`, along the cubic for the time h, by two motions."""
-    copy_state(origin, state)
-    near, far = _value(course, NODES[0]) / machine.y.size, _value(course, NODES[1]) / machine.y.size
-    move(machine.gates, state, 0.5 * h, NEAR * near + FAR * far, machine.origin, machine.room)
-    move(machine.gates, state, 0.5 * h, FAR * near + NEAR * far, machine.origin, machine.room)
-
-
-@compiled
-def _sweep(machine, origin, state, course, h):  # type: ignore[no-untyped-def]
-    """The network moved along the course, its residual and slope into step.end; the largest sum of outputs, or -1 for
-    an absurd residual."""
-    end = machine.step.end
-    move_along(machine, origin, state, course, h)
-    size = residual(machine.gates, state, machine.y, machine.room.groups, machine.sums, end[0])
-    if not np.abs(end[0]).max() < WILD * (_rms(machine.y) + _rms(course[0])):
-        return -1.0
-    slope(machine.gates, state, end[0], machine.room.groups, machine.sums, machine.room, end[1])
-    return size
-
-
-@compiled
 def factor(step):  # type: ignore[no-untyped-def]
     """The Cholesky factor of 1 + h K / 2 + (h K)^2 / 12, positive definite whatever the rounding in K."""
     matrix = np.dot(step.decay, step.decay) / 12.0 + 0.5 * step.decay
@@ -160,9 +147,8 @@ def factor(step):  # type: ignore[no-untyped-def]
 
 @compiled
 def relax(machine, origin, h):  # type: ignore[no-untyped-def]
-    """h K and its factor into the step; returns ||h K||."""
-    step, n = machine.step, machine.y.size
-    bound = 0.0
+    """h K and its factor into the step."""
+    step, n, bound = machine.step, machine.y.size, 0.0
     for k in range(n):
         bound += machine.gram[k, k]
     bound *= h * heaviest(origin)[1] / n
@@ -171,57 +157,43 @@ def relax(machine, origin, h):  # type: ignore[no-untyped-def]
         step.matrix[:] = 0.0
         for k in range(n):
             step.matrix[k, k] = 1.0
-        return bound
+        return
     relaxation(machine.gates, origin, machine.room.groups, machine.sums, machine.room, machine.gram, step.decay)
     step.decay[:] *= h
     factor(step)
-    return _row_sum(step.decay)
 
 
 @compiled
-def solve(machine, origin, state, r, dr, ddr, h):  # type: ignore[no-untyped-def]
-    """The residual's course over h from the origin into step.course, with its derivatives there: predicted, swept and
-    corrected. The prediction is its relaxation, with the second derivative where that is not stiff. False where it is
-    wild."""
-    step = machine.step
-    decay, course = step.decay, step.course
-    excess = _relaxed(machine, _relaxed(machine, h * h * ddr + h * np.dot(decay, dr)))
-    rise = _relaxed(machine, h * dr + 0.5 * excess)
-    _hermite(r, dr, r + rise, dr + (excess - np.dot(decay, rise)) / h, h, course)
-    if _sweep(machine, origin, state, course, h) < 0.0:
-        return False
-    end, expected = step.end, _value(course, 1.0)
-    corrected = expected + _relaxed(machine, end[0] - expected)
-    _hermite(r, dr, corrected, end[1] - np.dot(decay, corrected - end[0]) / h, h, course)
-    return True
+def _predict(step, h):  # type: ignore[no-untyped-def]
+    """The course of the residual by its relaxation, with the second derivative where that is not stiff."""
+    r, dr, ddr, decay = step.start[0], step.start[1], step.start[2], step.decay
+    excess = _relaxed(step.matrix, _relaxed(step.matrix, h * h * ddr + h * np.dot(decay, dr)))
+    rise = _relaxed(step.matrix, h * dr + 0.5 * excess)
+    _hermite(r, dr, r + rise, dr + (excess - np.dot(decay, rise)) / h, h, step.course)
 
 
 @compiled
-def residual_scale(machine, r, size, stiffness, rtol, floor, rounding):  # type: ignore[no-untyped-def]
-    """What an error of the residual r is relative to: r itself, but no less than `floor` of the labels, nor than
-    leaves the tolerance above rounding, which slopes and the step amplify by the stiffness."""
-    labels = _rms(machine.y)
-    return _rms(r) + floor * labels + rounding / rtol * stiffness * (labels + size) + 2.3e-308
+def _correct(step, h):  # type: ignore[no-untyped-def]
+    """The course anew, from where the network has come to along it."""
+    end, expected = step.end, _value(step.course, 1.0)
+    corrected = expected + _relaxed(step.matrix, end[0] - expected)
+    dend = end[1] - np.dot(step.decay, corrected - end[0]) / h
+    _hermite(step.start[0], step.start[1], corrected, dend, h, step.course)
 
 
 @compiled
-def attempt(machine, origin, state, h, rtol, floor, rounding):  # type: ignore[no-untyped-def]
-    """A step of length h from the origin, into `state` and step.end, and its error over the tolerance: of the
-    residual, relative, and of h ||sum_k r_k x_k|| / n, which drives the log-norms; told by the last sweep's correction
-    and, for the drive, by the cubic term, whose mean is 1/12. Infinite where it fails."""
-    step = machine.step
-    machine.room.counts[:] = 0
-    stiffness = min(STIFFEST, 1.0 + relax(machine, origin, h))
-    r, dr = step.start[0], step.start[1]
-    if not solve(machine, origin, state, r, dr, step.start[2], h):
-        return np.inf
-    machine.room.counts[:] = 0
-    size = _sweep(machine, origin, state, step.course, h)
-    if size < 0.0 or machine.room.counts[2] > 0:
-        return np.inf
-    _hermite(r, dr, step.end[0], step.end[1], h, step.final)
+def _judge(machine, h, size, tolerance):  # type: ignore[no-untyped-def]
+    """The error of the last sweep over the tolerance: of the residual, relative, and of h ||sum_k r_k x_k|| / n, which
+    drives the log-norms; told by the sweep's correction and, for the drive, by the cubic term, whose mean is 1/12.
+
+    An error of the residual r is relative to r itself, but to no less than `floor` of the labels, nor than leaves the
+    tolerance above rounding, which slopes and the step amplify by the stiffness."""
+    step, labels = machine.step, _rms(machine.y)
+    stiffness = min(STIFFEST, 1.0 + _row_sum(step.decay))
+    _hermite(step.start[0], step.start[1], step.end[0], step.end[1], h, step.final)
     step.end[2] = (2.0 * step.final[2] + 6.0 * step.final[3]) / (h * h)
-    scale = residual_scale(machine, step.end[0], size, stiffness, rtol, floor, rounding)
+    scale = _rms(step.end[0]) + tolerance.floor * labels + TINY
+    scale += tolerance.rounding / tolerance.rtol * stiffness * (labels + size)
     largest = 0.0
     for i in range(3):
         if i < 2:
@@ -231,21 +203,45 @@ def attempt(machine, origin, state, h, rtol, floor, rounding):  # type: ignore[n
             drive = step.final[3] / 12.0
         pull = np.dot(drive, machine.gates.inputs)
         largest = max(largest, h * np.sqrt(np.dot(pull, pull)) / machine.y.size)
-    return largest / rtol if np.isfinite(largest) else np.inf
+    return largest / tolerance.rtol if np.isfinite(largest) else np.inf
 
 
 @compiled
-def at_part(machine, origin, state, h):  # type: ignore[no-untyped-def]
-    """The state at the time h after the origin, where h is part of the last step, whose h K and cubic step.decay and
-    step.final are, both for this part alone. Inside a stiff step the network does not follow the cubic of the whole."""
-    step = machine.step
-    if _row_sum(step.decay) > 1.0:
+def travel(machine, origin, state, h, sweeps, tolerance):  # type: ignore[no-untyped-def]
+    """The network for the time h from the origin, in `state`; step.start has the residual and its derivatives there.
+
+    sweeps 2: a step, with what it ends with in step.end, and its error over the tolerance, infinite where it fails.
+    1 and 0: part of a step that has been judged, whose h K and cubic are in step.decay and step.final; 1 inside a stiff
+    step, where the network does not follow the cubic of the whole, so that its own is found by a sweep; else 0.
+    """
+    step, room, sums = machine.step, machine.room, machine.sums
+    if sweeps == 2:
+        relax(machine, origin, h)
+    elif sweeps == 1:
         factor(step)
-        final = step.final
-        if solve(machine, origin, state, final[0], final[1] / h, 2.0 * final[2] / (h * h), h):
-            move_along(machine, origin, state, step.course, h)
-            return
-    move_along(machine, origin, state, step.final, h)
+    size = 0.0
+    for turn in range(3):
+        if turn == 0 and sweeps > 0:
+            _predict(step, h)
+        elif turn == 0:
+            step.course[:] = step.final
+        else:
+            _correct(step, h)
+        copy_state(origin, state)
+        room.counts[:] = 0
+        near, far = _value(step.course, NODES[0]), _value(step.course, NODES[1])
+        for half in range(2):
+            mean = NEAR * near + FAR * far if half == 0 else FAR * near + NEAR * far
+            move(machine.gates, state, 0.5 * h, mean, machine.origin, room)
+        if turn == sweeps:
+            return 0.0
+        size = residual(machine.gates, state, machine.y, room.groups, sums, step.end[0])
+        if not np.abs(step.end[0]).max() < WILD * (_rms(machine.y) + _rms(step.start[0])):
+            return np.inf
+        slope(machine.gates, state, step.end[0], room.groups, sums, room, step.end[1])
+        if turn == 1:
+            break
+    return np.inf if room.counts[2] > 0 else _judge(machine, h, size, tolerance)
 
 
 class Splitting(Integrator):
@@ -256,6 +252,7 @@ class Splitting(Integrator):
 
     def __init__(self, problem: Problem, state: State, time: float, rtol: float) -> None:
         super().__init__(problem, state, time, rtol)
+        self.tolerance = Tolerance(rtol, FLOOR, ROUNDING)
         self.machine, self._spare = machine_of(problem), state.copy()
         step, room, sums = self.machine.step, self.machine.room, self.machine.sums
         residual(problem.gates, state, problem.y, room.groups, sums, step.start[0])
@@ -270,17 +267,22 @@ class Splitting(Integrator):
             return self.state
         step, length = self.machine.step, self.time - self.began
         theta, moved = (time - self.began) / length, self.state.copy()
-        final, decay = step.final.copy(), step.decay.copy()
+        kept = step.final.copy(), step.decay.copy(), step.start.copy()
         step.final[...] *= (theta ** np.arange(4))[:, None]
         step.decay[...] *= theta
-        at_part(self.machine, self.origin, moved, theta * length)
-        step.final[...], step.decay[...] = final, decay
+        r, rise, bend = step.final[:3] / (theta * length) ** np.arange(3)[:, None]
+        step.start[...] = r, rise, 2 * bend
+        stiff = np.abs(step.decay).sum(axis=1).max() > 1
+        failed = travel(self.machine, self.origin, moved, theta * length, int(stiff), self.tolerance)
+        if failed:
+            travel(self.machine, self.origin, moved, theta * length, 0, self.tolerance)
+        step.final[...], step.decay[...], step.start[...] = kept
         return moved
 
     def attempt(self, h: float) -> float:
         self.counters["evaluations"] += 7
         step, room = self.machine.step, self.machine.room
-        error = float(attempt(self.machine, self.state, self._spare, h, self.rtol, FLOOR, ROUNDING))
+        error = float(travel(self.machine, self.state, self._spare, h, 2, self.tolerance))
         if error <= 1:
             self.origin, self.state, self._spare = self.state, self._spare, self.origin
             if self._spare is self.state or self._spare is self.origin:
