@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gfflow.errors import InvalidInput
 from gfflow.model.activations import relu
 from gfflow.model.neurons import Neurons
+from gfflow.model.options import NetworkOptions
 
 
 class TwoLayerReLU(nn.Module):
@@ -21,8 +21,7 @@ class TwoLayerReLU(nn.Module):
         self, start: Neurons, dtype: torch.dtype = torch.float64, relu_derivative_at_zero: float = 0.0
     ) -> None:
         super().__init__()
-        if not 0 <= relu_derivative_at_zero <= 1:
-            raise InvalidInput("network.relu_derivative_at_zero", relu_derivative_at_zero, "a number between 0 and 1")
+        NetworkOptions.check(relu_derivative_at_zero=relu_derivative_at_zero)
         self.hidden = nn.Parameter(start.w.detach().to(dtype, copy=True))
         self.output = nn.Parameter(start.a.detach().to(dtype, copy=True))
         self.relu_derivative_at_zero = relu_derivative_at_zero

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
+from gfflow.solvers.options import SolverOptions
 
 
 class Solver(ABC):
@@ -18,11 +18,15 @@ class Solver(ABC):
     """
 
     name: ClassVar[str]
+    is_descent: ClassVar[bool] = True  # it takes steps of size lr; False: it follows the flow itself
+    compiles: ClassVar[bool] = False  # the first use on data of a new shape waits for a compiler
+    runs_on: ClassVar[tuple[str, ...]] = ("cpu",)  # kinds of device, as torch names them
+    takes_batches: ClassVar[bool] = False
+    any_derivative_at_zero: ClassVar[bool] = False  # whether relu'(0) may be another than 0
     resolution: float = 1e-12  # relative size of a field D_j that the solver cannot tell from zero
 
     def __init__(self, lr: float) -> None:
-        if not 0 < lr < float("inf"):
-            raise InvalidInput("solver.lr", lr, "a positive finite number")
+        SolverOptions.check(lr=lr)
         self.lr = lr
 
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:  # noqa: B027

@@ -36,6 +36,7 @@ class Captured(Solver):
     leap step by step."""
 
     name: ClassVar[str] = "captured"
+    runs_on: ClassVar[tuple[str, ...]] = ("cuda",)
 
     def __init__(self, lr: float) -> None:
         super().__init__(lr)

@@ -10,6 +10,7 @@ from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
 from gfflow.solvers.base import Solver
+from gfflow.solvers.options import SolverOptions
 
 if TYPE_CHECKING:
     from gfflow.motion.flow.integrator import Integrator
@@ -29,13 +30,12 @@ class Flow(Solver):
     """
 
     name: ClassVar[str] = "flow"
+    is_descent: ClassVar[bool] = False
+    compiles: ClassVar[bool] = True
 
     def __init__(self, lr: float, rtol: float = 1e-6, method: str = "auto") -> None:
         super().__init__(lr)
-        if not 1e-13 <= rtol <= 0.1:
-            raise InvalidInput("solver.rtol", rtol, "a number between 1e-13 and 0.1")
-        if method not in ("auto", "runge_kutta", "splitting"):
-            raise InvalidInput("solver.method", method, "one of auto, runge_kutta, splitting")
+        SolverOptions.check(rtol=rtol, method=method)
         self.rtol = self.resolution = rtol
         self.method = method
         self._integrator: Integrator | None = None

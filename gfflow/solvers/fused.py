@@ -81,6 +81,7 @@ class Fused(Solver):
     """Full-batch gradient descent on CPU, equal to `SGD` up to rounding and about a thousand times faster."""
 
     name: ClassVar[str] = "fused"
+    compiles: ClassVar[bool] = True
 
     def __init__(self, lr: float) -> None:
         super().__init__(lr)
