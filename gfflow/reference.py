@@ -185,10 +185,10 @@ def as_markdown() -> str:
         "# The configuration",
         "",
         "Every key of a run, made from the options' classes by `python -m gfflow.reference > conf/README.md`.",
-        "On the command line `GROUP=NAME` chooses a part and `KEY=VALUE` changes a value; `--cfg job` prints all values.",
+        "On the command line `GROUP=NAME` chooses a part and `KEY=VALUE` changes a value; `--cfg job` prints them all.",
         "",
-        "This folder holds what is written by hand: `config.yaml`, with the parts and the keys at the top, and the whole",
-        "runs of `experiment/`. The parts named below need no files: they are made from the options' classes. A file",
+        "This folder holds what is written by hand: `config.yaml`, with the parts and the keys at the top, and whole runs",
+        "in `experiment/`. The parts named below need no files: they are made from the options' classes. A file",
         "`GROUP/NAME.yaml` of your own, put here, is a further choice.",
     ]
     for group in groups():

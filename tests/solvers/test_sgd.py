@@ -160,5 +160,5 @@ def test_fused_on_cuda_names_who_can():
 
 
 def test_refuses_an_unknown_name():
-    with pytest.raises(InvalidInput, match=r"solver\.name: received adam; allowed: auto, fused"):
+    with pytest.raises(InvalidInput, match=r"solver\.name: received adam; allowed: one of auto, fused"):
         make_solver("adam", 1e-3)
