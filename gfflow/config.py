@@ -7,8 +7,8 @@ conf/README.md, made from these classes, lists every key.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gfflow.errors import InvalidInput
 from gfflow.model.data_sets import DATA_SETS, DataOptions
@@ -17,6 +17,9 @@ from gfflow.model.starts import STARTS, StartOptions
 from gfflow.registry import POSITIVE, Limit, Options, Registry, chosen, group, one_of, option
 from gfflow.solvers.options import SOLVERS, SolverOptions
 from gfflow.training.options import ScheduleOptions
+
+if TYPE_CHECKING:
+    from gfflow.model.data import TrainingSet
 
 PRECISIONS = ("float64", "float32")
 SEED = Limit("an integer from 0 to 2^63 - 1", lambda v: 0 <= v < 2**63)
@@ -94,12 +97,16 @@ class RunConfig(Options):
         super().__post_init__()
         if self.verify and not self.callbacks.trajectory:
             raise InvalidInput("verify", True, "false, or callbacks.trajectory=true: it reads the recorded frames")
-        at_zero = self.network.relu_derivative_at_zero
         if self.solver.batch_size is not None:
             self.solver.chosen()  # raises where the solver takes no mini-batches
-        if self.callbacks.flow and (at_zero != 0 or not self.solver.chosen().is_descent):
+        if self.callbacks.flow and not (self.solver.chosen().is_descent and self.network.make_activation().is_relu):
             allowed = "false with solver=flow and where relu'(0) is not 0: it compares descent with the flow"
             raise InvalidInput("callbacks.flow", True, allowed)
+
+    def make_data(self) -> TrainingSet:
+        """The training set, with the loss by which it is fitted."""
+        training_set, loss = self.data.make(), LOSSES[self.loss]().make()
+        return training_set if training_set.loss is loss else replace(training_set, loss=loss)
 
 
 def presets() -> dict[str, dict[str, dict[str, Any]]]:

@@ -185,11 +185,11 @@ def as_markdown() -> str:
         "# The configuration",
         "",
         "Every key of a run, made from the options' classes by `python -m gfflow.reference > conf/README.md`.",
-        "On the command line `GROUP=NAME` chooses a part and `KEY=VALUE` changes a value; `--cfg job` prints them all.",
+        "On the command line `GROUP=NAME` chooses a part, `KEY=VALUE` changes a value; `--cfg job` prints them all.",
         "",
-        "This folder holds what is written by hand: `config.yaml`, with the parts and the keys at the top, and whole runs",
-        "in `experiment/`. The parts named below need no files: they are made from the options' classes. A file",
-        "`GROUP/NAME.yaml` of your own, put here, is a further choice.",
+        "This folder holds what is written by hand: `config.yaml`, with the parts and the keys at the top, and",
+        "whole runs in `experiment/`. The parts named below need no files: they are made from the options' classes.",
+        "A file `GROUP/NAME.yaml` of your own, put here, is a further choice.",
     ]
     for group in groups():
         lines += ["", f"## `{group.name}`" if group.name else "## At the top", "", group.meaning]

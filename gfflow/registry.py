@@ -14,7 +14,6 @@ from abc import ABC
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cache
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from gfflow.errors import InvalidInput
@@ -88,7 +87,7 @@ class Options:
         for name, value in values.items():
             spec = cls.__dataclass_fields__[name]
             limit = spec.metadata.get("limit")
-            if limit is None or (value is None and type(None) in get_args(_hints(cls)[name])):
+            if limit is None or (value is None and type(None) in get_args(get_type_hints(cls)[name])):
                 continue
             try:
                 good = limit.holds(value)
@@ -104,7 +103,7 @@ class Options:
         if not isinstance(values, Mapping):
             raise InvalidInput(cls.group, values, "a group of keys")
         fields = {f.name: f for f in dataclasses.fields(cls)}
-        hints = _hints(cls)
+        hints = get_type_hints(cls)
         made = {}
         for name, value in values.items():
             if name not in fields:
@@ -222,7 +221,7 @@ def no_such_key(name: str, known: Mapping[str, Any]) -> str:
 def allowed(cls: type[Options], name: str) -> str:
     """What an option may be, in words: 'null or an integer of at least 1'."""
     spec = cls.__dataclass_fields__[name]
-    hint = _hints(cls)[name]
+    hint = get_type_hints(cls)[name]
     limit = spec.metadata.get("limit")
     words = limit.allowed if limit is not None else " or ".join(_WORDS[o] for o in _alternatives(hint))
     return f"null or {words}" if type(None) in get_args(hint) and not spec.metadata.get("needed") else words
@@ -235,11 +234,6 @@ _WORDS: dict[Any, str] = {
     str: "a word",
     NUMBERS: "a list of numbers",
 }
-
-
-@cache
-def _hints(cls: type[Options]) -> dict[str, Any]:
-    return get_type_hints(cls)
 
 
 def _alternatives(hint: Any) -> list[Any]:

@@ -63,10 +63,11 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
     one. Raises InvalidInput for what cannot be used."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        training_set = config.data.make() if training_set is None else training_set
+        training_set = config.make_data() if training_set is None else training_set
     width = config.network.width
     scale = initialization_scale(config.init.scale, config.init.normalization, width, training_set.d)
     start = config.init.draw(width, training_set.d, scale, config.seed)
+    start = replace(start, activation=config.network.make_activation())
     check_alive(start, training_set)
     check_numbers(config, training_set, start)
     dtype = getattr(torch, config.precision)
@@ -81,7 +82,7 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
     if cuda and not torch.cuda.is_available():
         raise InvalidInput("trainer.accelerator", config.trainer.accelerator, "cpu: no CUDA device was found")
     options = config.solver
-    solver = options.make(seed=config.seed, relu_derivative_at_zero=config.network.relu_derivative_at_zero, cuda=cuda)
+    solver = options.make(seed=config.seed, activation=start.activation, cuda=cuda)
     times = (t for t in prediction.events.values() if t is not None)
     lemma_times = milestone_iterations(prediction, options.lr, descent=solver.is_descent)
     schedule = Schedule.of(
@@ -90,7 +91,7 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
         config.schedule.linear,
         extra={*(round(t / options.lr) for t in times), *lemma_times},
     )
-    network = TwoLayerReLU(start, dtype, config.network.relu_derivative_at_zero)
+    network = TwoLayerReLU(start, dtype)
     module = GradientFlowModule(network, training_set, solver, schedule, options.stop_loss)
     notes += prediction.assumptions.notes
     return Experiment(training_set, start, prediction, module, frozenset(lemma_times), tuple(notes))

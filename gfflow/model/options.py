@@ -1,39 +1,62 @@
-"""What of the network and its loss can be chosen and set."""
+"""What of the network and its loss can be chosen and set. A new activation or loss is a class here."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from gfflow.registry import Entry, Options, Registry, at_least, between, one_of, option
 
+if TYPE_CHECKING:
+    from gfflow.model.activations import Activation  # torch is imported only when one is made
+    from gfflow.model.losses import Loss
+
 
 @dataclass(frozen=True)
-class ActivationOptions(Entry):
-    """An activation, chosen by `network.activation`; its numbers are keys of the network."""
+class ActivationChoice(Entry):
+    """An activation, chosen by `network.activation`; its numbers are options of the network."""
+
+    @abstractmethod
+    def make(self, network: NetworkOptions) -> Activation:
+        """The activation, with the network's options."""
 
 
-ACTIVATIONS: Registry[ActivationOptions] = Registry("network.activation")
+ACTIVATIONS: Registry[ActivationChoice] = Registry("network.activation")
 
 
 @ACTIVATIONS.register("relu")
 @dataclass(frozen=True)
-class ReLU(ActivationOptions):
+class ReLU(ActivationChoice):
     """max(0, z)."""
+
+    def make(self, network: NetworkOptions) -> Activation:
+        from gfflow.model.activations import Activation
+
+        return Activation(at_zero=network.relu_derivative_at_zero)
 
 
 @dataclass(frozen=True)
-class LossOptions(Entry):
+class LossChoice(Entry):
     """A loss, chosen by `loss`."""
 
+    @abstractmethod
+    def make(self) -> Loss:
+        """The loss."""
 
-LOSSES: Registry[LossOptions] = Registry("loss")
+
+LOSSES: Registry[LossChoice] = Registry("loss")
 
 
 @LOSSES.register("square")
 @dataclass(frozen=True)
-class Square(LossOptions):
+class SquareLoss(LossChoice):
     """(h - y)^2 / 2, averaged over the samples (Eq. 1)."""
+
+    def make(self) -> Loss:
+        from gfflow.model.losses import SQUARE
+
+        return SQUARE
 
 
 @dataclass(frozen=True)
@@ -47,3 +70,7 @@ class NetworkOptions(Options):
     relu_derivative_at_zero: float = option(
         0.0, "c, which stands for relu'(0); another than 0 only to study Appendix D, with solver=sgd", between(0, 1)
     )
+
+    def make_activation(self) -> Activation:
+        """phi, as these options have it."""
+        return ACTIVATIONS[self.activation]().make(self)

@@ -22,7 +22,7 @@ class Solver(ABC):
     compiles: ClassVar[bool] = False  # the first use on data of a new shape waits for a compiler
     runs_on: ClassVar[tuple[str, ...]] = ("cpu",)  # kinds of device, as torch names them
     takes_batches: ClassVar[bool] = False
-    any_derivative_at_zero: ClassVar[bool] = False  # whether relu'(0) may be another than 0
+    any_activation: ClassVar[bool] = False  # False: the ReLU with relu'(0) = 0 alone
     resolution: float = 1e-12  # relative size of a field D_j that the solver cannot tell from zero
 
     def __init__(self, lr: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gfflow.model.activations import RELU, Activation
 from gfflow.solvers.base import Solver
 from gfflow.solvers.options import SOLVERS
 
@@ -13,7 +14,7 @@ def make_solver(
     lr: float,
     *,
     seed: int = 0,
-    relu_derivative_at_zero: float = 0.0,
+    activation: Activation = RELU,
     cuda: bool = False,
     **options: Any,
 ) -> Solver:
@@ -23,4 +24,4 @@ def make_solver(
     Raises InvalidInput for options outside their limits and, naming the solver that can, where the named one cannot.
     """
     chosen = SOLVERS.of({"name": name, "lr": lr, **options})
-    return chosen.make(seed=seed, relu_derivative_at_zero=relu_derivative_at_zero, cuda=cuda)
+    return chosen.make(seed=seed, activation=activation, cuda=cuda)

@@ -13,6 +13,7 @@ from gfflow.errors import InvalidInput
 from gfflow.registry import POSITIVE, Entry, Registry, at_least, between, one_of, option
 
 if TYPE_CHECKING:
+    from gfflow.model.activations import Activation
     from gfflow.solvers.base import Solver  # torch is imported only when a solver is made
 
 METHODS = ("auto", "runge_kutta", "splitting")
@@ -40,9 +41,9 @@ class SolverOptions(Entry):
     def solver_classes(cls) -> list[type[Solver]]:
         """The class that moves the weights, or those of which the first that can is taken; imported only here."""
 
-    def chosen(self, *, relu_derivative_at_zero: float = 0.0, cuda: bool | None = None) -> type[Solver]:
-        """The class that moves the weights of a network with that relu'(0), on CUDA or a CPU (None: where it can);
-        raises InvalidInput, naming the solvers that can, where none of its own can do what is asked."""
+    def chosen(self, *, relu: bool = True, cuda: bool | None = None) -> type[Solver]:
+        """The class that moves the weights of a network whose activation is the ReLU or another, on CUDA or a CPU
+        (None: where it can); raises InvalidInput, naming the solvers that can, where none of its own can."""
         classes = self.solver_classes()
         devices = list(PLACES) if cuda is None else ["cuda" if cuda else "cpu"]
         if self.batch_size is not None:
@@ -59,11 +60,11 @@ class SolverOptions(Entry):
                 "solver.name", self.name, f"{PLACES[devices[0]]} {', '.join(some)} or {last}; {self.name} {others}"
             )
         # what a single solver cannot do is said by its own check, which sees the network
-        return next((cls for cls in there if relu_derivative_at_zero == 0 or cls.any_derivative_at_zero), there[0])
+        return next((cls for cls in there if relu or cls.any_activation), there[0])
 
-    def make(self, *, seed: int = 0, relu_derivative_at_zero: float = 0.0, cuda: bool = False) -> Solver:
+    def make(self, *, seed: int = 0, activation: Activation | None = None, cuda: bool = False) -> Solver:
         """The solver; raises InvalidInput as `chosen` does. It is given those of these options that it takes."""
-        cls = self.chosen(relu_derivative_at_zero=relu_derivative_at_zero, cuda=cuda)
+        cls = self.chosen(relu=activation is None or activation.is_relu, cuda=cuda)
         taken = inspect.signature(cls).parameters
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"seed": seed}
         return cls(**{name: value for name, value in values.items() if name in taken})

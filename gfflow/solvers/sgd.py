@@ -25,7 +25,7 @@ class SGD(Solver):
     name: ClassVar[str] = "sgd"
     runs_on: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
     takes_batches: ClassVar[bool] = True
-    any_derivative_at_zero: ClassVar[bool] = True
+    any_activation: ClassVar[bool] = True
 
     def __init__(self, lr: float, batch_size: int | None = None, seed: int = 0) -> None:
         super().__init__(lr)
@@ -47,7 +47,7 @@ class SGD(Solver):
             batch = self._next_batch(training_set.n)
             inputs, labels = (x, y) if batch is None else (x[batch], y[batch])
             optimizer.zero_grad(set_to_none=True)
-            loss = (network(inputs) - labels).square().mean() / 2
+            loss = training_set.loss.value(network(inputs), labels).mean()
             torch.autograd.backward(loss)
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
