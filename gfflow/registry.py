@@ -149,9 +149,9 @@ class Registry(Mapping[str, type[E]], Generic[E]):
         def add(cls: type[E]) -> type[E]:
             if name in self.entries:
                 raise ValueError(f"{self.group}: {name} is registered already")
-            if not (dataclasses.is_dataclass(cls) and "__dataclass_fields__" in vars(cls)) or not vars(cls).get(
-                "__doc__"
-            ):
+            document = vars(cls).get("__doc__") or ""
+            generated = document.startswith(f"{cls.__name__}(")  # by the dataclass itself
+            if "__dataclass_fields__" not in vars(cls) or not document or generated:
                 raise TypeError(f"{self.group}: {name} needs a frozen dataclass of its own with a docstring")
             bare = [f.name for f in dataclasses.fields(cls) if not f.metadata.get("meaning")]
             if bare:
@@ -283,7 +283,7 @@ def _float(value: float) -> float:
     try:
         return float(value)
     except OverflowError:  # an integer beyond the largest float
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def plain(value: Any) -> Any:

@@ -275,7 +275,7 @@ def _one_line(error: Exception) -> str:
 
 def _nearest_key(key: str) -> str:
     """'did you mean ...?; ' where a key of the configuration is spelt like this one."""
-    groups = RunConfig().to_dict().items()
-    known = [f"{name}.{inner}" for name, values in groups if isinstance(values, dict) for inner in values]
-    near = get_close_matches(key, [*known, *(name for name, _ in groups), "experiment"], n=1)
+    made = presets()
+    known = {f"{group}.{inner}" for group in made for values in made[group].values() for inner in values}
+    near = get_close_matches(key, [*sorted(known), *RunConfig().to_dict(), "experiment"], n=1)
     return f"did you mean {near[0]}?; " if near else ""

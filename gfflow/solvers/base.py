@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
-from gfflow.solvers.options import SolverOptions
+from gfflow.solvers.options import PLACES, SolverOptions, all_classes
 
 
 class Solver(ABC):
@@ -29,8 +30,21 @@ class Solver(ABC):
         SolverOptions.check(lr=lr)
         self.lr = lr
 
-    def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:  # noqa: B027
-        """Raises InvalidInput, naming the solver that can, where this one cannot do what is asked."""
+    def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
+        """Raises InvalidInput, naming the solver that can, where this one cannot do what is asked. The network may
+        still lie on another device than the one it will train on."""
+        if not (self.any_activation or network.activation.is_relu):
+            able = " or ".join(f"solver={cls.name}" for cls in all_classes() if cls.any_activation)
+            allowed = f"with network.activation=relu and network.relu_derivative_at_zero=0; {able} for others"
+            raise InvalidInput("solver", self.name, allowed)
+
+    def check_device(self, network: TwoLayerReLU) -> None:
+        """Raises InvalidInput, naming the solvers that can, where this one does not run on the network's device."""
+        device = network.hidden.device.type
+        if device not in self.runs_on:
+            able = " or ".join(f"solver={cls.name}" for cls in all_classes() if device in cls.runs_on)
+            here, there = PLACES.get(device, f"on {device}"), " or ".join(PLACES[place] for place in self.runs_on)
+            raise InvalidInput("solver", self.name, f"{there}; {here} {able or 'none'}")
 
     def stride(self, network: TwoLayerReLU, training_set: TrainingSet) -> int:
         """How many steps may pass between two looks at whether a signal has come: about a tenth of a second's worth.

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
 from gfflow.solvers.base import Solver
@@ -46,10 +45,8 @@ class Flow(Solver):
         self._loaded = False
 
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
-        if network.hidden.device.type != "cpu":
-            raise InvalidInput("solver", self.name, "on a CPU; solver=captured on CUDA, solver=sgd on any device")
-        if not network.activation.is_relu:
-            raise InvalidInput("solver", self.name, "with network.relu_derivative_at_zero=0; solver=sgd for others")
+        super().check(network, training_set)
+        self.check_device(network)
         if not self._loaded:  # compiled code is loaded by a trial step, before anybody times the training
             integrator = self._integrator_from(network, training_set, 0.0)
             integrator.attempt(integrator.h)

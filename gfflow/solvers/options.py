@@ -49,12 +49,12 @@ class SolverOptions(Entry):
         if self.batch_size is not None:
             classes = [cls for cls in classes if cls.takes_batches]
         if not classes:
-            able = " or ".join(f"solver={name}" for name, cls in _classes() if cls.takes_batches)
+            able = " or ".join(f"solver={cls.name}" for cls in all_classes() if cls.takes_batches)
             allowed = f"null with solver={self.name}; {able} for mini-batches"
             raise InvalidInput("solver.batch_size", self.batch_size, allowed)
         there = [cls for cls in classes if set(devices) & set(cls.runs_on)]
         if not there:
-            *some, last = dict.fromkeys(name for name, cls in _classes() if devices[0] in cls.runs_on)
+            *some, last = dict.fromkeys(name for name, cls in named_classes() if devices[0] in cls.runs_on)
             others = " or ".join(PLACES[place] for place in classes[0].runs_on)
             raise InvalidInput(
                 "solver.name", self.name, f"{PLACES[devices[0]]} {', '.join(some)} or {last}; {self.name} {others}"
@@ -74,9 +74,14 @@ PLACES = {"cpu": "on a CPU", "cuda": "on CUDA"}
 SOLVERS: Registry[SolverOptions] = Registry("solver")
 
 
-def _classes() -> list[tuple[str, type[Solver]]]:
-    """Every solver's class with the name that chooses it; those of auto are there under both names."""
+def named_classes() -> list[tuple[str, type[Solver]]]:
+    """Every name with each class that it may choose: auto is there with several."""
     return [(name, cls) for name, entry in SOLVERS.items() for cls in entry.solver_classes()]
+
+
+def all_classes() -> list[type[Solver]]:
+    """Every solver's class, once."""
+    return list(dict.fromkeys(cls for _, cls in named_classes()))
 
 
 def solver_class(name: str) -> type[Solver]:
