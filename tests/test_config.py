@@ -67,9 +67,8 @@ WRONG = [
     ("network.activation", "tanh", "one of relu"),
     ("network.relu_derivative_at_zero", 1.5, "a number between 0 and 1"),
     ("loss", "absolute", "one of square"),
-    ("init.scale", 0, "a positive finite number"),
+    ("init.scale", 0.0, "a positive finite number"),
     ("init.scale", float("nan"), "a positive finite number"),
-    ("init.scale", 10**400, "a positive finite number"),
     ("init.normalization", "sideways", "one of width, width_dim, none"),
     ("init.name", "perhaps", "one of balanced, unbalanced"),
     ("init.balanced", "perhaps", "null; or true or false"),
@@ -82,7 +81,7 @@ WRONG = [
     ("schedule.ratio", 1.0, "null or a number from 1.001 on"),
     ("schedule.frames", 1, "an integer of at least 2"),
     ("callbacks.masses", 1, "true or false"),
-    ("callbacks.checkpoint_seconds", 0, "a positive finite number"),
+    ("callbacks.checkpoint_seconds", 0.0, "a positive finite number"),
     ("trainer.accelerator", "abacus", "one of cpu, gpu, cuda, auto"),
     ("precision", "float16", "one of float64, float32"),
     ("seed", 2**63, "an integer from 0 to 2^63 - 1"),
@@ -164,23 +163,17 @@ def test_numpy_and_torch_scalars_are_numbers():
     assert "an integer" in line_of({"seed": np.float64(0.5)}) and "true or false" in line_of({"figures": np.int64(1)})
 
 
+def test_a_number_too_large_for_a_float_is_infinite():
+    assert "allowed: a positive finite number" in line_of({"init": {"scale": 10**400}})
+    assert "allowed: a number between" in line_of({"solver": {"lr": -(10**400)}})
+
+
 def test_a_configuration_comes_back_from_its_plain_values():
-    config = RunConfig.of(
-        {
-            "data": {"name": "orthonormal", "labels": [1, -1]},
-            "init": {"name": "unbalanced"},
-            "solver": {"name": "flow"},
-        }
-    )
+    data = {"name": "orthonormal", "labels": [1, -1]}
+    config = RunConfig.of({"data": data, "init": {"name": "unbalanced"}, "solver": {"name": "flow"}})
     values = config.to_dict()
     assert RunConfig.of(values) == config
-    assert values["data"] == {
-        "name": "orthonormal",
-        "labels": [1.0, -1.0],
-        "d": None,
-        "norms": None,
-        "rotation": None,
-    }
+    assert values["data"] == {**data, "d": None, "norms": None, "rotation": None}
     assert values["init"] == {"name": "unbalanced", "scale": 1e-6, "normalization": "width"}
 
 
@@ -193,9 +186,10 @@ def test_balanced_is_another_way_to_name_the_start(balanced, name):
 
 
 def test_the_start_drawn_is_the_one_named():
-    for name, gap in (("balanced", 0.0), ("unbalanced", 1e-3)):
+    for name, balanced in (("balanced", True), ("unbalanced", False)):
         start = build(RunConfig.of({"init": {"name": name, "scale": 1.0}})).start
-        assert (float((start.a.abs() - start.norms).abs().max()) > 0.0) is (gap > 0)
+        # rounding of the norms is 1e-16 of them; independent normal numbers agree to 1% in few neurons only
+        assert torch.allclose(start.a.abs(), start.norms, rtol=1e-15 if balanced else 1e-2, atol=0) is balanced
 
 
 TOGETHER = [
