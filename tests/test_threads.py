@@ -160,9 +160,9 @@ def run_of_figure_6(folder: Path, number: int | None, *overrides: str) -> None:
     environment["PYTHONPATH"] = str(ROOT)
     if number is not None:
         environment["OMP_NUM_THREADS"] = str(number)
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "experiment=fig6", "solver.iterations=200"]
-    quiet = ["figures=false", "verbose=false", "schedule.linear=20"]
-    subprocess.run([*command, *quiet, *overrides], check=True, cwd=folder)
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *overrides]
+    brief = ["experiment=fig6", "solver.iterations=200", "schedule.linear=20", "figures=false", "verbose=false"]
+    subprocess.run([*command, *brief], check=True, cwd=folder, env=environment)
 
 
 def test_metrics_are_the_same_bits_with_one_thread_and_two(tmp_path: Path) -> None:
