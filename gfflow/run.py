@@ -40,7 +40,7 @@ from gfflow.records.run import Run
 from gfflow.records.summary import summarise, write_summary
 from gfflow.solvers import make_solver
 from gfflow.statements.verdicts import Report, as_markdown, print_report, verify, write
-from gfflow.terminal import compilation_told, print_closing, print_notes
+from gfflow.terminal import announce_compilation, print_closing, print_notes
 from gfflow.theory import Prediction, milestone_iterations, predict
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.schedule import FEW, Schedule
@@ -164,7 +164,7 @@ def train(
     Diverged, after everything is written, where the weights left the finite numbers.
     """
     compiles = config.verbose and config.solver.name not in ("sgd", "captured")
-    with compilation_told(Console(stderr=True)) if compiles else nullcontext():
+    with announce_compilation(Console(stderr=True)) if compiles else nullcontext():
         return _train_in(Path(folder), config, training_set, files)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -38,27 +38,12 @@ def solver_line(solver: Mapping[str, Any]) -> str | None:
     )
 
 
-@contextmanager
-def compilation_told(console: Console) -> Iterator[None]:
-    """Within it, the first compilation of a kernel is told in one line; kernels read from numba's cache are not."""
-    from numba.core import event  # numba is imported only when it is needed
+def announce_compilation(console: Console) -> AbstractContextManager[None]:
+    """Within it, the first compilation of a kernel prints one line; kernels read from numba's cache print nothing."""
+    from gfflow.compiled import at_first_compilation  # numba is imported only when it is needed
 
-    class Once(event.Listener):
-        told = False
-
-        def on_start(self, _: Any) -> None:
-            if not self.told:
-                self.told = True
-                console.print(
-                    "compiling the inner loops for data of this shape, kept for later runs ...",
-                    style="dim",
-                )
-
-        def on_end(self, _: Any) -> None:
-            pass
-
-    with event.install_listener("numba:compile", Once()):
-        yield
+    line = "compiling the inner loops for data of this shape, kept for later runs ..."
+    return at_first_compilation(lambda: console.print(line, style="dim"))
 
 
 def print_notes(console: Console, notes: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.tensorboard import SummaryWriter
 
 from gfflow.records.closing import closing_sections, end_point_line
+from gfflow.records.event_file import add_summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,9 +79,8 @@ def write_hyperparameters(writer: SummaryWriter, config: Mapping[str, Any], summ
     fixed = {key: value for key, value in parameters.items() if key != "seed"}
     group = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
     metrics = [summary_v2.Metric(f"final/{key}", display_name=key) for key in FINAL]
-    file = writer._get_file_writer()
-    file.add_summary(summary_v2.hparams_config_pb([summary_v2.HParam(key) for key in parameters], metrics))
-    file.add_summary(summary_v2.hparams_pb(parameters, trial_id=group, start_time_secs=0))
+    add_summary(writer, summary_v2.hparams_config_pb([summary_v2.HParam(key) for key in parameters], metrics))
+    add_summary(writer, summary_v2.hparams_pb(parameters, trial_id=group, start_time_secs=0))
     for key in FINAL:
         if summary["final"][key] is not None:
             writer.add_scalar(f"final/{key}", summary["final"][key], summary["iterations"])
@@ -98,7 +98,7 @@ def write_image(writer: SummaryWriter, tag: str, png: bytes, step: int) -> None:
 
     width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))  # where every PNG's header has them
     image = Summary.Image(encoded_image_string=png, width=width, height=height, colorspace=3)
-    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+    add_summary(writer, Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
 
 def write_figure(writer: SummaryWriter, tag: str, figure: Figure, step: int) -> None:
