@@ -33,7 +33,7 @@ def compiled(function: Any = None, **options: Any) -> Any:
 
 @contextmanager
 def at_first_compilation(do: Callable[[], None]) -> Iterator[None]:
-    """Within it, calls `do` once, when a kernel begins to be compiled; reading one from numba's cache does not count."""
+    """Within it, calls `do` once, when a kernel begins to be compiled (not when it is read from numba's cache)."""
 
     class Once(event.Listener):
         called = False

@@ -18,12 +18,12 @@ FLOORS = [
     {"records"},
     {"callbacks"},
     {"statements", "figures", "reports"},
-    {"config", "cautions", "terminal", "run"},
+    {"config", "cautions", "terminal", "experiment", "run"},
     {"commands", "benchmark"},
 ]
 MATHEMATICS = {"errors", "compiled", "model", "motion", "measures", "theory"}
 READERS = {"figures", "reports"}  # they read finished runs and never train
-TRAINING = {"solvers", "training", "callbacks", "run"}
+TRAINING = {"solvers", "training", "callbacks", "experiment", "run"}
 
 
 def imported(path: Path) -> set[str]:

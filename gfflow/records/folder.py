@@ -42,9 +42,7 @@ def claimed(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = _locked(folder / LOCK)
     if lock is None:
-        warnings.warn(
-            f"no lock could be had on {folder}: start no second process that writes into it", stacklevel=3
-        )
+        warnings.warn(f"no lock could be had on {folder}: start no second process that writes into it", stacklevel=3)
         yield
         return
     with lock:

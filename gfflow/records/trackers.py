@@ -1,0 +1,81 @@
+"""Experiment trackers beside the run's own records: Weights & Biases and MLflow, offline, by Lightning's loggers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers.logger import Logger
+
+from gfflow.errors import InvalidInput
+from gfflow.records.dashboard import flattened
+
+PROJECT = "gfflow"
+
+
+def check_installed(wandb: bool, mlflow: bool) -> None:
+    """Raises InvalidInput for a tracker that is asked for and not installed."""
+    for name, asked in (("wandb", wandb), ("mlflow", mlflow)):
+        if asked and find_spec(name) is None:
+            raise InvalidInput(f"loggers.{name}", True, f"false, or install the extra: pip install 'gfflow[{name}]'")
+
+
+@contextmanager
+def trackers(folder: Path, config: Mapping[str, Any], wandb: bool, mlflow: bool) -> Iterator[list[Logger]]:
+    """The trackers asked for, closed at the end of the block. They write into the run's folder and need no network:
+    wandb into `wandb/` (send it with `wandb sync`), MLflow into the database `mlflow.db` (look at it with
+    `mlflow ui --backend-store-uri sqlite:///RUN_DIR/mlflow.db`)."""
+    chosen: list[Logger] = []
+    if wandb:
+        chosen.append(_wandb(folder, str(config["name"])))
+    if mlflow:
+        chosen.append(_mlflow(folder, str(config["name"])))
+    try:
+        yield chosen
+    finally:
+        if wandb:
+            _finish_wandb()
+
+
+def record_configuration(loggers: list[Logger], config: Mapping[str, Any]) -> None:
+    """Hands every logger the configuration as hyperparameters, keys joined by dots."""
+    for logger in loggers:
+        logger.log_hyperparams(flattened(config))
+
+
+def _wandb(folder: Path, name: str) -> Logger:
+    import wandb
+    from lightning.pytorch.loggers import WandbLogger
+
+    return WandbLogger(
+        project=PROJECT,
+        name=name,
+        version=hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16],  # a resumed run is the same run
+        save_dir=folder,
+        offline=True,
+        settings=wandb.Settings(silent=True, console="off"),
+    )
+
+
+def _finish_wandb() -> None:
+    """Ends wandb's run of this process: the next one would otherwise log into it."""
+    import wandb
+
+    if wandb.run is not None:
+        wandb.run.finish()
+
+
+def _mlflow(folder: Path, name: str) -> Logger:
+    from lightning.pytorch.loggers import MLFlowLogger
+
+    place = folder.resolve()
+    return MLFlowLogger(
+        experiment_name=PROJECT,
+        run_name=name,
+        tracking_uri=f"sqlite:///{place.as_posix()}/mlflow.db",
+        artifact_location=(place / "mlflow").as_uri(),
+    )
