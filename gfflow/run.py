@@ -126,7 +126,8 @@ def _run_to_the_end(
     table, events = MetricsTable(folder / "metrics.csv"), EventLogger(folder)
     _restore(checkpoint, module, table, events)
     write_opening(events.experiment, values)
-    record_configuration(loggers, values)
+    with quiet_lightning():
+        record_configuration(loggers, values)
     if config.verbose:
         print_notes(Console(), experiment.notes)
     began = time.perf_counter()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from gfflow.errors import InvalidInput
 from gfflow.records.dashboard import flattened
 
 PROJECT = "gfflow"
+WANDB_MODE = "WANDB_MODE"  # environment variable: online, offline, ...
 
 
 def check_installed(wandb: bool, mlflow: bool) -> None:
@@ -29,16 +31,13 @@ def trackers(folder: Path, config: Mapping[str, Any], wandb: bool, mlflow: bool)
     """The trackers asked for, closed at the end of the block. They write into the run's folder and need no network:
     wandb into `wandb/` (send it with `wandb sync`), MLflow into the database `mlflow.db` (look at it with
     `mlflow ui --backend-store-uri sqlite:///RUN_DIR/mlflow.db`)."""
-    chosen: list[Logger] = []
-    if wandb:
-        chosen.append(_wandb(folder, str(config["name"])))
-    if mlflow:
-        chosen.append(_mlflow(folder, str(config["name"])))
-    try:
-        yield chosen
-    finally:
+    with ExitStack() as stack:
+        chosen = []
         if wandb:
-            _finish_wandb()
+            chosen.append(stack.enter_context(_wandb(folder, str(config["name"]))))
+        if mlflow:
+            chosen.append(stack.enter_context(_mlflow(folder, str(config["name"]))))
+        yield chosen
 
 
 def record_configuration(loggers: list[Logger], config: Mapping[str, Any]) -> None:
@@ -47,11 +46,15 @@ def record_configuration(loggers: list[Logger], config: Mapping[str, Any]) -> No
         logger.log_hyperparams(flattened(config))
 
 
-def _wandb(folder: Path, name: str) -> Logger:
+@contextmanager
+def _wandb(folder: Path, name: str) -> Iterator[Logger]:
+    """At its end wandb's run of this process is ended, into which the next run would otherwise log, and its mode, which
+    the logger sets, is what it was."""
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
-    return WandbLogger(
+    before = os.environ.get(WANDB_MODE)
+    logger = WandbLogger(
         project=PROJECT,
         name=name,
         version=hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16],  # a resumed run is the same run
@@ -59,23 +62,30 @@ def _wandb(folder: Path, name: str) -> Logger:
         offline=True,
         settings=wandb.Settings(silent=True, console="off"),
     )
+    try:
+        yield logger
+    finally:
+        if wandb.run is not None:
+            wandb.run.finish()
+        os.environ.pop(WANDB_MODE, None)
+        if before is not None:
+            os.environ[WANDB_MODE] = before
 
 
-def _finish_wandb() -> None:
-    """Ends wandb's run of this process: the next one would otherwise log into it."""
-    import wandb
-
-    if wandb.run is not None:
-        wandb.run.finish()
-
-
-def _mlflow(folder: Path, name: str) -> Logger:
+@contextmanager
+def _mlflow(folder: Path, name: str) -> Iterator[Logger]:
+    """At its end the place to which this process sends what goes to MLflow is what it was."""
+    import mlflow
     from lightning.pytorch.loggers import MLFlowLogger
 
-    place = folder.resolve()
-    return MLFlowLogger(
+    before, place = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else "", folder.resolve()
+    logger = MLFlowLogger(
         experiment_name=PROJECT,
         run_name=name,
         tracking_uri=f"sqlite:///{place.as_posix()}/mlflow.db",
         artifact_location=(place / "mlflow").as_uri(),
     )
+    try:
+        yield logger
+    finally:
+        mlflow.set_tracking_uri(before)
