@@ -16,6 +16,7 @@ from gfflow.callbacks.trajectory import frame_count
 from gfflow.cautions import cautions, check_numbers
 from gfflow.config import DataConfig, RunConfig
 from gfflow.errors import InvalidInput
+from gfflow.model.activations import Activation
 from gfflow.model.data import TrainingSet
 from gfflow.model.initialization import check_alive, draw_start, initialization_scale
 from gfflow.model.network import TwoLayerReLU
@@ -59,7 +60,7 @@ def build(
     notes += cautions(config, data, start, prediction)
     solver = _solver(config) if solver is None else solver
     lemma_times = milestone_iterations(prediction, solver.lr, descent=solver.name != "flow")
-    network = TwoLayerReLU(start, getattr(torch, config.precision), config.network.relu_derivative_at_zero)
+    network = TwoLayerReLU(start, getattr(torch, config.precision))
     schedule = _schedule(config, prediction, lemma_times)
     module = GradientFlowModule(network, data, solver, schedule, config.solver.stop_loss)
     notes += prediction.assumptions.notes
@@ -114,6 +115,7 @@ def _start(config: RunConfig, training_set: TrainingSet) -> Neurons:
     width, d = config.network.width, training_set.d
     scale = initialization_scale(config.init.scale, config.init.normalization, width, d)
     start = draw_start(width, d, scale, config.seed, config.init.balanced)
+    start = replace(start, activation=Activation(at_zero=config.network.relu_derivative_at_zero))
     check_alive(start, training_set)
     return start
 

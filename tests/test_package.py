@@ -141,9 +141,14 @@ def test_the_readmes_script_runs_as_it_stands_there(tmp_path):
 @pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="needs git and a checkout")
 def test_a_first_run_leaves_a_fresh_clone_clean(tmp_path):
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(tmp_path / "clone")], check=True)
-    command = [sys.executable, "scripts/train.py", "solver.iterations=200", "schedule.linear=10", "verbose=false"]
+    brief = ["solver.iterations=200", "schedule.linear=10", "verbose=false"]
     for options in ([], ["-m", "seed=0,1", "figures=false"]):
-        subprocess.run([*command, *options], cwd=tmp_path / "clone", check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "scripts/train.py", *options, *brief],
+            cwd=tmp_path / "clone",
+            check=True,
+            capture_output=True,
+        )
     status = subprocess.run(
         ["git", "status", "--porcelain"], cwd=tmp_path / "clone", check=True, capture_output=True, text=True
     )

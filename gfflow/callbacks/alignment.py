@@ -17,15 +17,12 @@ class AlignmentCosines(Measurement):
     """
 
     def __init__(self, prediction: Prediction | None = None) -> None:
-        self.groups: dict[str, Group | None] = {}
-        if prediction is not None:
-            self.groups = {"plus": prediction.plus, "minus": prediction.minus}
+        self.groups: tuple[Group, ...] = () if prediction is None else prediction.groups
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         sets = {"own": own_cosines(snapshot)}
-        for name, group in self.groups.items():
-            if group is not None:
-                sets[name] = cosines_with(snapshot.neurons, group.direction)[group.members]
+        for group in self.groups:
+            sets[group.name] = cosines_with(snapshot.neurons, group.direction)[group.members]
         scalars = {}
         for name, cosines in sets.items():
             if cosines.numel():

@@ -8,15 +8,15 @@ from gfflow.theory import Prediction
 
 
 class SaddleDistance(Measurement):
-    """`saddle/distance`: ||theta - theta_S||, theta_S the intermediate saddle (Fact 1), where it is predicted."""
+    """`saddle/distance`: ||theta - theta_S||, theta_S the nearest predicted saddle (Fact 1); absent without one."""
 
     def __init__(self, prediction: Prediction) -> None:
-        self.saddle = prediction.saddle
+        self.saddles = prediction.saddles
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
-        if self.saddle is None:
+        if not self.saddles:
             return {}
-        return {"saddle/distance": snapshot.neurons.distance(self.saddle)}
+        return {"saddle/distance": min(snapshot.neurons.distance(saddle.neurons) for saddle in self.saddles)}
 
 
 class LimitDistance(Measurement):

@@ -21,11 +21,11 @@ from gfflow.model.snapshot import Snapshot
 from gfflow.records.files import write_text
 from gfflow.theory import Prediction
 from gfflow.theory.phase import Phase, phase
+from gfflow.theory.prediction import ALIGNED, FITTED, LEFT
 from gfflow.training.module import GradientFlowModule
 
 Table = dict[str, NDArray[np.float64]]
 EVENTS = ("aligned", "plus_leaves_zero", "plus_fitted", "minus_leaves_zero", "minus_fitted")
-ALIGNED = 0.999  # cosine from which a neuron counts as aligned
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Assumptions:
 class Theory:
     """What was known before the first step; `scale` is lambda, under which name the file has it."""
 
+    source: str
     orthogonal: bool
     assumptions: Assumptions
     d_plus_norm: float
@@ -167,11 +168,11 @@ def measured_events(table: Table, prediction: Prediction) -> dict[str, float | N
     minima = [table[f"alignment/{side}_min"] for side in ("plus", "minus") if f"alignment/{side}_min" in table]
     if minima:
         found["aligned"] = crossing(step, np.minimum.reduce(minima), ALIGNED)
-    for side, group in (("plus", prediction.plus), ("minus", prediction.minus)):
-        if group is not None and f"mass/u_{side}" in table:
-            mass = table[f"mass/u_{side}"]
-            found[f"{side}_leaves_zero"] = mass_crossing(step, mass, group.mass_limit, 0.01)
-            found[f"{side}_fitted"] = mass_crossing(step, mass, group.mass_limit, 0.99)
+    for group in prediction.groups:
+        if f"mass/u_{group.name}" in table:
+            mass = table[f"mass/u_{group.name}"]
+            found[f"{group.name}_leaves_zero"] = mass_crossing(step, mass, group.mass_limit, LEFT)
+            found[f"{group.name}_fitted"] = mass_crossing(step, mass, group.mass_limit, FITTED)
     return found
 
 
@@ -213,8 +214,9 @@ def write_summary(path: Path, summary: Summary) -> None:
 
 
 def _theory(prediction: Prediction) -> Theory:
-    plus, minus = prediction.plus, prediction.minus
+    plus, minus = prediction.group("plus"), prediction.group("minus")
     return Theory(
+        source=prediction.source,
         orthogonal=prediction.orthogonal,
         assumptions=Assumptions(
             orthogonal_inputs=prediction.assumptions.orthogonal_inputs,

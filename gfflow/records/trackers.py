@@ -48,8 +48,8 @@ def record_configuration(loggers: list[Logger], config: Mapping[str, Any]) -> No
 
 @contextmanager
 def _wandb(folder: Path, name: str) -> Iterator[Logger]:
-    """At its end wandb's run of this process is ended, into which the next run would otherwise log, and its mode, which
-    the logger sets, is what it was."""
+    """At its end wandb's run of this process is ended, into which the next run would otherwise log, and its mode,
+    which the logger sets, is what it was."""
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 

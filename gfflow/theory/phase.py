@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from gfflow.measures.masses import mass
 from gfflow.model.snapshot import Snapshot
-from gfflow.theory.prediction import Prediction
+from gfflow.theory.prediction import CLOSE, FITTED, LEFT, Prediction
 
 
 class Phase(StrEnum):
@@ -31,20 +31,19 @@ def phase(snapshot: Snapshot, prediction: Prediction | None = None) -> Phase:
     Where the theory does not name the groups, the loss alone decides: EARLY_ALIGNMENT while it is within 1% of its
     value for the zero network, FITTED below one part in 10^6 of it, FITTING between.
     """
-    named = () if prediction is None else (prediction.plus, prediction.minus)
-    groups = [group for group in named if group is not None]
+    groups = () if prediction is None else prediction.groups
     if len(groups) < 2:
         share = snapshot.loss / float(snapshot.training_set.y.square().mean() / 2 or 1)
-        if 0.99 < share < 1.01:
+        if abs(share - 1) < CLOSE:
             return Phase.EARLY_ALIGNMENT
         return Phase.FITTED if share < 1e-6 else Phase.FITTING
     first, second = sorted(groups, key=lambda group: -group.rate)
     share = mass(snapshot.neurons, first.members) / first.mass_limit
-    if share < 0.01:
+    if share < LEFT:
         return Phase.EARLY_ALIGNMENT
-    if share < 0.99:
+    if share < FITTED:
         return _FITTING[first.sign]
     share = mass(snapshot.neurons, second.members) / second.mass_limit
-    if share < 0.01:
+    if share < LEFT:
         return Phase.NEAR_SADDLE
-    return _FITTING[second.sign] if share < 0.99 else Phase.CONVERGENCE
+    return _FITTING[second.sign] if share < FITTED else Phase.CONVERGENCE

@@ -63,7 +63,7 @@ def test_a_resumed_runs_overrides_are_read_as_hydra_reads_them(text, value, tmp_
 def test_a_resumed_runs_overrides_that_are_no_truth_values_are_refused(tmp_path):
     train(RunConfig.of({"figures": False, "verbose": False, "solver": {"iterations": 5}}), tmp_path)
     _, values = _configuration_of(str(tmp_path), [f"resume={tmp_path}", "figures=sometimes"])
-    with pytest.raises(InvalidInput, match="^figures: received sometimes"):
+    with pytest.raises(InvalidInput, match=r"^figures: received sometimes"):
         RunConfig.of(values)
     with pytest.raises(InvalidInput, match="resume=RUN_DIR alone"):
         _configuration_of(str(tmp_path), [f"resume={tmp_path}", "figures_of=true"])

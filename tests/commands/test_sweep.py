@@ -20,7 +20,7 @@ from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
 from gfflow.records.run import Run
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 QUICK = ("figures=false", "verbose=false", "solver.iterations=200", "schedule.linear=10", "schedule.ratio=2")
 STUDIES = sorted(path.stem for path in (command.CONF / "experiment" / "study").glob("*.yaml"))
 

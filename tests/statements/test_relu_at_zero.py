@@ -1,7 +1,10 @@
 """Proposition 2: what happens at a gate for each choice of relu'(0)."""
 
+from dataclasses import replace
+
 import pytest
 
+from gfflow.model.activations import Activation
 from gfflow.model.network import TwoLayerReLU
 from gfflow.statements import STATEMENTS, Case, judge, relu_at_zero
 
@@ -18,6 +21,8 @@ def test_proposition_2_is_violated_by_a_relu_that_ignores_its_derivative_at_zero
     assert judge(ONLY_ZERO, case).word == "holds"
     for ignored in (0.0, 1.0):
         monkeypatch.setattr(
-            relu_at_zero, "TwoLayerReLU", lambda start, dtype, c, at=ignored: TwoLayerReLU(start, dtype, at)
+            relu_at_zero,
+            "TwoLayerReLU",
+            lambda start, at=ignored: TwoLayerReLU(replace(start, activation=Activation(at_zero=at))),
         )
         assert judge(ONLY_ZERO, case).word == "violated"
