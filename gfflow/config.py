@@ -65,6 +65,16 @@ class CallbackOptions(Options):
 
 
 @dataclass(frozen=True)
+class LoggerOptions(Options):
+    """Experiment trackers beside metrics.csv and TensorBoard, which every run has; offline, in the run's folder."""
+
+    group: ClassVar[str] = "loggers"
+
+    wandb: bool = option(False, "Weights & Biases, by Lightning's logger (extra wandb)")
+    mlflow: bool = option(False, "MLflow, by Lightning's logger (extra mlflow)")
+
+
+@dataclass(frozen=True)
 class RunConfig(Options):
     """Everything a run depends on: with the same configuration it gives the same numbers."""
 
@@ -78,6 +88,7 @@ class RunConfig(Options):
     schedule: ScheduleOptions = group(ScheduleOptions)
     trainer: TrainerOptions = group(TrainerOptions)
     callbacks: CallbackOptions = group(CallbackOptions)
+    loggers: LoggerOptions = group(LoggerOptions)
     precision: str = option("float64", "of the weights while they train", one_of(PRECISIONS))
     figures: bool = option(True, "draw the run's main figures at its end")
     verify: bool = option(False, "check every statement of the paper at the end")
@@ -122,4 +133,9 @@ def presets() -> dict[str, dict[str, dict[str, Any]]]:
         "schedule": {"log_linear": ScheduleOptions().to_dict()},
         "trainer": {name: TrainerOptions(name).to_dict() for name in ("cpu", "gpu")},
         "callbacks": {"all": everything, "none": none},
+        "loggers": {
+            "files": LoggerOptions().to_dict(),
+            "wandb": LoggerOptions(wandb=True).to_dict(),
+            "mlflow": LoggerOptions(mlflow=True).to_dict(),
+        },
     }

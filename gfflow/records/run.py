@@ -88,18 +88,6 @@ class Run:
         return self.metrics["step"][there], values[there]
 
 
-def find_runs(folder: str | Path) -> list[Path]:
-    """The run folders at or under `folder`, those of a sweep in the order of their numbers.
-
-    Raises InvalidInput where there is none.
-    """
-    folder = Path(folder)
-    found = sorted((path.parent for path in folder.rglob("metrics.csv")), key=natural_order)
-    if not found:
-        raise InvalidInput("folder", str(folder), "the folder of a run (with metrics.csv) or of a sweep of runs")
-    return found
-
-
 def natural_order(path: Path) -> list[tuple[int, str]]:
     """A key that sorts paths by the numbers in them: 2 before 10."""
     parts = re.split(r"(\d+)", str(path))

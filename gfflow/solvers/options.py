@@ -148,3 +148,19 @@ class FlowOptions(SolverOptions):
         from gfflow.solvers.flow import Flow
 
         return [Flow]
+
+
+def given(solver: Solver, options: SolverOptions) -> SolverOptions:
+    """The options under which a run with a solver given as an object is recorded: those of the configuration, with
+    the name, the class and the step size of that solver. (What else it depends on only its owner knows.)"""
+
+    @dataclass(frozen=True)
+    class Given(SolverOptions):
+        name: ClassVar[str] = solver.name
+
+        @classmethod
+        def solver_classes(cls) -> list[type[Solver]]:
+            return [type(solver)]
+
+    values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
+    return Given(**{**values, "lr": solver.lr})
