@@ -38,6 +38,7 @@ from gfflow.records.folder import (
 from gfflow.records.loggers import EventLogger, MetricsTable
 from gfflow.records.run import Run
 from gfflow.records.summary import summarise, write_summary
+from gfflow.scalars import MEASURES, Setting
 from gfflow.solvers import make_solver
 from gfflow.statements.verdicts import Report, as_markdown, print_report, verify, write
 from gfflow.terminal import compilation_told, print_closing, print_notes
@@ -128,17 +129,13 @@ def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path)
     frames = schedule.thinned(frame_count(m, d, config.schedule.frames), experiment.lemma_times)
     few = schedule.thinned(FEW)
     asked = config.callbacks
-    chosen: list[pl.Callback] = [cb.Loss()]
-    chosen += [cb.GradientNorm()] if asked.gradient else []
-    chosen += [cb.AlignmentCosines(prediction)] if asked.alignment else []
-    chosen += [cb.AssignedAlignment()] if asked.alignment and not prediction.orthogonal else []
-    chosen += [cb.GroupMasses(prediction)] if asked.masses else []
-    chosen += [cb.SaddleDistance(prediction)] if asked.saddle else []
-    chosen += [cb.LimitDistance(prediction)] if asked.limit else []
-    chosen += [cb.Invariants()] if asked.invariants else []
-    chosen += [cb.SolverState(experiment.module.solver)] if experiment.module.solver.scalars() else []
-    chosen += [cb.FlowDistance(config.solver.lr, config.solver.rtol)] if asked.flow else []
-    chosen += [cb.Structure(few)] if asked.structure else []
+    setting = Setting(prediction, experiment.module.solver, config.solver.rtol)
+    chosen: list[pl.Callback] = []
+    for entry in MEASURES.values():
+        on = entry.switch is None or getattr(asked, entry.switch, entry.on)  # one registered later has no key yet
+        source = entry.make(setting) if on else None
+        if source is not None:
+            chosen.append(cb.Measured(source, few=entry.few))
     chosen += [cb.Histograms(few)] if asked.histograms else []
     chosen += [cb.TrajectoryRecorder(folder / "trajectory.npz", frames)] if asked.trajectory else []
     chosen += [cb.PhaseProgress(prediction)] if asked.progress and config.verbose else []

@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
-from gfflow.callbacks.base import Measurement
 from gfflow.measures.alignment import cosines_with, own_cosines
 from gfflow.model.snapshot import Snapshot
+from gfflow.scalars.base import Chart, Measure, Scalars, Setting, measure
 from gfflow.theory import Group, Prediction
 
+_SIDES = {"plus": "S+ with D+", "minus": "S- with -D-", "own": "every neuron with its own direction"}
 
-class AlignmentCosines(Measurement):
+
+def _scalars(side: str, what: str, where: str) -> list[Scalars]:
+    return [
+        Scalars((f"alignment/{side}_min",), f"least cosine of {what}", where, over_log_iteration=True),
+        Scalars((f"alignment/{side}_mean",), "their mean", where),
+    ]
+
+
+@measure(
+    "alignment",
+    [
+        *_scalars("own", "a neuron with its own s_j D_j (Eq. 9)", "everywhere"),
+        *_scalars("plus", "a neuron of S+ with D+ (Lemma 2)", "orthogonal inputs, S+ not empty"),
+        *_scalars("minus", "a neuron of S- with -D- (Lemma 2)", "orthogonal inputs, S- not empty"),
+    ],
+    switch="alignment",
+    help="cosines of the neurons with the directions that attract them",
+    charts=[
+        Chart(
+            "alignment: mean, and the band down to the least",
+            title,
+            "Margin",
+            tuple(f"alignment/{side}_{part}" for part in ("mean", "min", "mean")),
+        )
+        for side, title in _SIDES.items()
+    ],
+)
+class AlignmentCosines(Measure):
     """How far the neurons have turned to the directions that attract them.
 
     `alignment/own_min`, `alignment/own_mean`: cosine of each neuron with its own s_j D_j, on any data.
@@ -20,6 +48,10 @@ class AlignmentCosines(Measurement):
         self.groups: dict[str, Group | None] = {}
         if prediction is not None:
             self.groups = {"plus": prediction.plus, "minus": prediction.minus}
+
+    @classmethod
+    def of(cls, setting: Setting) -> Measure | None:
+        return cls(setting.prediction)
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         sets = {"own": own_cosines(snapshot)}
