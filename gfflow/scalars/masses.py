@@ -17,8 +17,8 @@ _SECTION = "theory beside measurement"
     [
         Scalars(
             ("mass/u_plus", "mass/u_minus"),
-            "sum of ||w_j||^2 over S+ and over S-; where the theory names no such group, over all neurons with a_j > 0 "
-            "or a_j < 0",
+            "sum of ||w_j||^2 over S+ and over S-; where the theory names no such group, over all neurons "
+            "with a_j > 0 or a_j < 0",
             over_log_iteration=True,
         ),
         Scalars(("mass/other_max",), "largest ||w_j|| outside S+ and S-", "orthogonal inputs"),
