@@ -5,12 +5,13 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from gfflow.figures.events import events, mark_events
-from gfflow.figures.style import BAND, INK, iteration_axis, new_figure, styled
+from gfflow.figures.registry import figure
+from gfflow.figures.style import BAND, INK, iteration_axis, new_figure
 from gfflow.measures import plateaus
 from gfflow.records.run import Run
 
 
-@styled
+@figure("loss", "every run", main=True)
 def loss(run: Run) -> Figure:
     """The loss over the iterations: as it is, and with both axes logarithmic; plateaus shaded, events as lines."""
     step, values = run.column("loss")

@@ -49,7 +49,7 @@ def summarise(
     measured = measured_events(table, prediction)
     snapshot = module.snapshot()
     diverged = module.stop_reason == "diverged"
-    bends = None if diverged else kinks_on_line(snapshot)
+    places = None if diverged else kinks_on_line(snapshot)
     return {
         "experiment": name,
         "seed": seed,
@@ -80,7 +80,7 @@ def summarise(
             "point": None if diverged else _resting(snapshot, module.solver.resolution),
         },
         "structure": {
-            "kinks": None if bends is None else bends.places.tolist(),
+            "kinks": None if places is None else places.tolist(),
             "clusters": None if diverged else len(clusters(snapshot.neurons)),
         },
         "solver": {"name": module.solver.name, "lr": module.solver.lr, **module.solver.summary()},
