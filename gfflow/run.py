@@ -132,7 +132,7 @@ def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path)
     setting = Setting(prediction, experiment.module.solver, config.solver.rtol)
     chosen: list[pl.Callback] = []
     for entry in MEASURES.values():
-        on = entry.switch is None or getattr(asked, entry.switch, entry.on)  # one registered later has no key yet
+        on = entry.switch is None or getattr(asked, entry.switch)
         source = entry.make(setting) if on else None
         if source is not None:
             chosen.append(cb.Measured(source, few=entry.few))

@@ -15,8 +15,6 @@ from gfflow.benchmark.contestants import plain_loop, solver_alone, solver_in_fit
 from gfflow.benchmark.grid import LINES, measure_line
 from gfflow.benchmark.tables import draw, print_lines, print_processes, print_timings, write_csv
 from gfflow.benchmark.timing import Timing, paired
-from gfflow.errors import InvalidInput
-from gfflow.solvers import make_solver
 
 Row = tuple[str, float, str]
 SHORT = 50_000  # iterations of Figure 6 that stand for its run: a step's cost does not change
@@ -36,7 +34,7 @@ def compare(case: Case, repetitions: int, quick: bool) -> list[Timing]:
     }
     if case is FIGURE_2:  # its run is so short that the calls, one a leap, cost more than the steps
         contestants["fused in trainer.fit, lr / 10"] = lambda: solver_in_fit("fused", case, 10 * iterations, LR / 10)
-    if not quick and _knows("flow"):
+    if not quick:
         contestants["flow in trainer.fit"] = lambda: solver_in_fit("flow", case, case.iterations)
     return paired(case.name, contestants, repetitions)
 
@@ -61,14 +59,6 @@ def whole_processes(timings: list[Timing], quick: bool) -> list[Row]:
         _, memory = processes.training("figures=false", f"solver.iterations={iterations}", "solver.lr=4e-6")
         rows.append((f"peak memory, {iterations:,} steps, MiB", memory, ""))
     return rows
-
-
-def _knows(name: str) -> bool:
-    try:
-        make_solver(name, 1e-3)
-    except InvalidInput:
-        return False
-    return True
 
 
 def main() -> None:

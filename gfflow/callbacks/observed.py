@@ -112,7 +112,7 @@ class View(pl.Callback):
         return self.iteration in self.schedule
 
     def ended(self) -> bool:
-        return False  # told by Lightning's on_train_end alone
+        return False  # Lightning's on_train_end says so
 
     def snapshot(self) -> Snapshot:
         """The network as it stands, copied: all measurements of one iteration share it."""

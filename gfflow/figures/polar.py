@@ -25,18 +25,18 @@ def polar(run: Run) -> Figure | None:
     trajectory = run.trajectory
     if trajectory is None or trajectory.w.shape[2] <= 2 or trajectory.w.shape[1] < 2:
         return None
-    told = moments(run, trajectory)
+    shown = moments(run, trajectory)
     plane, largest = final_plane(trajectory)
     data = training_set(trajectory)
-    columns = min(4, len(told)) if len(told) != 6 else 3
-    rows = -(-len(told) // columns)
+    columns = min(4, len(shown)) if len(shown) != 6 else 3
+    rows = -(-len(shown) // columns)
     figure = new_figure(0.3 + 2.05 * rows)
     grid = figure.subplots(rows, columns, subplot_kw={"projection": "polar"}, squeeze=False).ravel()
-    for axes, (name, frame) in zip(grid, told, strict=False):
+    for axes, (name, frame) in zip(grid, shown, strict=False):
         prepare_polar(axes, largest)
         draw_polar(axes, snapshot(trajectory, data, frame).neurons, plane)
         axes.set_title(f"{name}\niteration {number(float(trajectory.step[frame]))}", fontsize=8, linespacing=1.0)
-    for axes in grid[len(told) :]:
+    for axes in grid[len(shown) :]:
         axes.remove()
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, handletextpad=0.2)

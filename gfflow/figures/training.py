@@ -27,17 +27,17 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
     trajectory = run.trajectory
     if trajectory is None or not (data := training_set(trajectory)).one_dimensional:
         return None
-    told = moments(run, trajectory) if steps is None else [("", trajectory.nearest(step)) for step in steps]
-    shots = [snapshot(trajectory, data, frame) for _, frame in told]
+    shown = moments(run, trajectory) if steps is None else [("", trajectory.nearest(step)) for step in steps]
+    shots = [snapshot(trajectory, data, frame) for _, frame in shown]
     line = along(shots[0])
-    columns = min(4, len(told)) if len(told) != 6 else 3
-    rows = -(-len(told) // columns)
+    columns = min(4, len(shown)) if len(shown) != 6 else 3
+    rows = -(-len(shown) // columns)
     figure = new_figure(0.75 + 1.65 * rows, margins=(0.55, 0.1, 0.45, 0.72))
     layout = {"hspace": 0.42 + 0.02 * rows, "wspace": 0.1}
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False, gridspec_kw=layout).ravel()
     limits = heights(shots, line)
     grid[0].set_ylim(limits)
-    for axes, (name, frame), shot in zip(grid, told, shots, strict=False):
+    for axes, (name, frame), shot in zip(grid, shown, shots, strict=False):
         draw_state(axes, shot, line)
         if name == "end":
             name = f"end: {_count(shot)}"
@@ -47,10 +47,10 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
             step += ", $h$ off the scale"
         axes.xaxis.set_major_locator(MaxNLocator(3, prune="both"))  # labels of neighbours do not meet
         axes.set_title(f"{name}\n{step}" if name else step, fontsize=8, linespacing=1.0)
-    for axes in grid[len(told) :]:
+    for axes in grid[len(shown) :]:
         axes.remove()
-    for i, axes in enumerate(grid[: len(told)]):
-        if i + columns >= len(told):
+    for i, axes in enumerate(grid[: len(shown)]):
+        if i + columns >= len(shown):
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("input $x$, kink of neuron $j$", fontsize=8)
         if i % columns == 0:

@@ -19,7 +19,7 @@ class Snapshot:
     neurons: Neurons
     training_set: TrainingSet
     iteration: int = 0
-    time: float | None = 0.0  # flow time; None where iterations have none
+    time: float | None = None  # flow time; None where it is not known, or iterations have none
     slope: float = 0.0  # of the activation below zero: 0 for the ReLU, another for a leaky one
 
     @cached_property

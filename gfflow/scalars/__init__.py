@@ -15,7 +15,7 @@ from gfflow.scalars.flow_distance import FlowDistance
 from gfflow.scalars.structure import Structure
 
 # isort: on
-from gfflow.scalars.base import MEASURES, Chart, Entry, Measure, Scalars, Setting, Switch, measure, switches, table
+from gfflow.scalars.base import MEASURES, Chart, Entry, Measure, Scalars, Setting, measure, table
 
 __all__ = [
     "MEASURES",
@@ -35,8 +35,6 @@ __all__ = [
     "Setting",
     "SolverState",
     "Structure",
-    "Switch",
     "measure",
-    "switches",
     "table",
 ]

@@ -25,7 +25,6 @@ def _scalars(side: str, what: str, where: str) -> list[Scalars]:
         *_scalars("minus", "a neuron of S- with -D- (Lemma 2)", "orthogonal inputs, S- not empty"),
     ],
     switch="alignment",
-    help="cosines of the neurons with the directions that attract them",
     charts=[
         Chart(
             "alignment: mean, and the band down to the least",

@@ -1,6 +1,6 @@
 """What a measure is: scalars of a network at one iteration, described once; and the registry of them.
 
-Needs no Lightning, so that the configuration, its help and the README can be made from the registry.
+Needs no Lightning, so that the README's table and TensorBoard's charts are made from the registry.
 """
 
 from __future__ import annotations
@@ -83,9 +83,7 @@ class Entry:
     name: str
     scalars: tuple[Scalars, ...]
     make: Callable[[Setting], Measure | None]
-    switch: str | None  # callbacks.SWITCH turns it on and off; None: it is always on
-    on: bool  # the switch's default
-    help: str  # of the switch
+    switch: str | None  # the key of the configuration's group `callbacks` that turns it on and off; None: always on
     few: bool  # costly: taken at a few of the scheduled iterations, not at each
     charts: tuple[Chart, ...]
 
@@ -93,15 +91,6 @@ class Entry:
     def names(self) -> tuple[str, ...]:
         """The names of all its scalars."""
         return tuple(name for scalars in self.scalars for name in scalars.names)
-
-
-@dataclass(frozen=True)
-class Switch:
-    """A key of the configuration's group `callbacks` that turns measures on and off."""
-
-    name: str
-    on: bool
-    help: str
 
 
 MEASURES: dict[str, Entry] = {}  # in the order in which they log
@@ -112,19 +101,19 @@ def measure(
     scalars: Iterable[Scalars],
     *,
     switch: str | None = None,
-    on: bool = True,
-    help: str = "",
     few: bool = False,
     charts: Iterable[Chart] = (),
 ) -> Callable[[M], M]:
-    """Registers a Measure under a name: every run takes it from then on, unless its switch is off.
+    """Registers a Measure under a name: every run takes it from then on, unless its switch, a key of the
+    configuration's group `callbacks`, is off. `few` is for costly measures: they are taken at a few of the scheduled
+    iterations only.
 
     Raises ValueError for a name, or the name of a scalar, that is taken already.
     """
     scalars = tuple(scalars)
 
     def register(cls: M) -> M:
-        entry = Entry(name, scalars, cls.of, switch, on, help, few, tuple(charts))
+        entry = Entry(name, scalars, cls.of, switch, few, tuple(charts))
         taken = {known for other in MEASURES.values() for known in other.names}
         if name in MEASURES or taken & set(entry.names) or len(set(entry.names)) < len(entry.names):
             raise ValueError(f"the measure {name!r} or one of its scalars {entry.names} is registered already")
@@ -132,16 +121,6 @@ def measure(
         return cls
 
     return register
-
-
-def switches() -> tuple[Switch, ...]:
-    """The keys of `callbacks` that turn measures on and off, in order; a key may stand for several measures, whose
-    first says what it does."""
-    found: dict[str, Switch] = {}
-    for entry in MEASURES.values():
-        if entry.switch is not None:
-            found.setdefault(entry.switch, Switch(entry.switch, entry.on, entry.help))
-    return tuple(found.values())
 
 
 def over_log_iteration() -> frozenset[str]:

@@ -18,7 +18,6 @@ from gfflow.theory import Prediction
         )
     ],
     switch="saddle",
-    help="the distance to the predicted saddle",
 )
 class SaddleDistance(Measure):
     """`saddle/distance`: ||theta - theta_S||, theta_S the intermediate saddle (Fact 1), where it is predicted."""
@@ -52,7 +51,6 @@ class SaddleDistance(Measure):
         ),
     ],
     switch="limit",
-    help="the distance to the predicted limit, and the norm against the minimum",
     charts=[
         Chart(
             "landmarks",

@@ -21,8 +21,6 @@ _WHERE = "`callbacks.flow=true`"
         Scalars(("flow/function_distance",), "the same on the training inputs, max_k |h(x_k) - h_flow(x_k)|", _WHERE),
     ],
     switch="flow",
-    on=False,
-    help="integrate the flow beside a descent (to solver.rtol), and log the distance between them",
 )
 class FlowDistance(Measure):
     """Integrates the flow alongside, from the same start, and compares at equal time.

@@ -22,7 +22,6 @@ from gfflow.scalars.base import Measure, Scalars, measure
         ),
     ],
     switch="invariants",
-    help="what the flow keeps: the balance of the layers, closed gates",
 )
 class Invariants(Measure):
     """`invariant/balance_drift`: max_j |a_j^2 - ||w_j||^2 - its start| (Lemma 1); `invariant/reactivations`:

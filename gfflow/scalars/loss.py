@@ -28,7 +28,6 @@ class Loss(Measure):
         Scalars(("gradient/pl_ratio",), "||grad L||^2 / L (Lemma 5)", "while the loss is not zero"),
     ],
     switch="gradient",
-    help="the norm of the gradient, and its square over the loss",
 )
 class GradientNorm(Measure):
     """`gradient/norm`: ||grad L||; `gradient/pl_ratio`: ||grad L||^2 / L (Lemma 5), absent at zero loss."""

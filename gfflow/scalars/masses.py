@@ -30,7 +30,6 @@ _SECTION = "theory beside measurement"
         ),
     ],
     switch="masses",
-    help="the masses u+ and u-, and their predictions",
     charts=[
         Chart(_SECTION, "u+ and its prediction", "Multiline", ("^mass/u_plus$", "^theory/u_plus$")),
         Chart(_SECTION, "u- and its prediction", "Multiline", ("^mass/u_minus$", "^theory/u_minus$")),

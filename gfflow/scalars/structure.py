@@ -19,7 +19,6 @@ from gfflow.scalars.base import Measure, Scalars, measure
         ),
     ],
     switch="structure",
-    help="clusters of neurons and kinks of the function, at a few iterations",
     few=True,
 )
 class Structure(Measure):
