@@ -22,6 +22,7 @@ from gfflow.callbacks.trajectory import frame_count
 from gfflow.cautions import cautions, check_numbers, why_diverged
 from gfflow.config import DataConfig, RunConfig
 from gfflow.errors import Diverged, Interrupted, InvalidInput
+from gfflow.model.activations import Activation
 from gfflow.model.data import TrainingSet
 from gfflow.model.initialization import check_alive, draw_start, initialization_scale
 from gfflow.model.network import TwoLayerReLU
@@ -73,6 +74,7 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
     width = config.network.width
     scale = initialization_scale(config.init.scale, config.init.normalization, width, training_set.d)
     start = draw_start(width, training_set.d, scale, config.seed, config.init.balanced)
+    start = replace(start, activation=Activation(at_zero=config.network.relu_derivative_at_zero))
     check_alive(start, training_set)
     check_numbers(config, training_set, start)
     dtype = getattr(torch, config.precision)
@@ -105,7 +107,7 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
         config.schedule.linear,
         extra={*(round(t / options.lr) for t in times), *lemma_times},
     )
-    network = TwoLayerReLU(start, dtype, config.network.relu_derivative_at_zero)
+    network = TwoLayerReLU(start, dtype)
     module = GradientFlowModule(network, training_set, solver, schedule, options.stop_loss)
     notes += prediction.assumptions.notes
     return Experiment(training_set, start, prediction, module, frozenset(lemma_times), tuple(notes))

@@ -9,13 +9,13 @@ import lightning.pytorch as pl
 import torch
 
 from gfflow.errors import InvalidInput
+from gfflow.model.activations import RELU, leaky_relu
 from gfflow.model.data import TrainingSet
 from gfflow.model.snapshot import Snapshot
 from gfflow.training.foreign import (
     WeightsOf,
     as_training_set,
     check_forward,
-    layers_slope,
     read_samples,
     read_weights,
     shifted,
@@ -73,7 +73,7 @@ class View(pl.Callback):
         step_size: float | None = None,
         slope: float = 0.0,
     ) -> None:
-        self.view, self.slope = view, slope
+        self.view, self.activation = view, None if view is None else leaky_relu(slope) if slope else RELU
         self.given, self.given_schedule, self.step_size = training_set, schedule, step_size
         self._trainer: pl.Trainer | None = None
         self._snapshot: Snapshot | None = None
@@ -81,9 +81,7 @@ class View(pl.Callback):
     def attach(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Finds weights, samples and schedule, once for each training."""
         self._trainer, self._module, self._snapshot = trainer, module, None
-        neurons, bias = read_weights(module, self.view)
-        if self.view is None:
-            self.slope = layers_slope(module)
+        neurons, bias = read_weights(module, self.view, self.activation)
         x = None if self.given is not None else (samples := read_samples(trainer.train_dataloader))[0]
         self.training_set = as_training_set(*samples, neurons.w.shape[1]) if self.given is None else self.given
         self.schedule = self.given_schedule or _default_schedule(trainer)
@@ -117,10 +115,10 @@ class View(pl.Callback):
     def snapshot(self) -> Snapshot:
         """The network as it stands, copied: all measurements of one iteration share it."""
         if self._snapshot is None or self._snapshot.iteration != self.iteration:
-            neurons, bias = read_weights(self._module, self.view)
+            neurons, bias = read_weights(self._module, self.view, self.activation)
             time = None if self.step_size is None else self.step_size * self.iteration
             samples = shifted(self.training_set, bias)
-            self._snapshot = Snapshot(neurons, samples, self.iteration, time, self.slope)
+            self._snapshot = Snapshot(neurons, samples, self.iteration, time)
         return self._snapshot
 
 

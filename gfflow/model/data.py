@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from gfflow.errors import InvalidInput
+from gfflow.model.losses import SQUARE, Loss
 
 SIZES = (1e-50, 1e50)  # of an input's largest coordinate and of a label other than 0
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """n samples: inputs x (n, d) and labels y (n,), float64.
+    """n samples: inputs x (n, d) and labels y (n,), float64, copied; and the loss by which they are fitted.
 
     A bias is an input coordinate equal to 1. Raises InvalidInput for wrong shapes, numbers that are not
     finite, inputs that are zero, and samples too small or too large for float64 to hold their squares and products;
@@ -30,10 +31,10 @@ class TrainingSet:
 
     x: Tensor
     y: Tensor
+    loss: Loss = SQUARE
 
     def __post_init__(self) -> None:
-        x = torch.as_tensor(self.x, dtype=torch.float64).detach()
-        y = torch.as_tensor(self.y, dtype=torch.float64).detach()
+        x, y = (torch.as_tensor(v).detach().to(torch.float64, copy=True) for v in (self.x, self.y))
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "y", y)
         if x.ndim != 2 or y.shape != x.shape[:1] or x.numel() == 0:
@@ -51,6 +52,7 @@ class TrainingSet:
             odd = values[(values < low) | (values > high)]
             if len(odd):
                 raise InvalidInput(f"data {name}", f"size {odd[0].item():g}", f"sizes from {low:g} to {high:g}")
+        self.loss.check_labels(y)
         if bool((y == 0).any()):
             k = int((y == 0).nonzero()[0])
             warnings.warn(f"data labels: y[{k}] = 0, so Assumption 2 fails", stacklevel=2)
@@ -76,9 +78,14 @@ class TrainingSet:
         return self.x.norm(dim=1)
 
     @cached_property
+    def pulls(self) -> Tensor:
+        """r_k at h = 0, shape (n,): the residuals of a network that is small; y_k for the square loss."""
+        return self.loss.residual(torch.zeros_like(self.y), self.y)
+
+    @cached_property
     def field_scale(self) -> float:
-        """(1/n) sum_k |y_k| ||x_k||: the size that a field D_j can have while the network is small."""
-        return float((self.y.abs() * self.norms).mean())
+        """(1/n) sum_k |r_k| ||x_k|| at h = 0: the size that a field D_j can have while the network is small."""
+        return float((self.pulls.abs() * self.norms).mean())
 
     @cached_property
     def orthogonality_defect(self) -> float:

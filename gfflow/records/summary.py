@@ -17,11 +17,11 @@ from gfflow.measures.rest import resting_point
 from gfflow.model.snapshot import Snapshot
 from gfflow.theory import Prediction
 from gfflow.theory.phase import phase
+from gfflow.theory.prediction import ALIGNED, FITTED, LEFT
 from gfflow.training.module import GradientFlowModule
 
 Table = dict[str, NDArray[np.float64]]
 EVENTS = ("aligned", "plus_leaves_zero", "plus_fitted", "minus_leaves_zero", "minus_fitted")
-ALIGNED = 0.999  # cosine from which a neuron counts as aligned
 
 
 def measured_events(table: Table, prediction: Prediction) -> dict[str, float | None]:
@@ -32,11 +32,11 @@ def measured_events(table: Table, prediction: Prediction) -> dict[str, float | N
     minima = [table[f"alignment/{side}_min"] for side in ("plus", "minus") if f"alignment/{side}_min" in table]
     if minima:
         found["aligned"] = crossing(step, np.minimum.reduce(minima), ALIGNED)
-    for side, group in (("plus", prediction.plus), ("minus", prediction.minus)):
-        if group is not None and f"mass/u_{side}" in table:
-            mass = table[f"mass/u_{side}"]
-            found[f"{side}_leaves_zero"] = mass_crossing(step, mass, group.mass_limit, 0.01)
-            found[f"{side}_fitted"] = mass_crossing(step, mass, group.mass_limit, 0.99)
+    for group in prediction.groups:
+        if f"mass/u_{group.name}" in table:
+            mass = table[f"mass/u_{group.name}"]
+            found[f"{group.name}_leaves_zero"] = mass_crossing(step, mass, group.mass_limit, LEFT)
+            found[f"{group.name}_fitted"] = mass_crossing(step, mass, group.mass_limit, FITTED)
     return found
 
 
@@ -100,8 +100,9 @@ def write_summary(path: Path, summary: dict[str, Any]) -> None:
 
 
 def _theory(prediction: Prediction) -> dict[str, Any]:
-    plus, minus = prediction.plus, prediction.minus
+    plus, minus = prediction.group("plus"), prediction.group("minus")
     return {
+        "source": prediction.source,
         "orthogonal": prediction.orthogonal,
         "assumptions": {
             "orthogonal_inputs": prediction.assumptions.orthogonal_inputs,

@@ -44,9 +44,7 @@ class AlignmentCosines(Measure):
     """
 
     def __init__(self, prediction: Prediction | None = None) -> None:
-        self.groups: dict[str, Group | None] = {}
-        if prediction is not None:
-            self.groups = {"plus": prediction.plus, "minus": prediction.minus}
+        self.groups: tuple[Group, ...] = () if prediction is None else prediction.groups
 
     @classmethod
     def of(cls, setting: Setting) -> Measure | None:
@@ -54,9 +52,8 @@ class AlignmentCosines(Measure):
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         sets = {"own": own_cosines(snapshot)}
-        for name, group in self.groups.items():
-            if group is not None:
-                sets[name] = cosines_with(snapshot.neurons, group.direction)[group.members]
+        for group in self.groups:
+            sets[group.name] = cosines_with(snapshot.neurons, group.direction)[group.members]
         scalars = {}
         for name, cosines in sets.items():
             if cosines.numel():

@@ -69,6 +69,6 @@ def _assigned(start: Snapshot) -> EarlyPhase | None:
         message = f"alignment/assigned_* is not logged: n = {data.n} samples and m = {m} neurons would take minutes"
         warnings.warn(message, stacklevel=2)
         return None
-    if start.slope != 0 or data.orthogonality_defect <= ORTHOGONAL:
+    if not start.neurons.activation.is_relu or data.orthogonality_defect <= ORTHOGONAL:
         return None
     return solve_early_phase(data, start.neurons)

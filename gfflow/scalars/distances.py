@@ -12,7 +12,7 @@ from gfflow.theory import Prediction
     [
         Scalars(
             ("saddle/distance",),
-            "||theta - theta_S||, theta_S the saddle between the two signs (Fact 1)",
+            "||theta - theta_S||, theta_S the nearest predicted saddle (Fact 1)",
             "orthogonal inputs with a predicted saddle",
             over_log_iteration=True,
         )
@@ -20,19 +20,19 @@ from gfflow.theory import Prediction
     switch="saddle",
 )
 class SaddleDistance(Measure):
-    """`saddle/distance`: ||theta - theta_S||, theta_S the intermediate saddle (Fact 1), where it is predicted."""
+    """`saddle/distance`: ||theta - theta_S||, theta_S the nearest predicted saddle (Fact 1); absent without one."""
 
     def __init__(self, prediction: Prediction) -> None:
-        self.saddle = prediction.saddle
+        self.saddles = prediction.saddles
 
     @classmethod
     def of(cls, setting: Setting) -> Measure | None:
         return None if setting.prediction is None else cls(setting.prediction)
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
-        if self.saddle is None:
+        if not self.saddles:
             return {}
-        return {"saddle/distance": snapshot.neurons.distance(self.saddle)}
+        return {"saddle/distance": min(snapshot.neurons.distance(saddle.neurons) for saddle in self.saddles)}
 
 
 @measure(

@@ -40,7 +40,7 @@ class FlowDistance(Measure):
         return None if setting.solver is None else cls(setting.solver.lr, setting.rtol)
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
-        if snapshot.slope != 0:
+        if not snapshot.neurons.activation.is_relu:
             raise InvalidInput("FlowDistance", "a leaky ReLU", "an nn.ReLU: the flow is that of ReLU networks")
         if self.network is None:
             self.network, self.iteration = TwoLayerReLU(snapshot.neurons), snapshot.iteration

@@ -8,6 +8,7 @@ from gfflow.measures.masses import largest_norm, mass
 from gfflow.model.snapshot import Snapshot
 from gfflow.scalars.base import Chart, Measure, Scalars, Setting, measure
 from gfflow.theory import Group, Prediction
+from gfflow.theory.prediction import NAMES
 
 _SECTION = "theory beside measurement"
 
@@ -48,9 +49,9 @@ class GroupMasses(Measure):
     """
 
     def __init__(self, prediction: Prediction | None = None) -> None:
-        self.groups: dict[str, Group | None] = {"plus": None, "minus": None}
+        self.groups: dict[str, Group | None] = dict.fromkeys(NAMES.values())
         if prediction is not None:
-            self.groups = {"plus": prediction.plus, "minus": prediction.minus}
+            self.groups |= {group.name: group for group in prediction.groups}
         self._predicted: dict[str, dict[float, float]] = {}  # side, flow time -> predicted mass
 
     @classmethod
@@ -66,7 +67,7 @@ class GroupMasses(Measure):
         neurons = snapshot.neurons
         masses, predicted = {}, {}
         grouped = None
-        for sign, (side, group) in zip((1, -1), self.groups.items(), strict=True):
+        for sign, (side, group) in zip(NAMES, self.groups.items(), strict=True):
             members = sign * neurons.signs > 0 if group is None else group.members
             masses[f"mass/u_{side}"] = mass(neurons, members)
             grouped = members if grouped is None else grouped | members

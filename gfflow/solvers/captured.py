@@ -43,7 +43,7 @@ class Captured(Solver):
         self._recorded: tuple[Tensor, ...] = ()  # what the graph reads and writes; kept alive with it
 
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
-        if network.relu_derivative_at_zero != 0:
+        if not network.activation.is_relu:
             raise InvalidInput("solver", self.name, "with network.relu_derivative_at_zero=0; solver=sgd for others")
 
     @torch.no_grad()

@@ -48,7 +48,7 @@ class Flow(Solver):
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
         if network.hidden.device.type != "cpu":
             raise InvalidInput("solver", self.name, "on a CPU; solver=captured on CUDA, solver=sgd on any device")
-        if network.relu_derivative_at_zero != 0:
+        if not network.activation.is_relu:
             raise InvalidInput("solver", self.name, "with network.relu_derivative_at_zero=0; solver=sgd for others")
         if not self._loaded:  # compiled code is loaded by a trial step, before anybody times the training
             integrator = self._integrator_from(network, training_set, 0.0)

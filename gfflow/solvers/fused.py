@@ -90,7 +90,7 @@ class Fused(Solver):
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
         if network.hidden.device.type != "cpu":
             raise InvalidInput("solver", self.name, "on a CPU; solver=captured on CUDA, solver=sgd on any device")
-        if network.relu_derivative_at_zero != 0:
+        if not network.activation.is_relu:
             raise InvalidInput("solver", self.name, "with network.relu_derivative_at_zero=0; solver=sgd for others")
 
     def stride(self, network: TwoLayerReLU, training_set: TrainingSet) -> int:

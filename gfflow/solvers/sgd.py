@@ -44,7 +44,7 @@ class SGD(Solver):
             batch = self._next_batch(training_set.n)
             inputs, labels = (x, y) if batch is None else (x[batch], y[batch])
             optimizer.zero_grad(set_to_none=True)
-            loss = (network(inputs) - labels).square().mean() / 2
+            loss = training_set.loss.value(network(inputs), labels).mean()
             torch.autograd.backward(loss)
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from gfflow.measures import Snapshot
 from gfflow.model.data import TrainingSet
-from gfflow.theory import Group, Milestone, Prediction, milestones, ordered_groups
+from gfflow.model.neurons import Neurons
+from gfflow.theory import Group, Milestone, Prediction, milestones, ordered
 
 BALANCED = 1e-6  # largest | |a_j| / ||w_j|| - 1 | at a balanced start: float32 rounds to 6e-8
 EQUAL_NORMS = 1e-12  # relative, as for orthogonality: rounding only
@@ -89,7 +90,7 @@ class Case:
             raise OutsideSetting("inputs are not orthogonal (Assumption 1)")
         if not self.prediction.assumptions.labels:
             raise OutsideSetting("Assumption 2 fails")
-        found = ordered_groups(self.prediction)
+        found = ordered(self.prediction.groups)
         if found is None:
             raise OutsideSetting("S+ or S- is empty (Assumption 3)")
         if not self.imbalance <= BALANCED:
@@ -101,6 +102,12 @@ class Case:
         if self.scale >= 1:
             raise OutsideSetting("lambda is not below 1")
         return found
+
+    @property
+    def saddle(self) -> Neurons:
+        """theta_S (Fact 1); raises NotApplicable as `groups` does."""
+        _ = self.groups
+        return self.prediction.saddles[0].neurons
 
     @property
     def first(self) -> Group:

@@ -27,10 +27,8 @@ def _limit(case: Case) -> Neurons:
 
 def _distance_to_limit(case: Case, limit: Neurons) -> Finding:
     """||theta(t3) - theta*|| <= lambda^(epsilon/31); the saddle is one of the points farther away."""
-    saddle = case.prediction.saddle
-    assert saddle is not None
     distance = case.t3.at.neurons.distance(limit)
-    return Finding(distance, "<=", case.power(case.epsilon / 31), limit.distance(saddle))
+    return Finding(distance, "<=", case.power(case.epsilon / 31), limit.distance(case.saddle))
 
 
 @PART.statement("Lemma 12", "||θ(t3) - θ*|| <= λ^(ε/31), θ* from the limit process, which knows no λ")
@@ -130,11 +128,10 @@ def dominated_in_the_ball(case: Case) -> Finding:
 
 @PART.statement("Theorem 2", "||θ(t) - θ*|| <= 2 λ^(ε/240) from t3 on")
 def stays_near(case: Case) -> Finding:
-    limit, saddle = _limit(case), case.prediction.saddle
-    assert saddle is not None
+    limit = _limit(case)
     frames = [s for s in case.snapshots if s.iteration >= case.t3.at.iteration]
     measured = max(s.neurons.distance(limit) for s in frames)
-    return Finding(measured, "<=", 2 * case.power(case.epsilon / 240), limit.distance(saddle))
+    return Finding(measured, "<=", 2 * case.power(case.epsilon / 240), limit.distance(case.saddle))
 
 
 @PART.statement("Theorem 2", "L falls as e^(-at), a >= min(||D+||, ||D-||) (fitted below L(0)/100)", epsilon=False)

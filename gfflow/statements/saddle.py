@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gfflow.measures import Snapshot
-from gfflow.model.neurons import Neurons, row_norms
+from gfflow.model.neurons import row_norms
 from gfflow.statements.base import Finding, Part
 from gfflow.statements.case import Case, NotApplicable, PhaseEnd, deficit, largest, misalignment, residual_norm
 
@@ -45,30 +45,23 @@ def rest_small(case: Case) -> Finding:
 @PART.statement("Fact 1", "||θ - θ_S|| <= λ^(ε/5) from -(1+3ε) ln λ/||D{p}|| to -(1-ε) ln λ/||D{m}||")
 def near_the_saddle(case: Case) -> Finding:
     frames = case.between("t2 at most", "saddle left")
-    saddle = _saddle(case)
+    saddle = case.saddle
     at_origin = (2 * saddle.half_norm_squared) ** 0.5  # the start is no farther from theta_S than this
     return Finding(max(s.neurons.distance(saddle) for s in frames), "<=", case.power(case.epsilon / 5), at_origin)
 
 
 @PART.statement("Fact 1", "θ_S is a critical point: ||grad L|| (relative, to rounding)", epsilon=False)
 def saddle_is_critical(case: Case) -> Finding:
-    s = Snapshot(_saddle(case), case.data)
+    s = Snapshot(case.saddle, case.data)
     return Finding(s.gradient_norm / case.first.rate, "<=", 1e-12)
 
 
 @PART.statement("Fact 1", "θ_S is a strict saddle: neurons along {e} leave it (rate / ||D{m}||)", epsilon=False)
 def saddle_is_strict(case: Case) -> Finding:
     """A neuron (w, a) next to zero changes L by -|a| |sum_k r_k relu(<w, x_k>)| / n: the rate for w along D-."""
-    s = Snapshot(_saddle(case), case.data)
+    s = Snapshot(case.saddle, case.data)
     rate = float(s.residuals @ (case.data.x @ case.second.direction).clamp(min=0)) * case.second.sign / case.data.n
     return Finding(rate / case.second.rate, ">", 1e-12)  # rounding
-
-
-def _saddle(case: Case) -> Neurons:
-    _ = case.groups
-    saddle = case.prediction.saddle
-    assert saddle is not None  # both groups exist
-    return saddle
 
 
 @PART.statement("Lemma 11 (i)", "t3 <= -(1+3rε) ln λ / ||D{m}|| (iterations)")

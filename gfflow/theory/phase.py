@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gfflow.measures.masses import mass
 from gfflow.model.snapshot import Snapshot
-from gfflow.theory.prediction import Prediction
+from gfflow.theory.prediction import CLOSE, FITTED, LEFT, Prediction
 
 
 def phase(snapshot: Snapshot, prediction: Prediction | None = None) -> str:
@@ -13,19 +13,18 @@ def phase(snapshot: Snapshot, prediction: Prediction | None = None) -> str:
     Where the theory does not name the groups, the phase is told by the loss alone: 'early alignment' while it
     is within 1% of its value for the zero network, 'fitted' below one part in 10^6 of it, 'fitting' between.
     """
-    named = () if prediction is None else (prediction.plus, prediction.minus)
-    groups = [group for group in named if group is not None]
+    groups = () if prediction is None else prediction.groups
     if len(groups) < 2:
         share = snapshot.loss / float(snapshot.training_set.y.square().mean() / 2 or 1)
-        return "early alignment" if 0.99 < share < 1.01 else "fitted" if share < 1e-6 else "fitting"
+        return "early alignment" if abs(share - 1) < CLOSE else "fitted" if share < 1e-6 else "fitting"
     first, second = sorted(groups, key=lambda group: -group.rate)
     labels = {1: "positive", -1: "negative"}
     share = mass(snapshot.neurons, first.members) / first.mass_limit
-    if share < 0.01:
+    if share < LEFT:
         return "early alignment"
-    if share < 0.99:
+    if share < FITTED:
         return f"fitting {labels[first.sign]} labels"
     share = mass(snapshot.neurons, second.members) / second.mass_limit
-    if share < 0.01:
+    if share < LEFT:
         return "near the saddle"
-    return f"fitting {labels[second.sign]} labels" if share < 0.99 else "convergence"
+    return f"fitting {labels[second.sign]} labels" if share < FITTED else "convergence"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from gfflow.errors import InvalidInput
+from gfflow.model.activations import RELU, Activation, leaky_relu
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
@@ -53,8 +55,11 @@ def layers_weights(module: nn.Module) -> Weights:
     return (w, output.weight) if output.bias is None else (w, output.weight, output.bias)
 
 
-def read_weights(module: nn.Module, view: WeightsOf | None = None) -> tuple[Neurons, float]:
-    """The neurons as they stand, copied in float64 onto the CPU, and the output bias (0 without one).
+def read_weights(
+    module: nn.Module, view: WeightsOf | None = None, activation: Activation | None = None
+) -> tuple[Neurons, float]:
+    """The neurons as they stand, copied in float64 onto the CPU, and the output bias (0 without one). The activation
+    is the given one, or the one that the module itself has between two nn.Linear, or else the ReLU.
 
     Raises InvalidInput where `view` returns something else than weights of one hidden layer with one output.
     """
@@ -66,13 +71,14 @@ def read_weights(module: nn.Module, view: WeightsOf | None = None) -> tuple[Neur
         a = a.flatten()
     if a.ndim != 1:
         raise InvalidInput("network", f"{a.shape[0]} outputs", REMEDY)
-    return Neurons.copy_of(w, a), float(bias[0].detach()) if bias and bias[0] is not None else 0.0
+    neurons = Neurons.copy_of(w, a, activation or (layers_activation(module) if view is None else RELU))
+    return neurons, float(bias[0].detach()) if bias and bias[0] is not None else 0.0
 
 
-def layers_slope(module: nn.Module) -> float:
-    """The slope below zero of the activation that find_layers finds: 0 for an nn.ReLU."""
+def layers_activation(module: nn.Module) -> Activation:
+    """The activation that find_layers finds."""
     activation = find_layers(module)[1]
-    return activation.negative_slope if isinstance(activation, nn.LeakyReLU) else 0.0
+    return leaky_relu(activation.negative_slope) if isinstance(activation, nn.LeakyReLU) else RELU
 
 
 def read_samples(loader: Any) -> tuple[Tensor, Tensor]:
@@ -123,7 +129,7 @@ def shifted(training_set: TrainingSet, output_bias: float) -> TrainingSet:
         return training_set
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # y_k = b by chance says nothing of Assumption 2
-        return TrainingSet(training_set.x, training_set.y - output_bias)
+        return replace(training_set, y=training_set.y - output_bias)
 
 
 def check_forward(module: nn.Module, x: Tensor, snapshot: Snapshot, output_bias: float) -> None:
@@ -161,7 +167,7 @@ def snapshot_of(module: nn.Module, data: TrainingSet | DataLoader[Any], view: We
     neurons, bias = read_weights(module, view)
     if not isinstance(data, TrainingSet):
         data = as_training_set(*read_samples(data), neurons.w.shape[1])
-    return Snapshot(neurons, shifted(data, bias), time=None, slope=layers_slope(module) if view is None else 0.0)
+    return Snapshot(neurons, shifted(data, bias), time=None)
 
 
 def predict_module(
@@ -171,7 +177,7 @@ def predict_module(
 
     Raises InvalidInput for a network with an output bias or a leaky ReLU: the paper's model has neither.
     """
-    if view is None and layers_slope(module) != 0:
+    if view is None and not layers_activation(module).is_relu:
         raise InvalidInput("network", "a leaky ReLU", "an nn.ReLU: the theory is of that activation alone")
     if len((view or layers_weights)(module)) == 3:
         raise InvalidInput(

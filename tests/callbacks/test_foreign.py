@@ -180,7 +180,7 @@ def test_plain_descent_has_a_flow_time_and_the_theory_speaks(tmp_path):
     rows = fit(tmp_path, module, callbacks, loader, max_epochs=400)
     assert rows[400]["time"] == pytest.approx(40.0)
     assert "structure/clusters" in rows[400] and "limit/norm_gap" in rows[400]
-    limit = prediction.plus.mass_limit
+    limit = prediction.group("plus").mass_limit
     errors = [abs(row["mass/u_plus"] - row["theory/u_plus"]) / limit for row in rows.values()]
     assert rows[400]["mass/u_plus"] > 0.9 * limit
     assert (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from gfflow.errors import InvalidInput
+from gfflow.model.activations import Activation
 from gfflow.model.data import TrainingSet, five_points, orthogonal_pair
 from gfflow.model.initialization import draw_start
 from gfflow.model.network import TwoLayerReLU
@@ -121,7 +123,7 @@ def test_derivative_at_zero_is_the_networks():
     start = draw_start(1, 2, 1.0, seed=0)
     on_gate = type(start)(torch.tensor([[1.0, 2.0]], dtype=torch.float64), torch.ones(1, dtype=torch.float64))
     for at_zero, moved in [(0.0, False), (1.0, True)]:
-        network = TwoLayerReLU(on_gate, relu_derivative_at_zero=at_zero)
+        network = TwoLayerReLU(replace(on_gate, activation=Activation(at_zero=at_zero)))
         SGD(0.1).advance(network, TrainingSet(x, y), 0, 1)
         assert bool((network.hidden != on_gate.w).any()) is moved
 

@@ -1,8 +1,11 @@
 """Proposition 2: what happens at a gate for each choice of relu'(0)."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from gfflow.model.activations import Activation
 from gfflow.model.data import orthogonal_pair
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
@@ -30,7 +33,7 @@ def missing_speed(c: float) -> float:
 def _mean_speed(start: Neurons, c: float, duration: float, steps: int) -> float:
     """-<w, x_k> at the end over the duration, by descent with relu'(0) = c."""
     data = orthogonal_pair()
-    network = TwoLayerReLU(start, torch.float64, c)
+    network = TwoLayerReLU(replace(start, activation=Activation(at_zero=c)))
     with torch.enable_grad():
         SGD(duration / steps).advance(network, data, 0, steps)
     return -float(network.neurons().w[0] @ data.x[0]) / duration

@@ -121,7 +121,8 @@ def frozen(case: Case) -> Case:
 
 
 def with_the_limit_for_saddle(case: Case) -> Case:
-    prediction = dataclasses.replace(case.prediction, saddle=case.prediction.limit)
+    saddle = dataclasses.replace(case.prediction.saddles[0], neurons=case.prediction.limit)
+    prediction = dataclasses.replace(case.prediction, saddles=(saddle,))
     return dataclasses.replace(case, prediction=prediction)
 
 
