@@ -44,8 +44,8 @@ def draw_all(run: Run) -> list[Path]:
     return _draw(FIGURES.values(), run)
 
 
-def telling_states(run: Run) -> Iterator[tuple[int, Figure]]:
-    """The state of training at each telling frame, one figure each, with its iteration; none off the line."""
+def states_of_training(run: Run) -> Iterator[tuple[int, Figure]]:
+    """The state of training at each of the moments, one figure each, with its iteration; none off the line."""
     if run.trajectory is None:
         return
     for _, frame in moments(run, run.trajectory):
@@ -83,7 +83,7 @@ __all__ = [
     "polar",
     "saddle",
     "sliding_pairs",
-    "telling_states",
+    "states_of_training",
     "timeline",
     "training_state",
 ]

@@ -19,7 +19,7 @@ from gfflow.records.run import Run, Trajectory
 
 @figure("polar", "inputs in more than two dimensions")
 def polar(run: Run) -> Figure | None:
-    """One polar panel for each telling frame: every neuron's hidden weights projected on the two leading
+    """One polar panel for each of the moments: every neuron's hidden weights projected on the two leading
     uncentred components of the final ones. The inner circle is length zero, so that directions show even where
     lengths do not. None for d <= 2 or without frames."""
     trajectory = run.trajectory

@@ -19,7 +19,7 @@ from gfflow.records.run import Run
 
 @figure("training", "inputs on a line with bias", main=True)
 def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | None:
-    """One panel for each telling frame, or for the recorded frames nearest to the given iterations.
+    """One panel for each of the moments, or for the recorded frames nearest to the given iterations.
 
     A star stands at (-w_j2 / w_j1, s_j ||w_j||): below it is the kink of its neuron, its height is the output
     weight of a balanced one. None where the inputs are not on a line with bias, or no frames were recorded.

@@ -20,7 +20,8 @@ from PIL import Image
 
 from gfflow.figures import FIGURES, draw_all, draw_main, early_directions, overview, training_state
 from gfflow.figures.moments import moments
-from gfflow.figures.style import quantity, spread
+from gfflow.figures.registry import figure as register
+from gfflow.figures.style import BY_SIGN, quantity, spread
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
 from gfflow.theory import solve_early_phase
@@ -178,3 +179,23 @@ def test_quantities_are_readable() -> None:
     assert quantity(0.16) == "0.16"
     assert quantity(2.1e-4) == r"$2.1\times10^{-4}$"
     assert quantity(19695.06) == r"$2.0\times10^{4}$"
+
+
+def test_directions_in_space_have_the_colours_of_their_signs(trained: Trained) -> None:
+    """Blue and its family for a_j > 0, orange and its family for a_j < 0, as everywhere."""
+    run = trained("teacher")
+    figure = early_directions(run)
+    assert figure is not None and run.trajectory is not None
+    data = training_set(run.trajectory)
+    phase = solve_early_phase(data, snapshot(run.trajectory, data, 0).neurons)
+    lines = figure.axes[0].lines[: len(phase.rates)]
+    assert {int(sign) for sign in phase.signs} == {1, -1}
+    for line, sign in zip(lines, phase.signs, strict=True):
+        look = BY_SIGN[int(sign)]
+        assert line.get_color() in look.family and line.is_dashed() == (look.line != "-")
+
+
+def test_figures_are_registered_once() -> None:
+    with pytest.raises(ValueError, match="registered already"):
+        register("loss", "every run")(overview)
+    assert FIGURES["loss"].draw is not overview
