@@ -24,10 +24,10 @@ def alignment(run: Run) -> Figure | None:
     trajectory = run.trajectory
     if trajectory is None or len(trajectory.step) < 3:
         return None
-    data, told = training_set(trajectory), prediction(run)
+    data, known = training_set(trajectory), prediction(run)
     shots = [snapshot(trajectory, data, frame) for frame in range(1, len(trajectory.step))]
     step = trajectory.step[1:].astype(np.float64)
-    groups = () if told is None else told.groups
+    groups = () if known is None else known.groups
     figure = new_figure(2.6)
     panels = figure.subplots(1, 1 + bool(groups), sharey=True, squeeze=False)[0]
     own = np.stack([own_cosines_by_neuron(shot).numpy() for shot in shots])
