@@ -111,6 +111,14 @@ class CallbacksConfig:
 
 
 @dataclass(frozen=True)
+class LoggersConfig:
+    """Experiment trackers beside metrics.csv and TensorBoard, which every run has; offline, in the run's folder."""
+
+    wandb: bool = False
+    mlflow: bool = False
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """The training set: the maker's name and its arguments."""
 
@@ -135,6 +143,7 @@ class RunConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     callbacks: CallbacksConfig = field(default_factory=CallbacksConfig)
+    loggers: LoggersConfig = field(default_factory=LoggersConfig)
     precision: str = _one_of("float64", *PRECISIONS)
     figures: bool = True
     verify: bool = False

@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from gfflow.records.files import whole_file
+
 # Dark blue and light orange: told apart by every kind of colour vision, and in grey by their lightness (27% and
 # 56%). Line styles and markers differ as well, so that colour never carries a meaning alone.
 PLUS, MINUS, OTHER = "#0B4F9E", "#E07B1A", "#8C8C8C"
@@ -109,11 +111,12 @@ def new_figure(
 @styled
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Writes NAME.png and NAME.pdf into the folder and returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf")]
-    figure.savefig(paths[0])
+    with whole_file(paths[0]) as temporary:
+        figure.savefig(temporary)
     figure.set_layout_engine("none")  # laid out once already: the PDF keeps the same places
-    figure.savefig(paths[1], metadata={"CreationDate": None})  # equal runs give equal files
+    with whole_file(paths[1]) as temporary:
+        figure.savefig(temporary, metadata={"CreationDate": None})  # equal runs give equal files
     return paths
 
 

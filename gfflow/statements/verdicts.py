@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gfflow.errors import InvalidInput
+from gfflow.records.files import write_text
 from gfflow.records.frames import prediction, snapshot, training_set
 from gfflow.records.run import Run
 from gfflow.statements.base import PARTS, Part, Verdict, judge
@@ -317,8 +318,6 @@ def _finite(value: float) -> float | None:
 def write(report: Report, folder: Path) -> Path:
     """Writes verification.json into the run's folder, whole or not at all."""
     path = folder / "verification.json"
-    temporary = path.with_name(path.name + ".part")
     text = json.dumps(as_json(report), indent=2, ensure_ascii=False, allow_nan=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, text + "\n")
     return path

@@ -13,7 +13,7 @@ import pytest
 
 from gfflow.commands.report import main
 from gfflow.errors import InvalidInput
-from gfflow.records.run import Run
+from gfflow.records.run import Run, natural_order
 
 
 @pytest.fixture
@@ -67,6 +67,11 @@ def test_pickled_arrays_are_refused(folder: Path) -> None:
     np.savez(folder / "trajectory.npz", step=np.array([object()]), w=0, a=0, x=0, y=0)
     with pytest.raises(InvalidInput, match="allow_pickle=False"):
         _ = Run.read(folder).trajectory
+
+
+def test_runs_of_a_sweep_come_in_the_order_of_their_numbers() -> None:
+    paths = [Path("sweep") / name for name in ("10", "9", "seed=2", "0", "seed=10")]
+    assert [path.name for path in sorted(paths, key=natural_order)] == ["0", "9", "10", "seed=2", "seed=10"]
 
 
 def test_reading_needs_no_torch() -> None:
