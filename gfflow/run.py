@@ -37,6 +37,7 @@ from gfflow.records.trackers import record_configuration, trackers
 from gfflow.solvers import Solver
 from gfflow.statements.verdicts import Report, as_markdown, print_report, verify, write
 from gfflow.terminal import announce_compilation, print_closing, print_notes
+from gfflow.threads import at_most, threads_for
 from gfflow.training.module import GradientFlowModule
 
 __all__ = ["Experiment", "build", "train"]
@@ -73,8 +74,10 @@ def train(
     if (finished := _finished(folder, recorded)) is not None:
         return finished
     with _announced_compilation(recorded):
-        experiment = build(asked, training_set, solver)
-        with claimed(folder):
+        with at_most(1):  # the same prediction on every machine
+            experiment = build(asked, training_set, solver)
+        size = (*experiment.training_set.x.shape, recorded.network.width)
+        with claimed(folder), at_most(threads_for(*size)):
             if (finished := _finished(folder, recorded)) is not None:  # by another process, meanwhile
                 return finished
             checkpoint = _prepare_folder(folder, recorded, files)
