@@ -44,6 +44,7 @@ from gfflow.solvers import make_solver
 from gfflow.statements.verdicts import Report, as_markdown, print_report, verify, write
 from gfflow.terminal import compilation_told, print_closing, print_notes
 from gfflow.theory import Prediction, milestone_iterations, predict
+from gfflow.threads import at_most, threads_for
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.schedule import FEW, Schedule
 
@@ -170,10 +171,12 @@ def train(
 def _train_in(
     folder: Path, config: RunConfig, training_set: TrainingSet | None, files: Mapping[str, str] | None
 ) -> dict[str, Any]:
-    experiment = build(config, training_set)
+    with at_most(1):  # the same prediction on every machine
+        experiment = build(config, training_set)
+    size = (*experiment.training_set.x.shape, config.network.width)
     if training_set is not None:
         config = replace(config, data=DataConfig("given", {"sha256": training_set.digest}))
-    with claimed(folder):
+    with claimed(folder), at_most(threads_for(*size)):
         if holds_run(folder) and config.resume is None:
             raise InvalidInput("run folder", str(folder), "a folder without a run in it, or resume=auto to go on")
         finished = read_summary(folder)

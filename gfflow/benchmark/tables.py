@@ -15,7 +15,7 @@ from gfflow.benchmark.timing import Timing, spread
 
 def print_timings(console: Console, timings: Sequence[Timing]) -> None:
     """Microseconds per step and the ratio to the plain loop: medians, with quartiles."""
-    table = Table(title="Full-batch steps, float64, one thread: median (quartiles)")
+    table = Table(title="Full-batch steps, float64: median (quartiles)")
     for name in ("data", "solver", "us per step", "times faster than the plain loop"):
         table.add_column(name, justify="left" if name in ("data", "solver") else "right")
     for timing in timings:
