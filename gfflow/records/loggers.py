@@ -111,7 +111,7 @@ class EventLogger(TensorBoardLogger):
     """Lightning's TensorBoard logger, with all scalars of an iteration in one event.
 
     TensorBoard has no logarithmic axis, so the `mirrored` scalars (by default those registered with
-    `over_log_iteration`) appear once more as `log10_iteration/NAME`, at "step" 1000 log10(iteration) rounded: 3000 is
+    `over_log`) appear once more as `log10_iteration/NAME`, at "step" 1000 log10(iteration) rounded: 3000 is
     iteration 1000. Iterations that round to the same step keep the first.
 
     Events are handed to TensorBoard's writer every few seconds and at the end: its thread, woken at every event,

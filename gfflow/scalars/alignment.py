@@ -10,19 +10,17 @@ from gfflow.theory import Group, Prediction
 _SIDES = {"plus": "S+ with D+", "minus": "S- with -D-", "own": "every neuron with its own direction"}
 
 
-def _scalars(side: str, what: str, where: str) -> list[Scalars]:
-    return [
-        Scalars((f"alignment/{side}_min",), f"least cosine of {what}", where, over_log_iteration=True),
-        Scalars((f"alignment/{side}_mean",), "their mean", where),
-    ]
+def _scalars(side: str, what: str, where: str) -> Scalars:
+    least, mean = f"alignment/{side}_min", f"alignment/{side}_mean"
+    return Scalars((least, mean), f"least and mean cosine of {what}", where, over_log=(least,))
 
 
 @measure(
     "alignment",
     [
-        *_scalars("own", "a neuron with its own s_j D_j (Eq. 9)", "everywhere"),
-        *_scalars("plus", "a neuron of S+ with D+ (Lemma 2)", "orthogonal inputs, S+ not empty"),
-        *_scalars("minus", "a neuron of S- with -D- (Lemma 2)", "orthogonal inputs, S- not empty"),
+        _scalars("own", "the neurons with their own s_j D_j (Eq. 9)", "everywhere"),
+        _scalars("plus", "the neurons of S+ with D+ (Lemma 2)", "orthogonal inputs, S+ not empty"),
+        _scalars("minus", "the neurons of S- with -D- (Lemma 2)", "orthogonal inputs, S- not empty"),
     ],
     switch="alignment",
     charts=[

@@ -11,18 +11,15 @@ from gfflow.scalars.base import Measure, Scalars, Setting, measure
 from gfflow.theory import EarlyPhase, solve_early_phase, takes_seconds
 from gfflow.theory.directions import ORTHOGONAL
 
-_WHERE = "inputs that are not orthogonal"
-
 
 @measure(
     "assigned",
     [
         Scalars(
-            ("alignment/assigned_min",),
-            "least cosine of a neuron with the extremal direction that it goes to, known before training",
-            _WHERE,
-        ),
-        Scalars(("alignment/assigned_mean",), "their mean", _WHERE),
+            ("alignment/assigned_min", "alignment/assigned_mean"),
+            "the same of each neuron with the extremal direction that it goes to, known before training",
+            "inputs that are not orthogonal",
+        )
     ],
     switch="alignment",
 )

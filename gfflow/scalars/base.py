@@ -62,7 +62,7 @@ class Scalars:
     names: tuple[str, ...]
     meaning: str  # with unit and source, in the README's words
     where: str = "everywhere"  # the runs that have them
-    over_log_iteration: bool = False  # shown in TensorBoard over log10(iteration) too
+    over_log: tuple[str, ...] = ()  # those of them that TensorBoard shows over log10(iteration) too
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,7 @@ def measure(
 
 def over_log_iteration() -> frozenset[str]:
     """The scalars that TensorBoard shows over log10(iteration) too."""
-    shown = (s.names for entry in MEASURES.values() for s in entry.scalars if s.over_log_iteration)
-    return frozenset(name for names in shown for name in names)
+    return frozenset(name for entry in MEASURES.values() for scalars in entry.scalars for name in scalars.over_log)
 
 
 def table() -> str:

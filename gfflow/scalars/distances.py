@@ -14,7 +14,7 @@ from gfflow.theory import Prediction
             ("saddle/distance",),
             "||theta - theta_S||, theta_S the nearest predicted saddle (Fact 1)",
             "orthogonal inputs with a predicted saddle",
-            over_log_iteration=True,
+            over_log=("saddle/distance",),
         )
     ],
     switch="saddle",
@@ -42,7 +42,7 @@ class SaddleDistance(Measure):
             ("limit/distance",),
             "||theta - theta*||, theta* the predicted limit (Theorem 1)",
             "orthogonal inputs with a predicted limit",
-            over_log_iteration=True,
+            over_log=("limit/distance",),
         ),
         Scalars(
             ("limit/norm_gap",),

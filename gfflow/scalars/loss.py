@@ -9,7 +9,7 @@ from gfflow.scalars.base import Measure, Scalars, measure
 @measure(
     "loss",
     [
-        Scalars(("loss",), "the loss L of the training set (Eq. 1)", over_log_iteration=True),
+        Scalars(("loss",), "the loss L of the training set (Eq. 1)", over_log=("loss",)),
         Scalars(("time",), "flow time lr * step", "where training is descent on L, or its flow"),
     ],
 )

@@ -20,14 +20,14 @@ _SECTION = "theory beside measurement"
             ("mass/u_plus", "mass/u_minus"),
             "sum of ||w_j||^2 over S+ and over S-; where the theory names no such group, over all neurons "
             "with a_j > 0 or a_j < 0",
-            over_log_iteration=True,
+            over_log=("mass/u_plus", "mass/u_minus"),
         ),
         Scalars(("mass/other_max",), "largest ||w_j|| outside S+ and S-", "orthogonal inputs"),
         Scalars(
             ("theory/u_plus", "theory/u_minus"),
             "the same masses, predicted before training",
             "orthogonal inputs, the group not empty",
-            over_log_iteration=True,
+            over_log=("theory/u_plus", "theory/u_minus"),
         ),
     ],
     switch="masses",
