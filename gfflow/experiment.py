@@ -22,6 +22,7 @@ from gfflow.model.initialization import check_alive, initialization_scale
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
 from gfflow.records.trackers import check_installed
+from gfflow.scalars import MEASURES, Setting
 from gfflow.solvers import Solver
 from gfflow.solvers.options import given
 from gfflow.theory import Prediction, milestone_iterations, predict
@@ -152,17 +153,13 @@ def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path)
     frames = schedule.thinned(frame_count(m, d, config.schedule.frames), experiment.lemma_times)
     few = schedule.thinned(FEW)
     asked = config.callbacks
-    chosen: list[pl.Callback] = [cb.Loss()]
-    chosen += [cb.GradientNorm()] if asked.gradient else []
-    chosen += [cb.AlignmentCosines(prediction)] if asked.alignment else []
-    chosen += [cb.AssignedAlignment()] if asked.alignment and not prediction.orthogonal else []
-    chosen += [cb.GroupMasses(prediction)] if asked.masses else []
-    chosen += [cb.SaddleDistance(prediction)] if asked.saddle else []
-    chosen += [cb.LimitDistance(prediction)] if asked.limit else []
-    chosen += [cb.Invariants()] if asked.invariants else []
-    chosen += [cb.SolverState(experiment.module.solver)] if experiment.module.solver.scalars() else []
-    chosen += [cb.FlowDistance(config.solver.lr, config.solver.rtol)] if asked.flow else []
-    chosen += [cb.Structure(few)] if asked.structure else []
+    setting = Setting(prediction, experiment.module.solver, config.solver.rtol)
+    chosen: list[pl.Callback] = []
+    for entry in MEASURES.values():
+        on = entry.switch is None or getattr(asked, entry.switch)
+        source = entry.make(setting) if on else None
+        if source is not None:
+            chosen.append(cb.Measured(source, few=entry.few))
     chosen += [cb.Histograms(few)] if asked.histograms else []
     chosen += [cb.TrajectoryRecorder(folder / "trajectory.npz", frames)] if asked.trajectory else []
     chosen += [cb.PhaseProgress(prediction)] if asked.progress and config.verbose else []
@@ -172,10 +169,10 @@ def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path)
 
 
 def with_given(configured: Sequence[pl.Callback], given: Sequence[pl.Callback]) -> list[pl.Callback]:
-    """The configured callbacks and the given ones: one of the same class takes the configured one's place, the others
-    come after all but the checkpoint's, which must see the states of all others."""
-    by_class = {type(callback): callback for callback in given}
-    chosen = [by_class.pop(type(callback), callback) for callback in configured]
+    """The configured callbacks and the given ones: one of the same class, or of the same measure, takes the place of
+    the configured one; the others come after all but the checkpoint's, which must see the states of all others."""
+    by_kind = {callback.state_key: callback for callback in given}  # Lightning's name of a kind
+    chosen = [by_kind.pop(callback.state_key, callback) for callback in configured]
     placed = {id(callback) for callback in chosen}
     more = [callback for callback in given if id(callback) not in placed]
     last = [callback for callback in chosen if isinstance(callback, cb.LastCheckpoint)]

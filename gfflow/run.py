@@ -218,12 +218,12 @@ def _write_ending(
 
 def _draw(run: Run, events: EventLogger) -> None:
     """The run's main figures, as files and as images in TensorBoard."""
-    from gfflow.figures import draw_main, telling_states  # matplotlib is imported only when it is needed
+    from gfflow.figures import draw_main, states_of_training  # matplotlib is imported only when it is needed
 
     for path in draw_main(run):
         if path.suffix == ".png":
             write_image(events.experiment, path.stem, path.read_bytes(), int(run.metrics["step"][-1]))
-    for step, figure in telling_states(run):
+    for step, figure in states_of_training(run):
         write_figure(events.experiment, "state of training", figure, step)
 
 

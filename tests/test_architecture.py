@@ -14,6 +14,7 @@ FLOORS = [
     {"measures"},
     {"theory"},
     {"solvers"},
+    {"scalars"},
     {"training"},
     {"records"},
     {"callbacks"},

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 import gfflow
 from gfflow import callbacks as cb
+from gfflow import scalars
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
 from gfflow.experiment import with_given
@@ -78,7 +79,7 @@ class Counting(pl.Callback):
 
 
 def test_given_callbacks_join_the_configured_ones_or_take_their_place(tmp_path):
-    class Weighed(cb.GradientNorm):
+    class Weighed(cb.Histograms):
         pass
 
     counting, frames = Counting(), cb.TrajectoryRecorder(tmp_path / "elsewhere.npz")
@@ -86,9 +87,9 @@ def test_given_callbacks_join_the_configured_ones_or_take_their_place(tmp_path):
     assert counting.leaps == len(gfflow.build(BRIEF).module.schedule) - 1
     assert (tmp_path / "elsewhere.npz").exists() and not (tmp_path / "run" / "trajectory.npz").exists()
     last = cb.LastCheckpoint(tmp_path / "last.ckpt")
-    usual = [cb.Loss(), cb.GradientNorm(), last]
-    mine = [Weighed(), cb.Loss()]
-    assert with_given(usual, mine) == [mine[1], usual[1], mine[0], last]
+    usual = [cb.Measured(scalars.Loss()), cb.GradientNorm(), cb.Histograms(), last]
+    mine = [Weighed(), cb.Loss()]  # another class; the same measure
+    assert with_given(usual, mine) == [mine[1], usual[1], usual[2], mine[0], last]
     assert with_given(usual, []) == usual
 
 

@@ -19,7 +19,7 @@ TRAIN = "from gfflow.commands.train import command; command()"  # what scripts/t
 FIGURE_4_RUN = ("data=five_points", "name=fig4", "init.scale=1e-4", "solver.iterations=300000", "figures=false")
 
 
-# The kernel's high-water mark of the process itself, told at its end. (ru_maxrss of a child will not do: on Linux it
+# The kernel's high-water mark of the process itself, read at its end. (ru_maxrss of a child will not do: on Linux it
 # begins with what the parent held when it forked.)
 TELL_MEMORY = "import atexit, os; atexit.register(lambda: os.write({}, open('/proc/self/status', 'rb').read()))\n"
 

@@ -14,8 +14,6 @@ from gfflow.benchmark.contestants import as_typed, plain_loop, solver_alone
 from gfflow.benchmark.grid import LINES, measure_line
 from gfflow.benchmark.tables import draw, print_lines, print_processes, print_timings, write_csv
 from gfflow.benchmark.timing import Timing, paired
-from gfflow.errors import InvalidInput
-from gfflow.solvers import make_solver
 from gfflow.threads import at_most
 
 Row = tuple[str, float, str]
@@ -37,7 +35,7 @@ def compare(case: Case, repetitions: int, quick: bool) -> list[Timing]:
     }
     if case is FIGURE_2:  # its run is so short that the calls, one a leap, cost more than the steps
         contestants["train.py, lr / 10"] = lambda: as_typed(case, 10 * iterations, f"solver.lr={LR / 10}")
-    if not quick and _knows("flow"):
+    if not quick:
         contestants["train.py solver=flow"] = lambda: as_typed(case, case.iterations, "solver=flow")
     return paired(case.name, contestants, repetitions)
 
@@ -76,14 +74,6 @@ def whole_processes(timings: list[Timing], quick: bool) -> list[Row]:
         _, memory = processes.training("figures=false", f"solver.iterations={iterations}", "solver.lr=4e-6")
         rows.append((f"peak memory, {iterations:,} steps, MiB", memory, ""))
     return rows
-
-
-def _knows(name: str) -> bool:
-    try:
-        make_solver(name, 1e-3)
-    except InvalidInput:
-        return False
-    return True
 
 
 def main() -> None:

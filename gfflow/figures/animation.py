@@ -124,7 +124,7 @@ def _write_gif(pictures: list[Pixels], path: Path) -> Path:
     images = [Image.fromarray(picture) for picture in pictures]
     palette = images[-1].quantize(64)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    waits = [MILLISECONDS] * (len(images) - 1) + [2500]  # the end stays to be looked at
+    waits = [MILLISECONDS] * (len(images) - 1) + [2500]  # the last picture is shown longer
     with whole_file(path) as temporary:
         images[0].save(temporary, save_all=True, append_images=images[1:], duration=waits, loop=0, optimize=True)
     return path

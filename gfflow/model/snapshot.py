@@ -19,7 +19,7 @@ class Snapshot:
     neurons: Neurons
     training_set: TrainingSet
     iteration: int = 0
-    time: float | None = 0.0  # flow time; None where iterations have none
+    time: float | None = None  # flow time; None where it is not known, or iterations have none
 
     @cached_property
     def preactivations(self) -> Tensor:

@@ -14,25 +14,23 @@ from torch.utils.tensorboard import SummaryWriter
 from gfflow.records.closing import closing_sections, end_point_line
 from gfflow.records.event_file import add_summary
 from gfflow.records.summary import Summary
+from gfflow.scalars import MEASURES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_SIDES = {"plus": "S+ with D+", "minus": "S- with -D-", "own": "every neuron with its own direction"}
-CHARTS = {
-    "theory beside measurement": {
-        "u+ and its prediction": ["Multiline", ["^mass/u_plus$", "^theory/u_plus$"]],
-        "u- and its prediction": ["Multiline", ["^mass/u_minus$", "^theory/u_minus$"]],
-        "all four over 1000 log10(iteration)": ["Multiline", ["^log10_iteration/(mass|theory)/u_(plus|minus)$"]],
-    },
-    "alignment: mean, and the band down to the least": {
-        title: ["Margin", [f"alignment/{side}_{part}" for part in ("mean", "min", "mean")]]
-        for side, title in _SIDES.items()
-    },
-    "landmarks": {
-        "distance to the saddle and to the limit": ["Multiline", ["^saddle/distance$", "^limit/distance$"]],
-    },
-}
+SECTIONS = ("theory beside measurement",)  # of the custom charts, those that come first
+
+
+def charts() -> dict[str, dict[str, list[Any]]]:
+    """The layout of the custom scalar charts, by section and title, from the measures' own."""
+    layout: dict[str, dict[str, list[Any]]] = {section: {} for section in SECTIONS}
+    for entry in MEASURES.values():
+        for chart in entry.charts:
+            layout.setdefault(chart.section, {})[chart.title] = [chart.kind, list(chart.tags)]
+    return layout
+
+
 FINAL = ("loss", "half_norm_squared", "norm_gap", "limit_distance", "u_plus", "u_minus")
 NOT_HYPERPARAMETERS = (
     "name", "verbose", "figures", "verify", "fail_fast", "optimized_metric", "resume", "callbacks", "schedule",
@@ -53,7 +51,7 @@ def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def write_opening(writer: SummaryWriter, config: Mapping[str, Any]) -> None:
     """Before training: the layout of the custom scalar charts, and the configuration as text."""
-    writer.add_custom_scalars(CHARTS)
+    writer.add_custom_scalars(charts())
     lines = [f"    {key}: {value}" for key, value in flattened(config).items()]
     writer.add_text("configuration", "\n".join(lines), 0)
 

@@ -19,19 +19,7 @@ from gfflow.errors import InvalidInput
 from gfflow.records.event_file import add_event, add_scalars, read_events
 from gfflow.records.files import whole_file
 from gfflow.records.run import read_table
-
-MIRRORED = (
-    "loss",
-    "alignment/plus_min",
-    "alignment/minus_min",
-    "alignment/own_min",
-    "mass/u_plus",
-    "mass/u_minus",
-    "theory/u_plus",
-    "theory/u_minus",
-    "saddle/distance",
-    "limit/distance",
-)
+from gfflow.scalars.base import over_log_iteration
 
 AROUND_TRAINING = (  # tags of what is no measurement: layout and configuration before it, the rest after it
     "configuration",
@@ -122,15 +110,15 @@ class MetricsTable(Logger):
 class EventLogger(TensorBoardLogger):
     """Lightning's TensorBoard logger, with all scalars of an iteration in one event.
 
-    TensorBoard has no logarithmic axis, so the `mirrored` scalars appear once more as `log10_iteration/NAME`, at
-    "step" 1000 log10(iteration) rounded: 3000 is iteration 1000. Iterations that round to the same step keep the
-    first.
+    TensorBoard has no logarithmic axis, so the `mirrored` scalars (by default those registered with
+    `over_log`) appear once more as `log10_iteration/NAME`, at "step" 1000 log10(iteration) rounded: 3000 is
+    iteration 1000. Iterations that round to the same step keep the first.
 
     Events are handed to TensorBoard's writer every few seconds and at the end: its thread, woken at every event,
     would take turns with the training thread, which costs more than the training of a small network.
     """
 
-    def __init__(self, folder: Path, mirrored: Collection[str] = MIRRORED, every_seconds: float = 5.0) -> None:
+    def __init__(self, folder: Path, mirrored: Collection[str] | None = None, every_seconds: float = 5.0) -> None:
         super().__init__(
             folder,
             name="tensorboard",
@@ -141,7 +129,7 @@ class EventLogger(TensorBoardLogger):
         self.every_seconds = every_seconds
         self._pending: dict[int, tuple[float, dict[str, float]]] = {}
         self._handed_over = time.time()
-        self._mirrored = frozenset(mirrored)
+        self._mirrored = over_log_iteration() if mirrored is None else frozenset(mirrored)
         self._mirrored_at: dict[int, int] = {}  # position -> the iteration that has it
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -264,7 +264,7 @@ def _structure(module: GradientFlowModule) -> Structure:
         return Structure(kinks=None, clusters=None)
     found = kinks_on_line(module.snapshot())
     return Structure(
-        kinks=None if found is None else found.places.tolist(),
+        kinks=None if found is None else found.tolist(),
         clusters=len(clusters(module.snapshot().neurons)),
     )
 

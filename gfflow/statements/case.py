@@ -24,6 +24,10 @@ class NotApplicable(Exception):  # not an error: a verdict
     """Why a statement says nothing of a run: one line."""
 
 
+class OutsideSetting(NotApplicable):
+    """The paper's setting is not the run's: one reason for all statements that are made in it."""
+
+
 @dataclass(frozen=True)
 class PhaseEnd:
     """The end of a phase as Eq. 17 and 23 define it, seen on recorded frames: the first at which a condition holds.
@@ -80,23 +84,23 @@ class Case:
     def groups(self) -> tuple[Group, Group]:
         """(first, second): S+ and S- where ||D+|| > ||D-||, as the paper assumes; S- and S+ otherwise.
 
-        Raises NotApplicable where the paper's setting is not this run's.
+        Raises OutsideSetting where the paper's setting is not this run's.
         """
         if not self.prediction.assumptions.orthogonal_inputs:
-            raise NotApplicable("inputs are not orthogonal (Assumption 1)")
+            raise OutsideSetting("inputs are not orthogonal (Assumption 1)")
         if not self.prediction.assumptions.labels:
-            raise NotApplicable("Assumption 2 fails")
+            raise OutsideSetting("Assumption 2 fails")
         found = ordered(self.prediction.groups)
         if found is None:
-            raise NotApplicable("S+ or S- is empty (Assumption 3)")
+            raise OutsideSetting("S+ or S- is empty (Assumption 3)")
         if not self.imbalance <= BALANCED:
-            raise NotApplicable("the start is not balanced (Eq. 4)")
+            raise OutsideSetting("the start is not balanced (Eq. 4)")
         for group in found:
             norms = self.data.norms[group.sign * self.data.y > 0]
             if float(norms.max() / norms.min()) - 1 > EQUAL_NORMS:
-                raise NotApplicable("inputs of one sign differ in norm")
+                raise OutsideSetting("inputs of one sign differ in norm")
         if self.scale >= 1:
-            raise NotApplicable("lambda is not below 1")
+            raise OutsideSetting("lambda is not below 1")
         return found
 
     @property
@@ -201,7 +205,7 @@ class Case:
 
 
 def largest(values: Tensor) -> float:
-    """The maximum; 0 for an empty tensor, so that 'for all' over nobody holds."""
+    """The maximum; 0 for an empty tensor: a bound on all neurons of an empty group is true."""
     return float(values.max()) if values.numel() else 0.0
 
 

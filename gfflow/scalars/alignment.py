@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from gfflow.callbacks.base import Measurement
 from gfflow.measures.alignment import cosines_with, own_cosines
 from gfflow.model.snapshot import Snapshot
+from gfflow.scalars.base import Chart, Measure, Scalars, Setting, measure
 from gfflow.theory import Group, Prediction
 
+_SIDES = {"plus": "S+ with D+", "minus": "S- with -D-", "own": "every neuron with its own direction"}
 
-class AlignmentCosines(Measurement):
+
+def _scalars(side: str, what: str, where: str) -> Scalars:
+    least, mean = f"alignment/{side}_min", f"alignment/{side}_mean"
+    return Scalars((least, mean), f"least and mean cosine of {what}", where, over_log=(least,))
+
+
+@measure(
+    "alignment",
+    [
+        _scalars("own", "the neurons with their own s_j D_j (Eq. 9)", "everywhere"),
+        _scalars("plus", "the neurons of S+ with D+ (Lemma 2)", "orthogonal inputs, S+ not empty"),
+        _scalars("minus", "the neurons of S- with -D- (Lemma 2)", "orthogonal inputs, S- not empty"),
+    ],
+    switch="alignment",
+    charts=[
+        Chart(
+            "alignment: mean, and the band down to the least",
+            title,
+            "Margin",
+            tuple(f"alignment/{side}_{part}" for part in ("mean", "min", "mean")),
+        )
+        for side, title in _SIDES.items()
+    ],
+)
+class AlignmentCosines(Measure):
     """How far the neurons have turned to the directions that attract them.
 
     `alignment/own_min`, `alignment/own_mean`: cosine of each neuron with its own s_j D_j, on any data.
@@ -18,6 +43,10 @@ class AlignmentCosines(Measurement):
 
     def __init__(self, prediction: Prediction | None = None) -> None:
         self.groups: tuple[Group, ...] = () if prediction is None else prediction.groups
+
+    @classmethod
+    def of(cls, setting: Setting) -> Measure | None:
+        return cls(setting.prediction)
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         sets = {"own": own_cosines(snapshot)}

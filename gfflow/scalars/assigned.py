@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
-import lightning.pytorch as pl
-
-from gfflow.callbacks.base import Measurement
-from gfflow.callbacks.observed import observed
 from gfflow.model.snapshot import Snapshot
+from gfflow.scalars.base import Measure, Scalars, Setting, measure
 from gfflow.theory import EarlyPhase, solve_early_phase, takes_seconds
 from gfflow.theory.directions import ORTHOGONAL
 
 
-class AssignedAlignment(Measurement):
+@measure(
+    "assigned",
+    [
+        Scalars(
+            ("alignment/assigned_min", "alignment/assigned_mean"),
+            "the same of each neuron with the extremal direction that it goes to, known before training",
+            "inputs that are not orthogonal",
+        )
+    ],
+    switch="alignment",
+)
+class AssignedAlignment(Measure):
     """`alignment/assigned_min`, `alignment/assigned_mean`: cosine of each neuron with the extremal direction that the
     limit process takes it to from the start of training (`theory.solve_early_phase`), over the neurons that have one.
 
@@ -27,12 +36,14 @@ class AssignedAlignment(Measurement):
     def __init__(self) -> None:
         self.phase: EarlyPhase | None = None
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    @classmethod
+    def of(cls, setting: Setting) -> Measure | None:
+        known = setting.prediction
+        return None if known is not None and known.orthogonal else cls()
+
+    def begin(self, start: Snapshot, times: Sequence[float]) -> None:
         if self.phase is None:
-            network = observed(trainer, pl_module)
-            if network.measurable():
-                self.phase = _assigned(network.snapshot())
-        super().on_train_start(trainer, pl_module)
+            self.phase = _assigned(start)
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         if self.phase is None:
@@ -45,8 +56,8 @@ class AssignedAlignment(Measurement):
     def state_dict(self) -> dict[str, Any]:
         return {} if self.phase is None else dict(vars(self.phase))
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.phase = EarlyPhase(**state_dict) if state_dict else None
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.phase = EarlyPhase(**state) if state else None
 
 
 def _assigned(start: Snapshot) -> EarlyPhase | None:

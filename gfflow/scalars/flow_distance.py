@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from gfflow.callbacks.base import Measurement
 from gfflow.errors import InvalidInput
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
+from gfflow.scalars.base import Measure, Scalars, Setting, measure
 from gfflow.solvers import Flow
 
+_WHERE = "`callbacks.flow=true`"
 
-class FlowDistance(Measurement):
+
+@measure(
+    "flow",
+    [
+        Scalars(("flow/distance",), "distance of descent to the flow at equal time, in all weights", _WHERE),
+        Scalars(("flow/function_distance",), "the same on the training inputs, max_k |h(x_k) - h_flow(x_k)|", _WHERE),
+    ],
+    switch="flow",
+)
+class FlowDistance(Measure):
     """Integrates the flow alongside, from the same start, and compares at equal time.
 
     `flow/distance`: ||theta - theta_flow||, in all weights; `flow/function_distance`: max_k |h(x_k) - h_flow(x_k)|
@@ -24,6 +34,10 @@ class FlowDistance(Measurement):
         self.flow = Flow(lr, rtol)
         self.network: TwoLayerReLU | None = None  # where the flow stands
         self.iteration = 0
+
+    @classmethod
+    def of(cls, setting: Setting) -> Measure | None:
+        return None if setting.solver is None else cls(setting.solver.lr, setting.rtol)
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         if not snapshot.neurons.activation.is_relu:
@@ -45,8 +59,8 @@ class FlowDistance(Measurement):
         neurons = self.network.neurons()
         return {"iteration": self.iteration, "w": neurons.w, "a": neurons.a, "flow": self.flow.state_dict()}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict:
-            self.network = TwoLayerReLU(Neurons(state_dict["w"], state_dict["a"]))
-            self.iteration = state_dict["iteration"]
-            self.flow.load_state_dict(state_dict["flow"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if state:
+            self.network = TwoLayerReLU(Neurons(state["w"], state["a"]))
+            self.iteration = state["iteration"]
+            self.flow.load_state_dict(state["flow"])

@@ -6,13 +6,24 @@ from typing import Any
 
 from torch import Tensor
 
-from gfflow.callbacks.base import Measurement
 from gfflow.measures.invariants import balance_drift, reactivations
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
+from gfflow.scalars.base import Measure, Scalars, measure
 
 
-class Invariants(Measurement):
+@measure(
+    "invariants",
+    [
+        Scalars(("invariant/balance_drift",), "max_j |a_j^2 - ||w_j||^2 - its start|, 0 along the flow (Lemma 1)"),
+        Scalars(
+            ("invariant/reactivations",),
+            "how many gates were seen off and then on again so far, none on orthogonal inputs (Lemma 6)",
+        ),
+    ],
+    switch="invariants",
+)
+class Invariants(Measure):
     """`invariant/balance_drift`: max_j |a_j^2 - ||w_j||^2 - its start| (Lemma 1); `invariant/reactivations`:
     how many gates have been seen off and then on again so far (none on orthogonal data, Lemma 6).
     """
@@ -42,8 +53,8 @@ class Invariants(Measurement):
             "reactivations": self.reactivations,
         }
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict:
-            self.start = Neurons(state_dict["w"], state_dict["a"])
-            self.gates = state_dict["gates"]
-            self.reactivations = state_dict["reactivations"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if state:
+            self.start = Neurons(state["w"], state["a"])
+            self.gates = state["gates"]
+            self.reactivations = state["reactivations"]

@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-import lightning.pytorch as pl
+from collections.abc import Sequence
 
-from gfflow.callbacks.base import Measurement
-from gfflow.callbacks.observed import observed
 from gfflow.measures.masses import largest_norm, mass
 from gfflow.model.snapshot import Snapshot
+from gfflow.scalars.base import Chart, Measure, Scalars, Setting, measure
 from gfflow.theory import Group, Prediction
 from gfflow.theory.prediction import NAMES
 
+_SECTION = "theory beside measurement"
 
-class GroupMasses(Measurement):
+
+@measure(
+    "masses",
+    [
+        Scalars(
+            ("mass/u_plus", "mass/u_minus"),
+            "sum of ||w_j||^2 over S+ and over S-; where the theory names no such group, over all neurons "
+            "with a_j > 0 or a_j < 0",
+            over_log=("mass/u_plus", "mass/u_minus"),
+        ),
+        Scalars(("mass/other_max",), "largest ||w_j|| outside S+ and S-", "orthogonal inputs"),
+        Scalars(
+            ("theory/u_plus", "theory/u_minus"),
+            "the same masses, predicted before training",
+            "orthogonal inputs, the group not empty",
+            over_log=("theory/u_plus", "theory/u_minus"),
+        ),
+    ],
+    switch="masses",
+    charts=[
+        Chart(_SECTION, "u+ and its prediction", "Multiline", ("^mass/u_plus$", "^theory/u_plus$")),
+        Chart(_SECTION, "u- and its prediction", "Multiline", ("^mass/u_minus$", "^theory/u_minus$")),
+        Chart(
+            _SECTION,
+            "all four over 1000 log10(iteration)",
+            "Multiline",
+            ("^log10_iteration/(mass|theory)/u_(plus|minus)$",),
+        ),
+    ],
+)
+class GroupMasses(Measure):
     """`mass/u_plus`, `mass/u_minus`: sum of ||w_j||^2 over S+ and S-, each where the theory of orthogonal inputs
     names it, over all neurons with a_j > 0 or a_j < 0 elsewhere; `theory/u_plus`, `theory/u_minus`: the predicted
     mass of S+ and S- at the same flow time, if there is one; `mass/other_max`: the largest ||w_j|| outside both.
@@ -24,14 +54,14 @@ class GroupMasses(Measurement):
             self.groups |= {group.name: group for group in prediction.groups}
         self._predicted: dict[str, dict[float, float]] = {}  # side, flow time -> predicted mass
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        network = observed(trainer, pl_module)
-        lr = network.step_size
-        times = [] if lr is None else [lr * i for i in network.schedule]
+    @classmethod
+    def of(cls, setting: Setting) -> Measure | None:
+        return cls(setting.prediction)
+
+    def begin(self, start: Snapshot, times: Sequence[float]) -> None:
         for side, group in self.groups.items():
             if group is not None and times:  # all times at once: cheap; one by one: not
-                self._predicted[side] = dict(zip(times, group.mass(times).tolist(), strict=True))
-        super().on_train_start(trainer, pl_module)
+                self._predicted[side] = dict(zip(times, group.mass(list(times)).tolist(), strict=True))
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         neurons = snapshot.neurons
