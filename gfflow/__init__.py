@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+__version__: str
+
 _HOME = {
     "TrainingSet": "gfflow.model.data",
     "orthogonal_pair": "gfflow.model.data",
@@ -34,10 +36,28 @@ _HOME = {
 }
 _MODULES = ("callbacks", "figures", "measures", "theory")
 
-__all__ = [*_HOME, *_MODULES]
+__all__ = [*_HOME, *_MODULES, "__version__"]
+
+
+def _version() -> str:
+    """The version of the package: as installed, or as pyproject.toml says in a checkout that is not."""
+    import tomllib
+    from importlib.metadata import PackageNotFoundError, version
+    from pathlib import Path
+
+    try:
+        return version("gfflow")
+    except PackageNotFoundError:
+        try:
+            project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+            return str(project["project"]["version"])
+        except (OSError, LookupError, ValueError):
+            return "unknown"
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     if name in _MODULES:

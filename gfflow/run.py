@@ -20,11 +20,11 @@ from rich.console import Console
 from gfflow import callbacks as cb
 from gfflow.callbacks.trajectory import frame_count
 from gfflow.cautions import cautions, check_numbers, why_diverged
-from gfflow.config import DataConfig, RunConfig
+from gfflow.config import RunConfig
 from gfflow.errors import Diverged, Interrupted, InvalidInput
-from gfflow.model.activations import Activation
 from gfflow.model.data import TrainingSet
-from gfflow.model.initialization import check_alive, draw_start, initialization_scale
+from gfflow.model.data_sets import Given
+from gfflow.model.initialization import check_alive, initialization_scale
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
 from gfflow.records.dashboard import write_closing, write_figure, write_image, write_opening
@@ -40,7 +40,6 @@ from gfflow.records.loggers import EventLogger, MetricsTable
 from gfflow.records.run import Run
 from gfflow.records.summary import summarise, write_summary
 from gfflow.scalars import MEASURES, Setting
-from gfflow.solvers import make_solver
 from gfflow.statements.verdicts import Report, as_markdown, print_report, verify, write
 from gfflow.terminal import compilation_told, print_closing, print_notes
 from gfflow.theory import Prediction, milestone_iterations, predict
@@ -66,16 +65,11 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
     one. Raises InvalidInput for what cannot be used."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        training_set = config.data.make() if training_set is None else training_set
-    if config.verify and not config.callbacks.trajectory:
-        raise InvalidInput("verify", True, "false, or callbacks.trajectory=true: it reads the recorded frames")
-    if config.callbacks.flow and (config.solver.name == "flow" or config.network.relu_derivative_at_zero != 0):
-        allowed = "false with solver=flow and where relu'(0) is not 0: it compares descent with the flow"
-        raise InvalidInput("callbacks.flow", True, allowed)
+        training_set = config.make_data() if training_set is None else training_set
     width = config.network.width
     scale = initialization_scale(config.init.scale, config.init.normalization, width, training_set.d)
-    start = draw_start(width, training_set.d, scale, config.seed, config.init.balanced)
-    start = replace(start, activation=Activation(at_zero=config.network.relu_derivative_at_zero))
+    start = config.init.draw(width, training_set.d, scale, config.seed)
+    start = replace(start, activation=config.network.make_activation())
     check_alive(start, training_set)
     check_numbers(config, training_set, start)
     dtype = getattr(torch, config.precision)
@@ -90,18 +84,9 @@ def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experim
     if cuda and not torch.cuda.is_available():
         raise InvalidInput("trainer.accelerator", config.trainer.accelerator, "cpu: no CUDA device was found")
     options = config.solver
-    solver = make_solver(
-        options.name,
-        options.lr,
-        batch_size=options.batch_size,
-        rtol=options.rtol,
-        method=options.method,
-        seed=config.seed,
-        relu_derivative_at_zero=config.network.relu_derivative_at_zero,
-        cuda=cuda,
-    )
+    solver = options.make(seed=config.seed, activation=start.activation, cuda=cuda)
     times = (t for t in prediction.events.values() if t is not None)
-    lemma_times = milestone_iterations(prediction, options.lr, descent=solver.name != "flow")
+    lemma_times = milestone_iterations(prediction, options.lr, descent=solver.is_descent)
     schedule = Schedule.of(
         options.iterations,
         config.schedule.ratio,
@@ -163,7 +148,7 @@ def train(
     Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (SIGINT, SIGTERM), and
     Diverged, after everything is written, where the weights left the finite numbers.
     """
-    compiles = config.verbose and config.solver.name not in ("sgd", "captured")
+    compiles = config.verbose and config.solver.chosen().compiles
     with compilation_told(Console(stderr=True)) if compiles else nullcontext():
         return _train_in(Path(folder), config, training_set, files)
 
@@ -175,7 +160,7 @@ def _train_in(
         experiment = build(config, training_set)
     size = (*experiment.training_set.x.shape, config.network.width)
     if training_set is not None:
-        config = replace(config, data=DataConfig("given", {"sha256": training_set.digest}))
+        config = replace(config, data=Given(training_set.digest))
     with claimed(folder), at_most(threads_for(*size)):
         if holds_run(folder) and config.resume is None:
             raise InvalidInput("run folder", str(folder), "a folder without a run in it, or resume=auto to go on")

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "gfflow"
 # From the ground up: a file may import its own floor and those below it.
 FLOORS = [
-    {"errors", "threads"},
+    {"errors", "registry", "threads"},
     {"model"},
     {"motion"},
     {"measures"},
@@ -19,10 +19,10 @@ FLOORS = [
     {"records"},
     {"callbacks"},
     {"statements", "figures", "reports"},
-    {"config", "cautions", "terminal", "run"},
+    {"config", "reference", "cautions", "terminal", "run"},
     {"commands", "benchmark"},
 ]
-MATHEMATICS = {"errors", "model", "motion", "measures", "theory"}
+MATHEMATICS = {"errors", "registry", "model", "motion", "measures", "theory"}
 READERS = {"figures", "reports"}  # they read finished runs and never train
 TRAINING = {"solvers", "training", "callbacks", "run"}
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from gfflow.config import DATA_MAKERS
 from gfflow.model.data import TrainingSet
+from gfflow.model.data_sets import DATA_SETS
 from gfflow.model.initialization import draw_start, initialization_scale
 from gfflow.model.neurons import Neurons
 
@@ -28,7 +28,7 @@ class Case:
     plain_steps: int  # enough of the plain loop to time it
 
     def training_set(self) -> TrainingSet:
-        return DATA_MAKERS[self.data]()
+        return DATA_SETS[self.data]().make()
 
     def start(self) -> Neurons:
         d = self.training_set().d

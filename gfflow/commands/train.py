@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -23,11 +25,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from gfflow.config import RunConfig, presets
 from gfflow.errors import Diverged, Interrupted, InvalidInput
+from gfflow.reference import CONF, as_help
 from gfflow.training.signals import end_if_stopped, received, stopped_by_signals
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir())
 UNEXPECTED, BAD_INPUT, DIVERGED, DISK_FULL = 1, 2, 3, 4  # exit statuses
 _ended: list[tuple[str, int]] = []  # message and exit status of a single run that failed, for main to tell
 
@@ -37,6 +39,17 @@ OmegaConf.register_new_resolver("steps", lambda time, step_size: round(time / st
 OmegaConf.register_new_resolver(
     "run_name", lambda name, data: data if name == "fig2" and data != "orthogonal_pair" else name, replace=True
 )
+
+
+def store_presets() -> None:
+    """Gives Hydra what GROUP=NAME may choose, as far as it is registered by now."""
+    store = ConfigStore.instance()
+    for group, choices in presets().items():
+        for name, values in choices.items():
+            store.store(name, values, group=group, provider="gfflow")
+
+
+store_presets()
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
@@ -81,8 +94,6 @@ def _job(config: DictConfig) -> float | None:
 
 
 def _run(config: DictConfig, job: Any, folder: Path) -> float:
-    from gfflow.config import RunConfig
-
     values: Any = OmegaConf.to_container(config, resolve=True)
     files = {
         ".hydra/config.yaml": OmegaConf.to_yaml(config, resolve=True),
@@ -156,8 +167,12 @@ def _remove_if_empty(folder: Path) -> None:
 def main() -> None:
     """Runs the command line; exit status 2 for bad input (one line), 3 where training diverged, 128 + signal where
     one stopped it; after a sweep, the largest of its failed jobs' statuses."""
+    if answer := _answer(sys.argv[1:]):
+        _show(answer)
+        return
     from gfflow.commands.sweep import compose_one_of_each_kind, failed_jobs, under_way
 
+    store_presets()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions arrive here instead of Hydra's own printing
     _ended.clear()
     under_way.clear()
@@ -179,6 +194,25 @@ def main() -> None:
     statuses = [status for _, status in (*_ended, *failed)]
     if statuses:
         sys.exit(max(statuses))
+
+
+def _answer(arguments: Sequence[str]) -> str:
+    """The text that --help or --version asks for, '' where neither is there."""
+    if "--version" in arguments:
+        from gfflow import __version__
+
+        return f"gfflow {__version__}"
+    if "--help" in arguments or "-h" in arguments:
+        return as_help(width=min(120, max(80, shutil.get_terminal_size((110, 24)).columns)))
+    return ""
+
+
+def _show(text: str) -> None:
+    """Prints, as far as it is read: `--help | head` ends without a traceback."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left goes nowhere
 
 
 def _what_ended(error: BaseException) -> tuple[str, int]:
@@ -241,9 +275,7 @@ def _one_line(error: Exception) -> str:
 
 def _nearest_key(key: str) -> str:
     """'did you mean ...?; ' where a key of the configuration is spelt like this one."""
-    from gfflow.config import RunConfig
-
-    groups = RunConfig().to_dict().items()
-    known = [f"{name}.{inner}" for name, values in groups if isinstance(values, dict) for inner in values]
-    near = get_close_matches(key, [*known, *(name for name, _ in groups), "experiment"], n=1)
+    made = presets()
+    known = {f"{group}.{inner}" for group in made for values in made[group].values() for inner in values}
+    near = get_close_matches(key, [*sorted(known), *RunConfig().to_dict(), "experiment"], n=1)
     return f"did you mean {near[0]}?; " if near else ""

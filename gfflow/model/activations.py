@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from gfflow.errors import InvalidInput
+from gfflow.model.options import NetworkOptions
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,7 @@ class Activation:
     at_zero: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.at_zero <= 1:
-            raise InvalidInput("network.relu_derivative_at_zero", self.at_zero, "a number between 0 and 1")
+        NetworkOptions.check(relu_derivative_at_zero=self.at_zero)
 
     @property
     def is_relu(self) -> bool:

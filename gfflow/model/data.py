@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from gfflow.errors import InvalidInput
+from gfflow.model.data_sets import GaussianTeacher, Orthonormal
 from gfflow.model.losses import SQUARE, Loss
 
 SIZES = (1e-50, 1e50)  # of an input's largest coordinate and of a label other than 0
@@ -142,14 +143,9 @@ def orthonormal(
     below about 1e-16 (a gate that closed is opened again). Raises InvalidInput for a label equal to 0, which
     the theory of orthogonal inputs excludes (Assumption 2).
     """
+    Orthonormal(tuple(labels), d, None if norms is None else tuple(norms), rotation)  # checks them
     n = len(labels)
     d = n if d is None else d
-    if n == 0 or any(not math.isfinite(v) or v == 0 for v in labels):
-        raise InvalidInput("data.labels", list(labels), "a non-empty list of finite numbers other than 0")
-    if d < n:
-        raise InvalidInput("data.d", d, f"at least the number of labels, {n}, for orthogonal inputs")
-    if norms is not None and (len(norms) != n or any(not math.isfinite(v) or v <= 0 for v in norms)):
-        raise InvalidInput("data.norms", list(norms), f"null or {n} positive numbers, one per label")
     x = torch.eye(n, d, dtype=torch.float64)
     if norms is not None:
         x = x * torch.tensor(norms, dtype=torch.float64)[:, None]
@@ -169,9 +165,7 @@ def gaussian_teacher(n: int = 75, d: int = 150, teacher_width: int = 6, seed: in
     its usual start, redraws the weights, and then draws the inputs, all in float32. The same draws are made
     here, in the same order, from a generator of our own.
     """
-    for key, value in (("data.n", n), ("data.d", d), ("data.teacher_width", teacher_width)):
-        if value < 1:
-            raise InvalidInput(key, value, "an integer of at least 1")
+    GaussianTeacher(n, d, teacher_width, seed)  # checks them
     generator = torch.Generator().manual_seed(seed)
 
     def layer(inputs: int, outputs: int, deviation: float) -> Tensor:

@@ -19,6 +19,7 @@ from rich.table import Table
 from gfflow.errors import InvalidInput
 from gfflow.records.frames import prediction, snapshot, training_set
 from gfflow.records.run import Run
+from gfflow.solvers.options import solver_class
 from gfflow.statements.base import PARTS, Part, Verdict, judge
 from gfflow.statements.case import Case, NotApplicable
 from gfflow.theory import admitted_epsilons
@@ -86,7 +87,7 @@ def read_case(run: Run) -> Case:
         predicted,
         frames,
         lr=run.summary["solver"]["lr"],
-        descent=run.summary["solver"]["name"] != "flow",
+        descent=solver_class(run.summary["solver"]["name"]).is_descent,
         relu_derivative_at_zero=float(network.get("relu_derivative_at_zero", 0.0)),
     )
 

@@ -142,7 +142,7 @@ def test_refuses_a_batch_larger_than_the_data():
 def test_auto_is_the_fastest_that_can():
     assert isinstance(make_solver("auto", 1e-3), Fused)
     assert isinstance(make_solver("auto", 1e-3, batch_size=1), SGD)
-    assert isinstance(make_solver("auto", 1e-3, relu_derivative_at_zero=1.0), SGD)
+    assert isinstance(make_solver("auto", 1e-3, activation=Activation(at_zero=1.0)), SGD)
 
 
 @pytest.mark.parametrize("lr", [0.0, -1.0, float("nan"), float("inf")])
@@ -162,5 +162,5 @@ def test_fused_on_cuda_names_who_can():
 
 
 def test_refuses_an_unknown_name():
-    with pytest.raises(InvalidInput, match=r"solver\.name: received adam; allowed: auto, fused"):
+    with pytest.raises(InvalidInput, match=r"solver\.name: received adam; allowed: one of auto, fused"):
         make_solver("adam", 1e-3)
