@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gfflow.records.run import Run
@@ -34,7 +35,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_there_is_a_recipe_for_each_kind() -> None:
-    assert set(RECIPES) == {"measure", "statement", "figure"}
+    assert set(RECIPES) == {"measure", "data set", "solver", "statement", "figure"}
     assert len(README.splitlines()) <= 150
 
 
@@ -52,6 +53,24 @@ def test_a_measure_is_logged(outputs: Path) -> None:
     counted = {int(step): float(((w[i] @ x.T) <= 0).all(axis=1).sum()) for i, step in enumerate(run.trajectory.step)}
     logged = dict(zip(run.metrics["step"].astype(int).tolist(), dead.tolist(), strict=True))
     assert counted and all(logged[step] == count for step, count in counted.items())
+
+
+def test_a_data_set_is_trained_on(outputs: Path) -> None:
+    run = Run.read(outputs / "circle")
+    assert run.config["data"] == {"name": "circle", "n": 8} and run.trajectory is not None
+    np.testing.assert_allclose(np.linalg.norm(run.trajectory.x, axis=1), np.ones(8), rtol=1e-15)
+    assert run.trajectory.y.tolist() == [1, -1] * 4
+
+
+def test_a_solver_moves_the_weights(outputs: Path) -> None:
+    run = Run.read(outputs / "sign")
+    assert run.summary is not None and run.summary["solver"]["name"] == "sign" and run.trajectory is not None
+    step, w = run.trajectory.step, run.trajectory.w
+    # from one iteration to the next, where both were recorded, each weight moves by lr, or rests at derivative 0
+    pairs = [i for i in range(len(step) - 1) if step[i + 1] == step[i] + 1]
+    moved = np.abs(np.stack([w[i + 1] - w[i] for i in pairs]))
+    assert len(pairs) > 3 and moved.max() > 0
+    np.testing.assert_allclose(moved[moved > 0], 1e-3, rtol=1e-9)  # a difference of weights of size 1
 
 
 def test_a_statement_is_judged(outputs: Path) -> None:
