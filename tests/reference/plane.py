@@ -22,6 +22,7 @@ from numba import njit
 FREE, SLIDES, HELD = 0, 1, 2
 REACHED, RESTS, FITTED, TOO_MANY = 0, 1, 2, 3  # why an integration has ended
 ENDS = ("end time", "rest", "fitted", "steps used up")
+SLACK = 1e-8  # a slide ends when the field pulls away at more than this rate: at a critical point both sides' pulls vanish
 
 
 @njit(cache=True)
@@ -85,7 +86,7 @@ def violations(problem, sign, rho, phi, kind, place, turning, out):
             high = boundary[i + 1] if i + 1 < count else boundary[0] + 2 * np.pi
             out[j] = max(boundary[i] - phi[j], phi[j] - high)
         elif kind[j] == SLIDES:
-            out[j] = max(-sign[j] * turning[i, 0], sign[j] * turning[i, 1])
+            out[j] = max(-sign[j] * turning[i, 0], sign[j] * turning[i, 1]) - SLACK
         else:
             out[j] = -1.0
     return out.max()
@@ -158,7 +159,7 @@ def integrate(problem, still, sign, rho, phi, kind, place, t, end, h, tolerance,
         times[kept], losses[kept], rates[kept] = t, loss, rate
         if loss <= stop_loss:
             return kept + 1, h, FITTED, events
-        if rate > -1e-22 and drho.max() < 1e-9 and np.abs(dphi).max() < 1e-9:
+        if drho.max() < 1e-8 and np.abs(dphi).max() < 1e-8:
             return kept + 1, h, RESTS, events
         if t >= end:
             return kept + 1, h, REACHED, events
@@ -214,14 +215,16 @@ class Curve:
             low, high = (low, q) if cubic < 0 else (q, high)
         return t0 + (t1 - t0) * high
 
-    def plateaus(self, flat=1e-12):
-        """Losses at which the run stands: the start's, one where the rate of change is smallest in every stretch of
-        time in which it is below `flat`, and the last loss."""
+    def plateaus(self, flat=1e-12, apart=0.01):
+        """Losses at which the run stands: the first, one for every stretch of time in which the loss changes at a rate
+        below `flat`, and the last; only those that lie at least `apart` times the first loss below the one before."""
         quiet = np.flatnonzero(-self.rates < flat)
-        groups = np.split(quiet, np.flatnonzero(np.diff(quiet) > 1) + 1) if len(quiet) else []
-        levels = [float(self.losses[group[np.argmin(-self.rates[group])]]) for group in groups]
-        if not levels or quiet[-1] != len(self.losses) - 1:
-            levels.append(float(self.losses[-1]))
+        stretches = np.split(quiet, np.flatnonzero(np.diff(quiet) > 1) + 1) if len(quiet) else []
+        stood = [float(self.losses[stretch[np.argmin(-self.rates[stretch])]]) for stretch in stretches]
+        levels = [float(self.losses[0])]
+        for loss in [*stood, float(self.losses[-1])]:
+            if loss < levels[-1] - apart * levels[0]:
+                levels.append(loss)
         return levels
 
 
