@@ -138,6 +138,11 @@ class HighPrecision:
                     length = min(length, Decimal((self.tolerance / ratio) ** (1 / p)))
         return length
 
+    def _rests(self, w, a):
+        """Whether no neuron changes by more than 1e-14 of its size in a unit of time: an end point."""
+        sizes = [max(max(abs(c[0]) for c in w[j]), abs(a[j][0])) for j in range(self.m)]
+        return all(max(*(abs(c[1]) for c in w[j]), abs(a[j][1])) < Decimal("1e-14") * sizes[j] for j in range(self.m))
+
     def _fractions(self, j, r):
         """By sliding sample k: (c_k, r_k / n - c_k) times -sign(a_j), as series: both >= 0 as long as it slides."""
         basis, members = self._basis(j, {SLIDES})
@@ -236,13 +241,15 @@ class HighPrecision:
         return float(dot(self.residual(), self.residual()) / (2 * self.n))
 
     def run(self, end, levels=()):
-        """Integrates to flow time `end`; returns when the loss fell below each of the levels (None where it did not)."""
+        """Integrates to flow time `end`, or to rest; returns when the loss fell below each of the levels (None where it did not)."""
         found = [None] * len(levels)
         with localcontext() as context:
             context.prec = self.digits
             end = Decimal(end)
             while self.time < end:
                 w, a, z, r = self._series()
+                if self._rests(w, a):
+                    break
                 length = min(self._length(w, a), end - self.time)
                 event = self._first(self._watched(z, a, r), length)
                 taken = event[0] if event else length

@@ -15,3 +15,13 @@ def plane_set(seed, width=20):
     if (y > 0).all() or (y < 0).all():
         y[0] *= -1
     return x, y, rng.standard_normal((width, 2)), rng.choice([-1.0, 1.0], width)
+
+
+def space_set(seed, d=3, width=5, balanced=True):
+    """As plane_set in R^d: n = 2 to 5, so that n < d, n = d and n > d all come; a (width,) in place of signs."""
+    rng = np.random.default_rng(1000 + seed)
+    n = 2 + seed % 4
+    x, y = rng.standard_normal((n, d)), rng.standard_normal(n)
+    y[0] = -np.sign(y[1]) * abs(y[0])
+    w, signs = rng.standard_normal((width, d)), rng.choice([-1.0, 1.0], width)
+    return x, y, w, signs * np.linalg.norm(w, axis=1) if balanced else rng.standard_normal(width)
