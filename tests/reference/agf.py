@@ -15,7 +15,7 @@ from numba import njit
 
 
 @njit(cache=True)
-def ascent(x, r, theta, balanced):
+def ascent(x, r, theta):
     """Gradient of the utility at theta = (w, a), and its value."""
     n, d = x.shape
     gradient = np.zeros(d + 1)
@@ -31,9 +31,9 @@ def ascent(x, r, theta, balanced):
 
 
 @njit(cache=True)
-def tangent(x, r, theta, balanced):
+def tangent(x, r, theta):
     theta = theta / np.sqrt((theta**2).sum())
-    gradient, utility = ascent(x, r, theta, balanced)
+    gradient, utility = ascent(x, r, theta)
     return gradient - 2 * utility * theta, 2 * utility
 
 
@@ -45,7 +45,7 @@ def restore_balance(theta):
 
 @njit(cache=True)
 def climb(x, r, directions, sums, targets, dormant, h, end, balanced):
-    """Moves the dormant neurons' directions and sums until one jumps; returns the time and its number, -1 for none."""
+    """Moves the dormant neurons' directions and sums until one jumps; returns the time and its number (-1: none)."""
     t, best = 0.0, -1
     while t < end:
         early = 2.0
@@ -53,10 +53,10 @@ def climb(x, r, directions, sums, targets, dormant, h, end, balanced):
             if not dormant[j]:
                 continue
             theta = directions[j]
-            k1, u1 = tangent(x, r, theta, balanced)
-            k2, u2 = tangent(x, r, theta + h / 2 * k1, balanced)
-            k3, u3 = tangent(x, r, theta + h / 2 * k2, balanced)
-            k4, u4 = tangent(x, r, theta + h * k3, balanced)
+            k1, u1 = tangent(x, r, theta)
+            k2, u2 = tangent(x, r, theta + h / 2 * k1)
+            k3, u3 = tangent(x, r, theta + h / 2 * k2)
+            k4, u4 = tangent(x, r, theta + h * k3)
             theta = theta + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
             if balanced:
                 restore_balance(theta)
@@ -82,7 +82,7 @@ def velocity(x, y, theta):
         for k in range(n):
             r[k] -= theta[j, d] * max((theta[j, :d] * x[k]).sum(), 0.0)
     for j in range(len(theta)):
-        out[j], _ = ascent(x, r, theta[j], False)
+        out[j], _ = ascent(x, r, theta[j])
     return out, r
 
 

@@ -1,13 +1,14 @@
 """Reference: gradient flow of a few neurons in any dimension, by Taylor series in decimal arithmetic of 50 digits.
 
-Between two gate changes the flow dw_j/dt = a_j D_j, da_j/dt = <D_j, w_j> is polynomial in the weights, so that its Taylor
-coefficients follow from one another by products of series. A step is as long as the last coefficients allow (relative to
-each neuron's own size: decimals have no smallest exponent, so that a neuron may shrink by any factor). Gate changes are
-roots of the series <w_j, x_k>: the step ends there, and Filippov's test says what the gate does: the drift of <w_j, x_k>
-with the sample off and on; both positive: on; both negative: off; off > 0 > on: the neuron slides along the gate.
-Sliding on the samples S projects the field onto the complement of span{x_k : k in S}; the implied fraction of an
-open gate of each sample in S is a linear function of the residual, so its series says when it leaves [0, 1]. Where no
-other open gate can move <w_j, x_k> (orthogonal inputs), the gate is held: closed for good, as relu'(0) = 0 wants.
+Between two gate changes the flow dw_j/dt = a_j D_j, da_j/dt = <D_j, w_j> is polynomial in the weights, so that its
+Taylor coefficients follow from one another by products of series. A step is as long as the last coefficients allow,
+relative to each neuron's own size: decimals have no smallest exponent, so that a neuron may shrink by any factor.
+Gate changes are roots of the series <w_j, x_k>: the step ends there, and Filippov's test says what the gate does. Of
+the drift of <w_j, x_k> with the sample off and on: both positive: on; both negative: off; off > 0 > on: the neuron
+slides along the gate. Sliding on the samples S projects the field onto the complement of span{x_k : k in S}; the
+implied fraction of an open gate of each sample in S is a linear function of the residual, so its series says when it
+leaves [0, 1]. Where no other open gate can move <w_j, x_k> (orthogonal inputs), the gate is held: closed for good, as
+relu'(0) = 0 wants.
 
 What the flow conserves is restored after every step: w_j in the complement of its sliding and held samples, and for a
 balanced neuron |a_j| = ||w_j||. Own error: run it with another order and tolerance.
@@ -212,7 +213,10 @@ class HighPrecision:
             others = [i for i in range(self.n) if self.gates[j][i] == ON and i != k]
             pulls = [dot(self.x[i], across) for i in others]
             size = dot(self.x[k], self.x[k]).sqrt()
-            if all(abs(c) < self.small * size * dot(self.x[i], self.x[i]).sqrt() for i, c in zip(others, pulls, strict=True)):
+            if all(
+                abs(c) < self.small * size * dot(self.x[i], self.x[i]).sqrt()
+                for i, c in zip(others, pulls, strict=True)
+            ):
                 self.gates[j][k] = HELD
             else:
                 off = self.a[j] * sum((r[i] * c for i, c in zip(others, pulls, strict=True)), ZERO)
@@ -235,13 +239,15 @@ class HighPrecision:
 
     def residual(self):
         open_to = [[j for j in range(self.m) if self.gates[j][k] == ON] for k in range(self.n)]
-        return [self.y[k] - sum((self.a[j] * dot(self.w[j], self.x[k]) for j in open_to[k]), ZERO) for k in range(self.n)]
+        return [
+            self.y[k] - sum((self.a[j] * dot(self.w[j], self.x[k]) for j in open_to[k]), ZERO) for k in range(self.n)
+        ]
 
     def loss(self):
         return float(dot(self.residual(), self.residual()) / (2 * self.n))
 
     def run(self, end, levels=()):
-        """Integrates to flow time `end`, or to rest; returns when the loss fell below each of the levels (None where it did not)."""
+        """Integrates to flow time `end`, or to rest. Returns when the loss fell below each level, None: not yet."""
         found = [None] * len(levels)
         with localcontext() as context:
             context.prec = self.digits

@@ -1,11 +1,11 @@
 """Reference: gradient flow of a balanced ReLU network on data in the plane, in (log-norm, angle) coordinates.
 
-A neuron is w = e^rho (cos phi, sin phi), a = s e^rho. With D(phi) = (1/n) sum_k 1[<w, x_k> > 0] r_k x_k the flow reads
+A neuron is w = e^rho (cos phi, sin phi), a = s e^rho. With D(phi) = (1/n) sum_k 1[<w, x_k> > 0] r_k x_k the flow is
 rho' = s <D, v>, phi' = s <D, v'>, where v = (cos phi, sin phi) and v' = (-sin phi, cos phi). The scale of the start
 shifts rho and nothing else, so that any scale will do, and weights that underflow count as 0, as they should.
 
 The lines <v, x_k> = 0 cut the circle of directions into sectors, in each of which the gates are constant. A neuron is
-FREE (turns inside a sector), SLIDES (sits on a boundary, from both sides of which the field points at it: Filippov), or
+FREE (turns inside a sector), SLIDES (sits on a boundary at which the field points from both sides: Filippov), or
 is HELD (has reached a boundary behind which no open gate turns it: relu'(0) = 0 keeps it there for ever).
 
 Classical Runge-Kutta of order 4 on the whole network, every neuron keeping its sector during a step. Where a neuron
@@ -22,7 +22,8 @@ from numba import njit
 FREE, SLIDES, HELD = 0, 1, 2
 REACHED, RESTS, FITTED, TOO_MANY = 0, 1, 2, 3  # why an integration has ended
 ENDS = ("end time", "rest", "fitted", "steps used up")
-SLACK = 1e-8  # a slide ends when the field pulls away at more than this rate: at a critical point both sides' pulls vanish
+# A slide ends when the field pulls away at more than this rate: at a critical point the pulls of both sides vanish.
+SLACK = 1e-8
 
 
 @njit(cache=True)
@@ -147,9 +148,11 @@ def turn(problem, still, sign, phi, kind, place, turning, out):
 
 
 @njit(cache=True)
-def integrate(problem, still, sign, rho, phi, kind, place, t, end, h, tolerance, longest, stop_loss, times, losses, rates):
-    """Integrates in place up to `end`, to rest or to stop_loss; returns the number of steps kept, the next step size, how
-    it ended and how many events there were."""
+def integrate(
+    problem, still, sign, rho, phi, kind, place, t, end, h, tolerance, longest, stop_loss, times, losses, rates
+):
+    """Integrates in place up to `end`, to rest or to stop_loss; returns the number of steps kept, the next step
+    size, how it ended and how many events there were."""
     m = len(rho)
     turning, out = np.empty((len(problem[2]), 2)), np.empty(m)
     drho, dphi = np.empty(m), np.empty(m)
@@ -202,7 +205,7 @@ class Curve:
     events: int = 0
 
     def time_below(self, level):
-        """When the loss first falls below the level, from the cubic through a step's ends; None where it never does."""
+        """When the loss first falls below the level, by a cubic through the step; None where it never does."""
         after = int(np.argmax(self.losses < level))
         if not self.losses[after] < level or after == 0:
             return None
@@ -216,8 +219,8 @@ class Curve:
         return t0 + (t1 - t0) * high
 
     def plateaus(self, flat=1e-12, apart=0.01):
-        """Losses at which the run stands: the first, one for every stretch of time in which the loss changes at a rate
-        below `flat`, and the last; only those that lie at least `apart` times the first loss below the one before."""
+        """Losses at which the run stands: the first, one for every stretch of time with a rate of change below `flat`,
+        and the last; only those that lie at least `apart` times the first loss below the one before."""
         quiet = np.flatnonzero(-self.rates < flat)
         stretches = np.split(quiet, np.flatnonzero(np.diff(quiet) > 1) + 1) if len(quiet) else []
         stood = [float(self.losses[stretch[np.argmin(-self.rates[stretch])]]) for stretch in stretches]

@@ -25,3 +25,24 @@ def space_set(seed, d=3, width=5, balanced=True):
     y[0] = -np.sign(y[1]) * abs(y[0])
     w, signs = rng.standard_normal((width, d)), rng.choice([-1.0, 1.0], width)
     return x, y, w, signs * np.linalg.norm(w, axis=1) if balanced else rng.standard_normal(width)
+
+
+def embedded(vectors, d, seed=0):
+    """Rows of R^2 carried into R^d by an isometry: the flow on them is the plane's, but for rounding."""
+    frame, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((d, d)))
+    return vectors @ frame[:2]
+
+
+def split(x, y, factors=(0.6, 1.7), gap=0.3):
+    """The set with its first sample given as two multiples of one input, whose labels disagree; and what that adds to
+    the loss: sum_i (c_i h - y_i)^2 = C (h - y_0)^2 + const for C = sum c_i^2, C y_0 = sum c_i y_i.
+
+    All samples are scaled so that the sums over n + 1 samples, divided by n + 1, are those over n divided by n.
+    """
+    n, c = len(y), np.array(factors)
+    parts = c * y[0] + gap * np.array([c[1], -c[0]])  # sum_i c_i y_i = C y_0
+    weight = np.sqrt((n + 1) / n)
+    shrink = weight / np.sqrt((c**2).sum())
+    x_split = np.concatenate([shrink * c[:, None] * x[0], weight * x[1:]])
+    y_split = np.concatenate([shrink * parts, weight * y[1:]])
+    return x_split, y_split, (shrink * gap) ** 2 * (c**2).sum() / (2 * (n + 1))
