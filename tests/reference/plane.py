@@ -219,7 +219,7 @@ class Curve:
         return t0 + (t1 - t0) * high
 
     def plateaus(self, flat=1e-12, apart=0.01):
-        """Losses at which the run stands: the first, one for every stretch of time with a rate of change below `flat`,
+        """Losses at which the run stands: the first, one for each stretch of time with a rate of change below `flat`,
         and the last; only those that lie at least `apart` times the first loss below the one before."""
         quiet = np.flatnonzero(-self.rates < flat)
         stretches = np.split(quiet, np.flatnonzero(np.diff(quiet) > 1) + 1) if len(quiet) else []
