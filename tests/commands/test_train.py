@@ -10,7 +10,7 @@ import pytest
 
 from gfflow.commands import train as command
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 QUICK = ("figures=false", "verbose=false", "solver.iterations=200", "schedule.linear=10", "schedule.ratio=2")
 
 
