@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gfflow.compiled import lean
 from gfflow.motion.gates import (
     OFF,
     ON,
@@ -34,7 +35,6 @@ from gfflow.motion.gates import (
     dot,
     forces,
     key_of,
-    lean,
     new_field,
     outside,
     products,

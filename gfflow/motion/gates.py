@@ -22,19 +22,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from gfflow.compiled import compiled, lean
 
 OFF, ON, SLIDING, HELD, HELD_ON = 0, 1, 2, 3, 4
 ROUNDING = 1e-13  # of the sum of all forces: a drift below this is rounding
 DEPENDENT = 1e-10  # part of a unit normal outside a span, below which it is in the span
 FRACTION = 1e-11  # by which a fraction may lie outside [0, 1]
 ROUNDS = 8  # changes of each gate, at most, in search of states that agree with their drifts
-
-compiled: Any = njit(cache=True, error_model="numpy")
-# without reference counts, which cost more than the arithmetic on a few numbers; for functions that allocate nothing
-lean: Any = njit(cache=True, error_model="numpy", _nrt=False)
-# the same with sums in an order that suits the processor
-reordered: Any = njit(cache=True, error_model="numpy", _nrt=False, fastmath={"reassoc", "contract"})
 
 
 class Gates(NamedTuple):
@@ -113,7 +108,7 @@ def put(source, target, factor):  # type: ignore[no-untyped-def]
         target[i] = factor * source[i]
 
 
-@reordered
+@lean(fastmath={"reassoc", "contract"})
 def dot(p, q):  # type: ignore[no-untyped-def]
     """<p, q> of two short vectors."""
     total = 0.0

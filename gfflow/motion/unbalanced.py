@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gfflow.motion.gates import OFF, ON, SLIDING, dot, lean, products, put
+from gfflow.compiled import lean
+from gfflow.motion.gates import OFF, ON, SLIDING, dot, products, put
 
 LONGEST = 30.0  # N t in one piece, at most: e^-30 is still more than rounding beside 1
 BARELY = 1e-200  # an output weight that has just changed its sign
