@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gfflow.compiled import lean
 from gfflow.motion.gates import (
     OFF,
     ON,
@@ -34,9 +35,9 @@ from gfflow.motion.gates import (
     dot,
     forces,
     key_of,
-    lean,
     new_field,
     outside,
+    products,
     project,
     put,
     resolve,
@@ -46,6 +47,7 @@ from gfflow.motion.unbalanced import BARELY, conserve, swing
 
 AT_ZERO = 1e-13  # of a unit vector's product with a normal, that is rounding
 LEVEL = 1e-15  # of a drift over ||D||: the neuron moves along the gate
+ROUNDED = 3e-8  # the sine of an angle whose cosine rounds to 1
 PIECES = 100  # gate changes a gate in one move, at most
 AHEAD = -0.9  # cos(theta) above which the motion's modes may be added up
 LONG = 30.0  # N t up to which they may
@@ -82,6 +84,7 @@ class Room(NamedTuple):
     alone: Any  # Field of a neuron that has left its group
     moved: Any  # (m,) bool, neurons that have been moved with their group
     e: Any  # (Q,)
+    z: Any  # (g,)
     force: Any  # (g,)
     base: Any  # (Q,)
     groups: Any  # Groups
@@ -92,7 +95,7 @@ class Room(NamedTuple):
 def new_room(gates: Gates, m: int) -> Room:
     """The workspace for m neurons on these gates."""
     g, q = gates.normal.shape
-    vectors = np.zeros(q), np.zeros(g), np.zeros(q)
+    vectors = np.zeros(q), np.zeros(g), np.zeros(g), np.zeros(q)
     return Room(
         new_field(gates),
         new_field(gates),
@@ -116,19 +119,19 @@ def lncosh(x):  # type: ignore[no-untyped-def]
 
 
 @lean
-def _first_gate(gates, f, s, c, s0, e, cot0, cot1, watch):  # type: ignore[no-untyped-def]
+def _first_gate(gates, f, s, c, s0, e, cot0, cot1, across, watch):  # type: ignore[no-untyped-def]
     """(cot(theta), gate) of the first gate to be met from cot0 to cot1, gate -1 for none; and the angle to the nearest
     gate at the start."""
     if f.info[2] == 0:
-        for g in range(f.drift.size):
-            f.drift[g] = dot(f.u, gates.normal[g])
+        products(gates, f.u, f.drift)
         f.info[2] = 1
+    products(gates, e, across)
     best, first, margin = cot1, -1, 1.0
     for g in range(f.state.size):
         state = f.state[g]
         if state >= SLIDING:
             continue
-        d, along = s * f.drift[g], dot(e, gates.normal[g])
+        d, along = s * f.drift[g], across[g]
         z = c * d + s0 * along
         margin = min(margin, abs(z))
         if (z < 0.0) == (state == ON):
@@ -138,6 +141,14 @@ def _first_gate(gates, f, s, c, s0, e, cot0, cot1, watch):  # type: ignore[no-un
             if cot < best:
                 best, first = cot, g
     return best, first, margin
+
+
+@lean
+def _turned_at_most(c, tau):  # type: ignore[no-untyped-def]
+    """A bound of the angle by which a neuron at the angle theta, c = cos(theta), turns within N t = tau."""
+    if c > 0.0:  # the rate N sin(theta) only falls
+        return min(tau, 1.6) * np.sqrt(1.0 - c * c) + ROUNDED
+    return min(tau, 3.2)
 
 
 @lean
@@ -212,8 +223,7 @@ def _turn(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def
         return left, -1
     c = min(1.0, max(-1.0, s * dot(v, f.u)))
     tau = rate * left
-    bound = 1.6 * np.sqrt(1.0 - c * c) + 1e-15 if c > 0.0 else 3.2
-    bound = min(bound, tau)
+    bound = _turned_at_most(c, tau)
     gate = -1
     if f.info[1] != 1 and bound < state.margin[j] and c > AHEAD and tau < LONG:
         up, down = 0.5 * (1.0 + c) * np.expm1(tau), 0.5 * (1.0 - c) * np.expm1(-tau)
@@ -228,7 +238,7 @@ def _turn(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def
         on_axis = np.isinf(from_)
         if not on_axis and bound >= state.margin[j]:
             cot0, cot1 = -np.sinh(from_), -np.sinh(to)
-            cot, gate, margin = _first_gate(gates, f, s, c, s0, room.e, cot0, cot1, room.watch)
+            cot, gate, margin = _first_gate(gates, f, s, c, s0, room.e, cot0, cot1, room.z, room.watch)
             if gate >= 0:
                 to = max(to, min(from_, -np.arcsinh(cot)))
                 left = (from_ - to) / rate
@@ -290,7 +300,7 @@ def _turn_freely(gates, state, members, f, duration, start, room):  # type: igno
         for q in range(size):
             c += v[j, q] * u[q]
         c = min(1.0, max(-1.0, s * c))
-        bound = min(tau, 1.6 * np.sqrt(1.0 - c * c) + 1e-15 if c > 0.0 else 3.2)
+        bound = _turned_at_most(c, tau)
         if c <= AHEAD or bound >= margin[j]:
             continue
         up, down = 0.5 * (1.0 + c) * growth, 0.5 * (1.0 - c) * decay
@@ -341,9 +351,10 @@ def _settle(gates, state, j, event, size, room):  # type: ignore[no-untyped-def]
     """The field of a neuron alone, its gates at zero made to agree with their drifts, in room.alone; False where it
     rests for ever."""
     f, before = room.alone, 0
+    products(gates, state.v[j], room.z)
     for k in range(f.state.size):
         f.state[k] = state.gate[j, k]
-        f.zero[k] = abs(dot(state.v[j], gates.normal[k])) <= AT_ZERO or k == event
+        f.zero[k] = abs(room.z[k]) <= AT_ZERO or k == event
         before += f.state[k] == SLIDING
     for _ in range(2):
         _count(f, resolve(gates, f, room.force, room.base, state.a[j], size), room.counts)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gfflow.compiled import compiled
+from gfflow.compiled import compiled, lean
 
 OFF, ON, SLIDING, HELD, HELD_ON = 0, 1, 2, 3, 4
 ROUNDING = 1e-13  # of the sum of all forces: a drift below this is rounding
@@ -31,10 +31,6 @@ DEPENDENT = 1e-10  # part of a unit normal outside a span, below which it is in 
 FRACTION = 1e-11  # by which a fraction may lie outside [0, 1]
 ROUNDS = 8  # changes of each gate, at most, in search of states that agree with their drifts
 
-# without reference counts, which cost more than the arithmetic on a few numbers; for functions that allocate nothing
-lean: Any = compiled(_nrt=False)
-# the same with sums in an order that suits the processor
-reordered: Any = compiled(_nrt=False, fastmath={"reassoc", "contract"})
 
 class Gates(NamedTuple):
     """The gates of a set of inputs, in coordinates of the span of the inputs and, where the neurons have a part outside
@@ -112,7 +108,7 @@ def put(source, target, factor):  # type: ignore[no-untyped-def]
         target[i] = factor * source[i]
 
 
-@reordered
+@lean(fastmath={"reassoc", "contract"})
 def dot(p, q):  # type: ignore[no-untyped-def]
     """<p, q> of two short vectors."""
     total = 0.0

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gfflow.motion.gates import lean
+from gfflow.compiled import lean
 
 
 class Groups(NamedTuple):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from gfflow.compiled import lean
 from gfflow.motion.frozen_residual import keep_across
-from gfflow.motion.gates import OFF, ON, copy, direct, dot, forces, lean, project, put
+from gfflow.motion.gates import OFF, ON, copy, direct, dot, forces, project, put
 from gfflow.motion.groups import regroup
 from gfflow.motion.unbalanced import modes
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gfflow.motion.gates import OFF, ON, compiled, copy, dot, forces, lean, project
+from gfflow.compiled import compiled, lean
+from gfflow.motion.gates import OFF, ON, copy, dot, forces, project
 from gfflow.motion.groups import regroup
 
 NEGLIGIBLE = 1e-12  # of the largest mass, below which a neuron is left out of the relaxation

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gfflow.motion.gates import OFF, ON, SLIDING, dot, lean, put
+from gfflow.compiled import lean
+from gfflow.motion.gates import OFF, ON, SLIDING, dot, products, put
 
 LONGEST = 30.0  # N t in one piece, at most: e^-30 is still more than rounding beside 1
 BARELY = 1e-200  # an output weight that has just changed its sign
@@ -29,12 +30,12 @@ def _duration_to(phi, p, a, rising, falling):  # type: ignore[no-untyped-def]
 
 
 @lean
-def _first_event(gates, f, v, a, p, rising, falling, longest, watch):  # type: ignore[no-untyped-def]
+def _first_event(gates, f, v, a, p, rising, falling, longest, z_of, watch):  # type: ignore[no-untyped-def]
     """(N t, event) of the first event within N t <= longest: a gate, the number of gates for a = 0, or -1 for none."""
     if f.info[2] == 0:
-        for g in range(f.drift.size):
-            f.drift[g] = dot(f.u, gates.normal[g])
+        products(gates, f.u, f.drift)
         f.info[2] = 1
+    products(gates, v, z_of)
     phi = rising * np.expm1(longest) + falling * np.expm1(-longest)
     duration, first = longest, -1
     if rising * falling > 0.0 and rising * a < 0.0:
@@ -47,7 +48,7 @@ def _first_event(gates, f, v, a, p, rising, falling, longest, watch):  # type: i
         state, d = f.state[g], np.copysign(f.drift[g], f.drift[g] * a)
         if state >= SLIDING or (state == ON and d > -LEVEL) or (state == OFF and d < LEVEL):
             continue
-        z = dot(v, gates.normal[g])
+        z = z_of[g]
         if (z < 0.0) == (state == ON):  # rounding has carried it past zero
             watch[1] = max(watch[1], abs(z))
             return 0.0, g
@@ -105,7 +106,7 @@ def swing(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def
         a = state.a[j]
         rising, falling, p = modes(state, j, f, start, e)
         longest = min(rate * (left - used), LONGEST)
-        tau, event = _first_event(gates, f, v, a, p, rising, falling, longest, room.watch)
+        tau, event = _first_event(gates, f, v, a, p, rising, falling, longest, room.z, room.watch)
         once = np.exp(-tau)
         along, a = rising + falling * once * once, rising - falling * once * once
         for q in range(v.size):

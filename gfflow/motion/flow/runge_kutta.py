@@ -20,10 +20,11 @@ from typing import ClassVar
 import numpy as np
 from scipy.integrate import RK45
 
+from gfflow.compiled import compiled
 from gfflow.motion.flow.integrator import FLOOR, ROUNDING, Integrator, rms
 from gfflow.motion.flow.state import Array, Problem, State
 from gfflow.motion.frozen_residual import AT_ZERO, new_room, polish, take_states
-from gfflow.motion.gates import ON, SLIDING, compiled, dot, forces, project, resolve
+from gfflow.motion.gates import ON, SLIDING, dot, forces, project, resolve
 from gfflow.motion.groups import regroup
 from gfflow.motion.response import active_samples, new_sums
 

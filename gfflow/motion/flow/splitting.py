@@ -20,10 +20,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from gfflow.compiled import compiled
 from gfflow.motion.flow.integrator import FLOOR, ROUNDING, Integrator
 from gfflow.motion.flow.state import Array, Problem, State
 from gfflow.motion.frozen_residual import Room, move, new_room
-from gfflow.motion.gates import compiled
 from gfflow.motion.response import Sums, heaviest, new_sums, relaxation, residual, slope
 
 NODES = (0.5 - math.sqrt(3) / 6, 0.5 + math.sqrt(3) / 6)  # Gauss
