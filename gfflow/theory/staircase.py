@@ -154,14 +154,15 @@ class _Climb:
 
     def __init__(self, training_set: TrainingSet, start: Neurons, rtol: float) -> None:
         self.rtol = rtol
-        self.problem, self.state = enter(merged(training_set), start)
+        data = merged(training_set)
+        self.problem, self.state = enter(data, start)
         m = len(start.a)
         self.levels = Levels.at_start(m)
         self.dormant = np.ones(m, dtype=bool)
         self.r = self.problem.y.copy()
         self.A, self.B = 0.0, 0.0
         at_zero = float(training_set.y.square().mean()) / 2
-        self.offset = at_zero - self._loss(self.r)  # of samples that are multiples of each other
+        self.offset = 0.0 if data is training_set else at_zero - self._loss(self.r)  # what multiples of a sample leave
         self.points, self.jumps = [self._point()], list[Jump]()
 
     def to_the_end(self) -> Staircase:

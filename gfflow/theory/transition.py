@@ -18,7 +18,7 @@ from gfflow.motion.groups import regroup
 
 SEED = 1e-5  # size of the cluster from which its flow is integrated: its own effect on the residual is of order SEED^2
 PASSIVE = 1e6  # by which the logarithms of dormant neurons are lowered, so that they do not act
-ARRIVED = 1e-10  # of the largest label: distance of the residual from that of the critical point
+ARRIVED = 1e-8  # of the largest label: distance of the residual from that of the critical point
 RESTING = 1e-6  # of the sum of all forces: a field below this may be that of a neuron at rest
 WEIGHTLESS = 1e-12  # square of a norm below which a neuron does not act
 RANK = 1e-9  # singular values below this part of the largest are zero
