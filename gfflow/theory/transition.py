@@ -22,7 +22,7 @@ ARRIVED = 1e-8  # of the largest label: distance of the residual from that of th
 RESTING = 1e-6  # of the sum of all forces: a field below this may be that of a neuron at rest
 WEIGHTLESS = 1e-12  # square of a norm below which a neuron does not act
 RANK = 1e-9  # singular values below this part of the largest are zero
-MOST_STEPS = 30_000
+MOST_STEPS = 200_000
 
 
 @dataclass(frozen=True, eq=False)
