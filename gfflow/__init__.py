@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # the same names and modules as in _HOME and _MODULES
     from gfflow.run import train as train
     from gfflow.theory import Prediction as Prediction
     from gfflow.theory import predict as predict
+    from gfflow.theory.staircase import Staircase as Staircase
+    from gfflow.theory.staircase import staircase as staircase
     from gfflow.training.foreign import predict_module as predict_module
     from gfflow.training.foreign import snapshot_of as snapshot_of
     from gfflow.training.module import GradientFlowModule as GradientFlowModule
@@ -48,6 +50,7 @@ _HOME = {
     "RunConfig": "gfflow.config",
     "Schedule": "gfflow.training.schedule",
     "Snapshot": "gfflow.measures",
+    "Staircase": "gfflow.theory.staircase",
     "TrainingSet": "gfflow.model.data",
     "TwoLayerReLU": "gfflow.model.network",
     "build": "gfflow.experiment",
@@ -60,6 +63,7 @@ _HOME = {
     "predict": "gfflow.theory",
     "predict_module": "gfflow.training.foreign",
     "snapshot_of": "gfflow.training.foreign",
+    "staircase": "gfflow.theory.staircase",
     "three_points": "gfflow.model.data",
     "train": "gfflow.run",
 }

@@ -41,7 +41,7 @@ class Levels:
 
 
 def start_for(problem: Problem, levels: Levels) -> Problem:
-    """The problem as neurons of these levels see it: beside one that has grown, what stays of its start is nothing."""
+    """The problem as neurons of these levels see it: beside one that has grown, what stays of its start is 0."""
     grown = levels.norm < 1.0
     start = problem.start
     imbalance, beside = start.imbalance.copy(), start.beside.copy()
@@ -98,7 +98,17 @@ def settle(problem: Problem, state: State, r: Array, dormant: NDArray[np.bool_])
         _check_rays(problem, motion, r, start, chosen)
         move(problem.gates, motion.state, duration, r, start, motion.room)
         elapsed += duration
-        outlook(problem.gates, motion.state, r, start, motion.room, motion.fate, motion.rate, motion.mode, motion.direction)
+        outlook(
+            problem.gates,
+            motion.state,
+            r,
+            start,
+            motion.room,
+            motion.fate,
+            motion.rate,
+            motion.mode,
+            motion.direction,
+        )
         motion.fate[np.abs(motion.rate) <= STILL * size] = RESTS
         _take(motion, state, chosen, elapsed)
         done = motion.fate != TURNS
@@ -128,7 +138,9 @@ def _take(motion: _Motion, state: State, chosen: NDArray[np.int64], elapsed: flo
 
 def _check_rays(problem: Problem, motion: _Motion, r: Array, start: object, chosen: NDArray[np.int64]) -> None:
     """A neuron exactly against its field, with more than one dimension to turn to, would be turned by rounding."""
-    outlook(problem.gates, motion.state, r, start, motion.room, motion.fate, motion.rate, motion.mode, motion.direction)
+    outlook(
+        problem.gates, motion.state, r, start, motion.room, motion.fate, motion.rate, motion.mode, motion.direction
+    )
     state = motion.state
     turning = np.isin(motion.fate, (GROWS, TURNS)) & (motion.rate > STILL * _size(problem, r)) & np.isnan(state.omega)
     cosine = (state.v * motion.direction).sum(axis=1)

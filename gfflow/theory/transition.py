@@ -12,11 +12,12 @@ from gfflow.compiled import compiled
 from gfflow.errors import Unresolved
 from gfflow.motion.flow.splitting import Splitting
 from gfflow.motion.flow.state import Array, Problem, State
-
 from gfflow.motion.gates import OFF, ON, SLIDING, copy, forces, project
 from gfflow.motion.groups import regroup
 
-SEED = 1e-5  # size of the cluster from which its flow is integrated: its own effect on the residual is of order SEED^2
+SEED = (
+    1e-5  # size of the cluster from which its flow is integrated: its own effect on the residual is of order SEED^2
+)
 PASSIVE = 1e6  # by which the logarithms of dormant neurons are lowered, so that they do not act
 ARRIVED = 1e-8  # of the largest label: distance of the residual from that of the critical point
 RESTING = 1e-6  # of the sum of all forces: a field below this may be that of a neuron at rest
@@ -65,7 +66,7 @@ def _field_sizes(gates, state, r, room, sizes):  # type: ignore[no-untyped-def]
 
 
 def critical_residual(problem: Problem, state: State, acting: NDArray[np.bool_]) -> Array:
-    """The residual at which the acting neurons, with their gates, are at rest: that of the least loss which their w can
+    """The residual at which the acting neurons, with their gates, rest: that of the least loss that their w can
     reach. A neuron's outputs on its active samples are any X_A w with w across its gates at zero."""
     gates, columns = problem.gates, []
     for states in np.unique(state.gate[acting], axis=0):
@@ -125,5 +126,3 @@ def run(problem: Problem, state: State, dormant: NDArray[np.bool_], rtol: float)
 
 def _mass(state: State, dormant: NDArray[np.bool_]) -> float:
     return float(np.exp(2 * state.rho[~dormant]).sum())
-
-
