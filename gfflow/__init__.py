@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the same names and modules as in _HOME and _MODULES
     from gfflow.model.data import gaussian_teacher as gaussian_teacher
     from gfflow.model.data import orthogonal_pair as orthogonal_pair
     from gfflow.model.data import orthonormal as orthonormal
+    from gfflow.model.data import random_points as random_points
     from gfflow.model.data import three_points as three_points
     from gfflow.model.initialization import draw_start as draw_start
     from gfflow.model.network import TwoLayerReLU as TwoLayerReLU
@@ -62,6 +63,7 @@ _HOME = {
     "orthonormal": "gfflow.model.data",
     "predict": "gfflow.theory",
     "predict_module": "gfflow.training.foreign",
+    "random_points": "gfflow.model.data",
     "snapshot_of": "gfflow.training.foreign",
     "staircase": "gfflow.theory.staircase",
     "three_points": "gfflow.model.data",

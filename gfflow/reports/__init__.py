@@ -17,6 +17,7 @@ from gfflow.reports.heatmap import heatmap
 from gfflow.reports.jobs import Sweep, write_table
 from gfflow.reports.labels import numeric_keys
 from gfflow.reports.simplicity import simplicity
+from gfflow.reports.staircase import staircases
 from gfflow.reports.statements import statements
 
 SCALARS = ("loss", "mass/u_plus", "mass/u_minus", "saddle/distance")
@@ -51,6 +52,7 @@ def _figures(sweep: Sweep, scalars: Sequence[str], values: Sequence[str]) -> Ite
         yield f"heatmap_{value}", heatmap(sweep, value)
     yield "assumption", assumption(sweep)
     yield "simplicity", simplicity(sweep)
+    yield "staircases", staircases(sweep)
     yield "statements", statements(sweep)
 
 
