@@ -37,6 +37,7 @@ class Gates(NamedTuple):
     it, one more coordinate for that part: q or q + 1 of them, Q for short."""
 
     inputs: Any  # (n, Q)
+    samples: Any  # (Q, n), the same transposed
     gate: Any  # (n,) int64, the gate of each sample
     side: Any  # (n,), 1 for a sample along the normal, -1 for one against it
     length: Any  # (n,), ||x_k||
@@ -83,7 +84,8 @@ def arrangement(inputs: Any, rank: int) -> Gates:
     g, normal = len(normals), np.array(normals)
     plus, minus = (np.bincount(gate[side == sign], minlength=g) > 0 for sign in (1, -1))
     hashes = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, size=(g + 1, 5))
-    return Gates(np.ascontiguousarray(inputs), gate, side, length, normal, normal.T.copy(), plus, minus, hashes, rank)
+    inputs = np.ascontiguousarray(inputs)
+    return Gates(inputs, inputs.T.copy(), gate, side, length, normal, normal.T.copy(), plus, minus, hashes, rank)
 
 
 def new_field(gates: Gates) -> Field:
