@@ -87,7 +87,7 @@ def test_a_pinned_neuron_shrinks_for_ever_in_one_direction(d):
         move(problem.gates, state, time, r, problem.start, room)
     # the field along the ray is -c <x, ray> = -1
     assert log_norms(state)[0] - before == pytest.approx(-1.001e6, rel=1e-12)
-    np.testing.assert_array_equal(directions(problem, state), pinned)
+    np.testing.assert_allclose(directions(problem, state), pinned, atol=1e-15)  # put back to length one
     assert float(leave(problem, state).w.abs().max()) == 0.0
 
 

@@ -33,6 +33,7 @@ PAST = 1e-14  # by which rounding alone may carry <v, n_g> beyond zero
 LATE = 0.02  # part of a step by which a sliding gate may be let go late
 SOONEST = 1e-6  # part of a step after which a gate that stands at zero may change again
 MOST_PRODUCTS = 5e10  # in one evaluation at each gate's change: some minutes
+KNOWN = 0.1  # of rtol: how well the residual of a fitted sample is known beside others
 WITHIN = 1e-9  # by which rounding may carry a fraction out of [0, 1]
 
 
@@ -155,6 +156,9 @@ class RungeKutta(Integrator):
         super().__init__(problem, state, time, rtol)
         refuse_large(problem)
         self.room = new_room(problem.gates, len(state.a))
+        self.within = max(WITHIN, KNOWN * rtol)
+        for part in (self.room.group, self.room.alone):
+            part.slack[0] = max(part.slack[0], self.within)
         self.active = new_sums(problem.n, state.v.shape[1]).active
         self.q = np.column_stack([state.v, state.a, state.rho])
         self.stages = np.zeros((7, *self.q.shape))
@@ -213,7 +217,7 @@ class RungeKutta(Integrator):
         """The part of the step after which the first sliding gate's fraction leaves [0, 1]; 1 for none."""
         with np.errstate(divide="ignore", invalid="ignore"):
             f, g = self.fractions, fractions
-            theta = np.where(g > 1 + WITHIN, (1 - f) / (g - f), np.where(g < -WITHIN, f / (f - g), 1.0))
+            theta = np.where(g > 1 + self.within, (1 - f) / (g - f), np.where(g < -self.within, f / (f - g), 1.0))
         return float(np.clip(np.nan_to_num(theta, nan=1.0) + LATE, LATE, 1.0).min(initial=1.0))
 
     def _field(self, q: Array, state: State) -> tuple[Array, Array, Array]:

@@ -34,6 +34,7 @@ WILD = 100.0  # a residual that has grown by this factor is no step's solution
 TINY = 2.3e-308  # no division by zero
 STALE = 1e-3  # part of the network that may have changed since K was computed
 LOST = 1e-6  # relative change by which what is conserved may be put right: more is no rounding
+KNOWN = 0.1  # of rtol: how well the residual of a fitted sample is known beside others
 FREE = 1e-7  # h ||K|| below which nothing relaxes within the step
 
 
@@ -72,7 +73,7 @@ class Machine(NamedTuple):
     step: Step
 
 
-def machine_of(problem: Problem) -> Machine:
+def machine_of(problem: Problem, rtol: float) -> Machine:
     """The machine of a problem, with empty room."""
     n, m = problem.n, len(problem.rest)
     size = problem.gates.normal.shape[1]
@@ -80,6 +81,8 @@ def machine_of(problem: Problem) -> Machine:
     network = np.full(m, np.nan), np.zeros((m, size)), np.zeros(m, np.int64)
     step = Step(*courses, *network, np.zeros((n, n)))
     room, sums = new_room(problem.gates, m), new_sums(n, size)
+    for field in (room.group, room.alone):
+        field.slack[0] = max(field.slack[0], KNOWN * rtol)
     return Machine(problem.gates, problem.start, problem.gram, problem.y, room, sums, step)
 
 
@@ -288,7 +291,7 @@ class Splitting(Integrator):
     def __init__(self, problem: Problem, state: State, time: float, rtol: float) -> None:
         super().__init__(problem, state, time, rtol)
         self.tolerance = Tolerance(rtol, FLOOR, ROUNDING)
-        self.machine, self._spare = machine_of(problem), state.copy()
+        self.machine, self._spare = machine_of(problem, rtol), state.copy()
         step, room, sums = self.machine.step, self.machine.room, self.machine.sums
         residual(problem.gates, state, problem.y, room.groups, sums, step.start[0])
         slope(problem.gates, state, step.start[0], room.groups, sums, room, step.start[1])
