@@ -92,7 +92,16 @@ def arrangement(inputs: Any, rank: int) -> Gates:
 def new_field(gates: Gates) -> Field:
     """An empty field."""
     g, q = gates.normal.shape
-    vectors = (np.zeros(q), np.zeros(q), np.zeros(q), np.zeros(1), np.full(1, FRACTION), np.zeros(g), np.zeros((q, q)), np.zeros((q, q)))
+    vectors = (
+        np.zeros(q),
+        np.zeros(q),
+        np.zeros(q),
+        np.zeros(1),
+        np.full(1, FRACTION),
+        np.zeros(g),
+        np.zeros((q, q)),
+        np.zeros((q, q)),
+    )
     states = (np.zeros(g, np.int8), np.zeros(g, np.bool_))
     return Field(*states, *vectors, np.zeros(q, np.int64), np.zeros(q), np.zeros((3, q)), np.zeros(3, np.int64))
 
@@ -282,11 +291,11 @@ def _leaving(f, force, sign, size):  # type: ignore[no-untyped-def]
             fraction = b / force[g] + (1.0 if f.state[g] == HELD_ON else 0.0)
             excess = max(-fraction, fraction - 1.0) - noise / abs(force[g]) - f.slack[0]
             to = ON if fraction > 0.5 else OFF
-        else:  # nothing here to slide on any more; while it slid, the drift with the gate off was positive
-            unclear = abs(b) <= noise + f.slack[0] * abs(force[g])
+        else:  # nothing to slide on any more; while it slid the drift with the gate off was positive, so that of the
+            # two ways that may now both be open it goes on
             slid = f.state[g] == SLIDING and sign * force[g] > noise
             excess = np.inf if slid or abs(b) > noise else 0.0
-            to = ON if (unclear and slid) or sign * b < 0.0 else OFF
+            to = ON if sign * b < (sign * force[g] if slid else 0.0) else OFF
         if excess > worst:
             gate, state, worst = g, to, excess
     return gate, state

@@ -32,7 +32,9 @@ class Sums(NamedTuple):
 
 def new_sums(n: int, q: int) -> Sums:
     """Room for the sums of a group on n samples in Q coordinates."""
-    return Sums(np.zeros(n, np.int64), np.zeros(n), np.zeros(q), np.zeros((q, q)), *(np.zeros((BLOCK, n)) for _ in range(3)))
+    return Sums(
+        np.zeros(n, np.int64), np.zeros(n), np.zeros(q), np.zeros((q, q)), *(np.zeros((BLOCK, n)) for _ in range(3))
+    )
 
 
 @lean

@@ -75,7 +75,9 @@ def test_a_pinned_neuron_shrinks_for_ever_in_one_direction(d):
     axes = np.linalg.qr(np.random.default_rng(d).normal(size=(d, d)))[0]
     ray, sides = axes[0], axes[1:]
     x = np.concatenate([sides, [ray - 0.3 * sides.sum(axis=0)]])
-    r = -float(d) * np.ones(d)  # c = -1: the last sample shrinks the neuron and pushes the sides on, where they push back
+    r = -float(d) * np.ones(
+        d
+    )  # c = -1: the last sample shrinks the neuron and pushes the sides on, where they push back
     start = ray[None] + 1e-3 * sides.sum(axis=0)
     problem, state, room = entered(x, start, [np.linalg.norm(start)])
     move(problem.gates, state, 40.0, r, problem.start, room)
