@@ -6,11 +6,12 @@ A gate is a hyperplane through 0 with the unit normal n_g; neuron j is ON, OFF o
     D(w) = sum_k c_k x_k [<w, x_k> > 0] = base + sum over gates that are on of C_g n_g,
     base = sum_{k minus} c_k x_k,   C_g = sum_{k plus} c_k ||x_k|| + sum_{k minus} c_k ||x_k||.
 
-A neuron with output weight of the sign s moves along s D, that is up F = s sum_k c_k relu(<w, x_k>). Where s C_g < 0
-the kink of F at gate g is concave: the field points back from both sides, and the neuron may slide. It then moves
-along the shortest D = base + sum_on C_g n_g + sum_{g at zero} f_g C_g n_g with fractions f_g in [0, 1] (the subgradient
-of least norm): f_g = 0 where it may leave to OFF, f_g = 1 to ON, and <D, n_g> = 0 where 0 < f_g < 1. This bounded least
-squares problem is solved by active sets; gates that depend on each other, as on a lattice, are no exception in it.
+A neuron with output weight of the sign s moves along s D, that is up F = s sum_k c_k relu(<w, x_k>). Where s C_g <
+0 the kink of F at gate g is concave: the field points back from both sides, and the neuron may slide. It then moves
+along the shortest D = base + sum_on C_g n_g + sum_{g at zero} f_g C_g n_g with fractions f_g in [0, 1] (the
+subgradient of least norm): f_g = 0 where it may leave to OFF, f_g = 1 to ON, and <D, n_g> = 0 where 0 < f_g < 1.
+This bounded least squares problem is solved by active sets; gates that depend on each other, as on a lattice, are
+no exception in it.
 
 States at zero: SLIDING; HELD, at which nothing pulls (f = 0 but no drift away: a closed gate on orthogonal inputs,
 Lemma 6); HELD_ON, the same with f = 1, only where gates depend on each other. A neuron lives in the orthogonal
