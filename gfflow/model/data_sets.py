@@ -206,7 +206,7 @@ class CSV(DataOptions):
 @DATA_SETS.register("file")
 @dataclass(frozen=True)
 class SampleFile(CSV):
-    """Your own samples: .npz or .pt with x (n, d) and y (n,), .npy or .pt of one array (n, d + 1) with y last, CSV."""
+    """Your own samples: .npz or .pt with x (n, d) and y (n,), .npy or .pt of an array (n, d + 1) with y last; CSV."""
 
 
 @dataclass(frozen=True)

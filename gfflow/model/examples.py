@@ -48,8 +48,8 @@ def four_kinks(n: int = 80) -> TrainingSet:
 
 def noisy_linear(n: int = 200, d: int = 5, noise: float = 0.5, test_n: int = 2000, seed: int = 0) -> TrainingSet:
     """x ~ N(0, I), y = <beta, x> + noise times a standard normal, ||beta|| = 1 (a linear example, as that of arXiv
-    2410.02348); test labels carry the same noise. The teacher and the test samples depend on d and the seed alone, and
-    the first samples are the same for every n."""
+    2410.02348); test labels carry the same noise. The teacher and the test samples depend on d and the seed alone,
+    and the first samples are the same for every n."""
     NoisyLinear(n, d, noise, test_n, seed)  # checks them
     beta, x, test_x, noises, test_noises = _draws(n, d, test_n, seed)
     teacher = linear(beta / beta.norm())

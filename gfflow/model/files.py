@@ -23,8 +23,8 @@ _DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZip
 
 def from_file(path: str | Path, bias: bool = False, test_path: str | Path | None = None) -> TrainingSet:
     """Samples from a file, and test samples from another: CSV with columns x1, ..., xd and y; .npz or .pt with x
-    (n, d) and y (n,); .npy, or .pt with one tensor, of shape (n, d + 1) with y last. bias adds a last coordinate equal
-    to 1.
+    (n, d) and y (n,); .npy, or .pt with one tensor, of shape (n, d + 1) with y last. bias adds a last coordinate
+    equal to 1.
 
     Raises InvalidInput where a file is missing, damaged, or not of this form.
     """
