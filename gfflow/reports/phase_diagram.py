@@ -1,0 +1,56 @@
+"""Lazy and condensed starts over two exponents of the width (arXiv 2007.07497)."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gfflow.figures.style import new_figure, styled
+from gfflow.reports.jobs import Sweep
+
+KEYS = ("init.gamma", "init.gamma_prime")
+
+
+@styled
+def phase_diagram(sweep: Sweep) -> Figure | None:
+    """Means over seeds, over gamma and gamma': left, how far the hidden weights went, as a power of ten; right, into
+    how many directions, 5 degrees wide, 99% of the mass has condensed. White: no finished run. None unless these two
+    exponents were swept."""
+    if set(KEYS) - set(sweep.keys) or not sweep.finished:
+        return None
+    figure = new_figure(3.0)
+    left, right = figure.subplots(1, 2)
+    _map(figure, left, sweep, "final.relative_change", r"$\log_{10}\Vert W-W(0)\Vert/\Vert W(0)\Vert$", np.log10)
+    _map(figure, right, sweep, "structure.clusters", "directions of 99% of the mass", lambda values: values)
+    right.set_ylabel("")
+    return figure
+
+
+def _map(figure: Figure, axes: Axes, sweep: Sweep, value: str, title: str, shown: object) -> None:
+    columns, rows = (sorted({float(job.overrides[key]) for job in sweep.finished}) for key in KEYS)  # type: ignore[arg-type]
+    cells = np.full((len(rows), len(columns)), np.nan)
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            numbers = [
+                number
+                for job in sweep.finished
+                if (job.overrides[KEYS[0]], job.overrides[KEYS[1]]) == (column, row)
+                and (number := job.number(value)) is not None
+            ]
+            if numbers:
+                cells[i, j] = np.mean(numbers)
+    with np.errstate(divide="ignore"):
+        cells = shown(cells)  # type: ignore[operator]
+    image = axes.imshow(cells, origin="lower", aspect="auto", cmap="viridis")
+    axes.set_xticks(range(len(columns)), [f"{column:g}" for column in columns])
+    axes.set_yticks(range(len(rows)), [f"{row:g}".replace("-", "\N{MINUS SIGN}") for row in rows])
+    axes.set(xlabel=r"$\gamma$: $\beta_1\beta_2/\alpha=m^{-\gamma}$", title=title)
+    axes.set_ylabel(r"$\gamma'$: $\beta_1/\beta_2=m^{-\gamma'}$")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    for (i, j), cell in np.ndenumerate(cells):
+        if np.isfinite(cell):
+            light = float(image.norm(float(cell))) > 0.6
+            axes.text(j, i, f"{cell:.2g}", ha="center", va="center", fontsize=6, color="black" if light else "white")
+    figure.colorbar(image)
