@@ -78,12 +78,9 @@ def _functions(axes: Axes, shots: list[Snapshot], aligned: float | None) -> None
         factor = 10.0 ** np.floor(np.log10(0.5 * float(data.y.abs().max()) / peak)) if peak > 0 else 1.0
         times = f", times {factor:g}" if factor > 1 else ""
         axes.plot(line, max(factor, 1.0) * h, color=OTHER, linestyle=(0, (1.5, 2)), label=f"aligned{times}")
-    axes.plot(
-        line, inputs @ least_squares(data), color=INK, linewidth=1.0, linestyle=(0, (5, 2)), label="least squares"
-    )
-    axes.plot(
-        line, end.neurons.outputs(inputs), color=FIT, linewidth=1.8, label=f"$h$ at the end, loss {end.loss:.3g}"
-    )
+    fit, h = inputs @ least_squares(data), end.neurons.outputs(inputs)
+    axes.plot(line, h, color=FIT, linewidth=2.2, label=f"$h$ at the end, loss {end.loss:.3g}")
+    axes.plot(line, fit, color=INK, linewidth=1.0, linestyle=(0, (5, 2)), label="least squares", zorder=3)
     axes.plot(data.x[:, 0], data.y, "o", color=FIT, markeredgecolor=INK, markersize=4, label="data", zorder=5)
     values = torch.cat([data.y, end.neurons.outputs(data.x)])
     margin = 0.25 * float(values.max() - values.min())

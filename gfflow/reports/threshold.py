@@ -9,7 +9,6 @@ from gfflow.figures.style import BAND, INK, MINUS, PLUS, new_figure, styled
 from gfflow.reports.jobs import Sweep
 
 SAMPLES = "data.n"
-LEAST = 1e-12  # what of a smaller loss is shown
 
 
 @styled
@@ -29,19 +28,17 @@ def threshold(sweep: Sweep) -> Figure | None:
         ("final.test_loss", MINUS, "-", "network, test"),
         ("baselines.least_squares.test_loss", MINUS, (0, (1.5, 2)), "least squares, test"),
     ):
-        values = np.array([max(job.number(path) or 0.0, LEAST) for job in jobs])
+        values = np.array([job.number(path) or 0.0 for job in jobs])
         levels = np.unique(n)
         left.plot(levels, [values[n == level].mean() for level in levels], color=color, linestyle=style, label=label)
         if style == "-":
             left.plot(n, values, "o", color=color, markersize=3, markeredgewidth=0, alpha=0.6)
-    least = min(max(job.number("final.loss") or 0.0, LEAST) for job in jobs)
-    left.set(xscale="log", yscale="log", xlabel="samples $n$", ylabel="loss $L$")
-    left.set_ylim(max(least / 2, 1e-8), None)
-    left.legend(loc="lower right")
+    left.set(xscale="log", xlabel="samples $n$", ylabel="loss $L$", ylim=(0, None))
+    left.legend(loc="upper right")
     distance = np.array([job.number("final.least_squares_distance") or np.nan for job in jobs])
     right.axhspan(1e-6, 0.05, color=BAND, linewidth=0, zorder=-1)
     right.plot(n, distance, "o", color=INK, markersize=4)
-    right.annotate("within 5%", (1, 0.05), (-3, -3), ("axes fraction", "data"), "offset points", ha="right", va="top",
+    right.annotate("within 5%", (0, 0.05), (3, -3), ("axes fraction", "data"), "offset points", ha="left", va="top",
                    fontsize=8)  # fmt: skip
     right.set(xscale="log", yscale="log", xlabel="samples $n$", ylim=(0.5 * min(0.04, np.nanmin(distance)), None))
     right.set_ylabel(r"$\Vert h-\ell\Vert/\Vert\ell\Vert$ on test inputs")
