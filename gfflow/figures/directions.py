@@ -18,7 +18,7 @@ from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run, Trajectory
 from gfflow.theory.baselines import least_squares
 
-MOST = 400  # neurons drawn, evenly chosen
+MOST = 500  # neurons drawn, evenly chosen
 FALLEN = 0.99  # of the first loss: until then the neurons align, and the network is small
 SHOWN = ("early_alignment", "piecewise_linear")  # data whose runs end with this figure
 

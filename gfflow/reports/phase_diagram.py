@@ -21,14 +21,14 @@ def phase_diagram(sweep: Sweep) -> Figure | None:
         return None
     figure = new_figure(3.0)
     left, right = figure.subplots(1, 2)
-    _map(figure, left, sweep, "final.relative_change", r"$\log_{10}\Vert W-W(0)\Vert/\Vert W(0)\Vert$", np.log10)
-    _map(figure, right, sweep, "structure.clusters", "directions of 99% of the mass", lambda values: values)
+    _map(figure, left, sweep, "final.relative_change", r"$\log_{10}\Vert W-W(0)\Vert/\Vert W(0)\Vert$", True)
+    _map(figure, right, sweep, "structure.clusters", "directions of 99% of the mass")
     right.set_ylabel("")
     return figure
 
 
-def _map(figure: Figure, axes: Axes, sweep: Sweep, value: str, title: str, shown: object) -> None:
-    columns, rows = (sorted({float(job.overrides[key]) for job in sweep.finished}) for key in KEYS)  # type: ignore[arg-type]
+def _map(figure: Figure, axes: Axes, sweep: Sweep, value: str, title: str, logarithmic: bool = False) -> None:
+    columns, rows = ([float(level) for level in sweep.levels(key)] for key in KEYS)  # type: ignore[arg-type]
     cells = np.full((len(rows), len(columns)), np.nan)
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
@@ -40,8 +40,9 @@ def _map(figure: Figure, axes: Axes, sweep: Sweep, value: str, title: str, shown
             ]
             if numbers:
                 cells[i, j] = np.mean(numbers)
-    with np.errstate(divide="ignore"):
-        cells = shown(cells)  # type: ignore[operator]
+    if logarithmic:
+        cells = np.log10(cells)
+    low, high = np.nanmin(cells), np.nanmax(cells)
     image = axes.imshow(cells, origin="lower", aspect="auto", cmap="viridis")
     axes.set_xticks(range(len(columns)), [f"{column:g}" for column in columns])
     axes.set_yticks(range(len(rows)), [f"{row:g}".replace("-", "\N{MINUS SIGN}") for row in rows])
@@ -51,6 +52,14 @@ def _map(figure: Figure, axes: Axes, sweep: Sweep, value: str, title: str, shown
     axes.tick_params(length=0)
     for (i, j), cell in np.ndenumerate(cells):
         if np.isfinite(cell):
-            light = float(image.norm(float(cell))) > 0.6
-            axes.text(j, i, f"{cell:.2g}", ha="center", va="center", fontsize=6, color="black" if light else "white")
+            light = cell > low + 0.6 * (high - low)
+            axes.text(
+                j,
+                i,
+                f"{cell:.2g}".replace("-", "\N{MINUS SIGN}"),
+                ha="center",
+                va="center",
+                fontsize=6,
+                color="black" if light else "white",
+            )
     figure.colorbar(image)
