@@ -152,7 +152,7 @@ def test_threshold_shortened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "solver.iterations=2000",
     )  # fmt: skip
     few, many = sorted(sweep.finished, key=lambda job: job.number("baselines.least_squares.loss") or 0)
-    below = [(job.number("final.loss") or 0) / (job.number("baselines.least_squares.loss") or 1) for job in (few, many)]
+    below = [job.summary["final.loss"] / job.summary["baselines.least_squares.loss"] for job in (few, many)]
     assert below[0] < 0.3 and 0.7 < below[1] < 1  # 0.18 and 0.82, on the way
     drawn = threshold(sweep)
     assert drawn is not None

@@ -31,7 +31,8 @@ def at_rest(snapshot: Snapshot, tolerance: float = 1e-12) -> bool:
 
 def resting_point(snapshot: Snapshot, tolerance: float = 1e-12) -> CriticalPoint | None:
     """The critical point at which a network of positive loss is at rest, or next to which its heavy neurons linger;
-    None where they are on their way, or the labels are fitted to rounding. At rest every neuron stays as it is, next to a saddle small ones become zero."""
+    None where they are on their way, or the labels are fitted to rounding. At rest every neuron stays as it is, next
+    to a saddle small ones become zero."""
     data = snapshot.training_set
     if snapshot.loss <= FITTED * float(data.loss.value(torch.zeros_like(data.y), data.y).mean()):
         return None

@@ -53,10 +53,11 @@ class TrainingSet:
 
     def __post_init__(self) -> None:
         x, y = _check_samples(self, "data")
-        for name, other in (
-            ("test data", self.test and self.test.x),
-            ("data teacher", self.teacher and self.teacher.w),
-        ):
+        others = {
+            "test data": None if self.test is None else self.test.x,
+            "data teacher": None if self.teacher is None else self.teacher.w,
+        }
+        for name, other in others.items():
             if other is not None and other.shape[1] != x.shape[1]:
                 raise InvalidInput(name, f"{other.shape[1]} input coordinates", f"{x.shape[1]}, as in training")
         if bool((x == 0).all(dim=1).any()):

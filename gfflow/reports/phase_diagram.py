@@ -52,14 +52,7 @@ def _map(figure: Figure, axes: Axes, sweep: Sweep, value: str, title: str, logar
     axes.tick_params(length=0)
     for (i, j), cell in np.ndenumerate(cells):
         if np.isfinite(cell):
-            light = cell > low + 0.6 * (high - low)
-            axes.text(
-                j,
-                i,
-                f"{cell:.2g}".replace("-", "\N{MINUS SIGN}"),
-                ha="center",
-                va="center",
-                fontsize=6,
-                color="black" if light else "white",
-            )
+            color = "black" if cell > low + 0.6 * (high - low) else "white"
+            text = f"{cell:.2g}".replace("-", "\N{MINUS SIGN}")
+            axes.text(j, i, text, ha="center", va="center", fontsize=6, color=color)
     figure.colorbar(image)
