@@ -376,7 +376,7 @@ def test_a_new_data_set_is_one_class(monkeypatch, tmp_path):
     store_presets()
     assert composed("data=fan", "data.rays=5").make_data().n == 5
     assert line_of({"data": {"name": "fan", "rays": 2}}) == "data.rays: received 2; allowed: an integer of at least 3"
-    assert "csv, fan" in line_of({"data": {"name": "nothing"}})
+    assert "file, fan" in line_of({"data": {"name": "nothing"}})
     for text in (reference.as_help(), reference.as_markdown()):
         assert "fan" in text and "Unit inputs at equal angles." in text and "data.rays" in text
     assert presets()["data"]["fan"] == {"name": "fan", "rays": 4}
