@@ -1,0 +1,162 @@
+"""Grouped descent: a step costs what the groups of neurons of equal gates cost, whatever the width is."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+PER_WEIGHT = 0.55  # nanoseconds a step of the direct form takes for each neuron, sample and coordinate, measured
+BUILD = 150.0  # nanoseconds that forming the groups takes a neuron, measured
+REST = 256  # steps that the direct form does before groups are tried again, doubled each time in vain
+
+
+def most_patterns(n: int, d: int) -> int:
+    """How many sets of n samples in R^d can be the open ones of a neuron (Cover 1965): 2 sum_{i<d} C(n-1, i)."""
+    return 2 * sum(math.comb(n - 1, i) for i in range(min(d, n)))
+
+
+def may_pay(n: int, d: int, m: int) -> bool:
+    """Whether groups of equal gates may cost less than neurons one by one: decided by the shape alone."""
+    return m >= 256 and 4 * most_patterns(n, d) <= m
+
+
+class Grouped:
+    """Gradient descent on L (Eq. 1) with step size lr for one training set x (n, d), y (n,), by groups.
+
+    A call does `steps` steps in place on w (m, d) and a (m,), float64 or float32 (it computes in float64), and
+    returns how many it did: fewer where stepping the neurons one by one is cheaper. What is kept between calls is the
+    weights alone.
+    """
+
+    def __init__(self, x: NDArray[Any], y: NDArray[Any], lr: float) -> None:
+        self.x, self.y, self.lr = x.astype(np.float64), y.astype(np.float64), float(lr)
+        words = np.random.default_rng(0).integers(1, 2**63, size=len(x), dtype=np.int64)
+        self.keys = words.astype(np.uint64)
+
+    def __call__(self, w: NDArray[Any], a: NDArray[Any], steps: int) -> int:
+        from gfflow.solvers import grouped_kernels as kernels
+        from gfflow.solvers.grouping import write_back
+
+        n, d = self.x.shape
+        m, done = len(a), 0
+        theta = np.column_stack([w, a]).astype(np.float64)
+        if not np.isfinite(theta).all():
+            return 0
+        while done < steps:
+            state = self._state(theta)
+            if state is None:
+                break
+            direct, build = PER_WEIGHT * m * n * d, BUILD * m
+            count, why = kernels.descend_grouped(state, self.lr, steps - done, direct, build, theta)
+            write_back(state, theta)
+            done += count
+            if why == kernels.HAND_OVER or (why == kernels.REBUILD and count * direct < build):
+                break
+        w[:], a[:] = theta[:, :-1], theta[:, -1]
+        return done
+
+    def _state(self, theta: Array) -> Any:
+        """The groups of the weights as they stand; None where there are too many."""
+        from gfflow.solvers import grouping
+
+        n, d = self.x.shape
+        m, e = theta.shape
+        number, first = grouping.classify(theta[:, :-1], self.x, self.keys, max(1, m // 4))
+        if not len(first):
+            return None
+        gates = theta[first, :-1] @ self.x.T > 0
+        order, parents = chain_of_patterns(gates, theta[first, :-1])
+        state = self._empty(m, 2 * len(first) + 64)._replace(theta=theta.copy())
+        place = np.zeros(len(first) + 1, dtype=np.int32)
+        grouping.add_pattern(state, 0, np.zeros(n, dtype=np.bool_))
+        for rank, (pattern, parent) in enumerate(zip(order, parents, strict=True), start=1):
+            grouping.add_pattern(state, parent, gates[pattern])
+            place[pattern + 1] = rank
+        grouping.form_groups(state, place[number])
+        return state
+
+    def _empty(self, m: int, patterns: int) -> Any:
+        from gfflow.solvers import grouping as g
+
+        n, d = self.x.shape
+        e, groups, pages = d + 1, 2 * patterns + 64, m // g.PAGE + 2 * patterns + 64
+        table = 64
+        while table < 4 * patterns:
+            table *= 2
+        lengths = np.linalg.norm(self.x, axis=1)
+        sample = np.zeros(n, g.SAMPLE)
+        sample["y"], sample["inverse_length"], sample["key"] = self.y, 1 / lengths, self.keys
+        planes = np.zeros((4, n, d))
+        planes[0], planes[1] = self.x, self.x / lengths[:, None]
+        count = np.zeros(11, dtype=np.int64)
+        count[[g.FREE_GROUP, g.FREE_BLOCK]] = -1
+        count[g.FREE_PAGE] = pages
+        page_records = np.zeros(pages, g.PAGE_RECORD)
+        page_records["free"] = np.arange(pages)[::-1]
+        return g.State(
+            sample=sample,
+            planes=planes,
+            count=count,
+            clock=np.zeros(5),
+            gates=np.zeros((patterns, n), np.bool_),
+            patterns=np.zeros(patterns + 1, g.PATTERN),
+            table=np.zeros(table, np.int64),
+            edge=np.zeros(patterns * min(n, 64) + 2 * n, np.int64),
+            fields=np.zeros((d, patterns)),
+            total=np.zeros((d, patterns)),
+            groups=np.zeros(groups, g.GROUP),
+            maps=np.zeros((e * e, groups)),
+            moments=np.zeros((e * e, groups)),
+            work=np.zeros((4 * e, max(groups, d))),
+            blocks=np.empty(m + 1, g.BLOCK),
+            centre=np.empty((m + 1, e)),
+            block_moments=np.empty((m + 1, e * e)),
+            slots=np.full(g.SLOTS, -1, np.int64),
+            theta=np.empty((0, e)),
+            chain=np.empty(m, np.int64),
+            pages=page_records,
+            page_gates=np.zeros((pages, g.GATES), np.int64),
+            residents=np.empty(pages * g.PAGE, g.RESIDENT),
+            near=np.empty((e, pages * g.PAGE)),
+            room=np.zeros((3 + g.GATES, g.PAGE)),
+            lines=planes[:2].transpose(0, 2, 1).copy(),
+            distance=np.zeros((2, n)),
+            loose=np.zeros(g.LOOSE, np.int64),
+        )
+
+
+def chain_of_patterns(gates: NDArray[np.bool_], members: Array) -> tuple[NDArray[np.int64], list[int]]:
+    """The patterns (p, n) in an order in which each differs in few gates from an earlier one, and the rank of that
+    one, 0 standing for no open gate and 1 for the first in the order. In the plane they follow by angle."""
+    if members.shape[1] == 2:
+        order = np.arctan2(members[:, 1], members[:, 0]).argsort(kind="stable")
+    elif len(gates) <= 2048:
+        return nearest_first(gates)
+    else:
+        order = np.lexsort(gates.T)
+    ordered = gates[order]
+    changes = (ordered[1:] != ordered[:-1]).sum(axis=1)
+    opened = ordered.sum(axis=1)
+    parents = [0] + [rank + 1 if changes[rank] < opened[rank + 1] else 0 for rank in range(len(order) - 1)]
+    return order, parents
+
+
+def nearest_first(gates: NDArray[np.bool_]) -> tuple[NDArray[np.int64], list[int]]:
+    """The tree of fewest differences (Prim), from no open gate on."""
+    nearest = gates.sum(axis=1)
+    parent = np.zeros(len(gates), dtype=np.int64)
+    order, parents = [], []
+    for rank in range(1, len(gates) + 1):
+        chosen = int(nearest.argmin())
+        order.append(chosen)
+        parents.append(int(parent[chosen]))
+        distance = (gates != gates[chosen]).sum(axis=1)
+        closer = distance < nearest
+        nearest[closer], parent[closer] = distance[closer], rank
+        nearest[order] = np.iinfo(np.int64).max
+    return np.array(order), parents

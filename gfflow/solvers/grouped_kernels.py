@@ -1,0 +1,648 @@
+"""Compiled steps of grouped descent (the state is described in grouping).
+
+One step of size lr moves theta = (w, a) of a neuron with field D, the sum of r_k x_k / n over its open samples, by
+
+    w <- w + lr a D,   a <- a + lr <D, w>,      so theta <- (I + lr [[0, D], [D^T, 0]]) theta:
+
+a linear map that depends on the neuron through its pattern alone. With M the product of the maps of a group and
+S = sum_j theta_j theta_j^T when it was formed, the sum of a_j w_j over the group is the last column of M S M^T but
+for its last entry, and h(x_k) = <x_k, sum of these over the patterns open on k>.
+
+A map is I + E with ||E|| = lr ||D||, so over steps whose lr ||D|| add up to P a neuron moves by at most (e^P - 1)
+||theta||, and no gate changes before that reaches its distance |<x_k, w>| / ||x_k|| from the nearest gate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from gfflow.solvers.grouping import (
+    AHEAD,
+    BLOCKS,
+    FREE_PAGE,
+    FULL,
+    GATES,
+    GROUPS,
+    LOOSE,
+    LOOSE_COUNT,
+    NEAR,
+    NOW,
+    PAGE,
+    PAGES,
+    PATTERNS,
+    SLOT,
+    SLOT_STEPS,
+    SLOTS,
+    WIDTH,
+    WORK,
+    add_pattern,
+    compiled,
+    find_pattern,
+    halve_block,
+    inverse_norm,
+    least_distance,
+    new_block,
+    new_group,
+    remove_block,
+    shortened,
+)
+
+DONE, REBUILD, HAND_OVER = 0, 1, 2
+LOOK = 128  # steps between two looks at what the steps cost
+LOOK_LOOSE = 16  # steps between two looks at whether a loose neuron still is one
+WORTH = 1.0  # of the clock: how long a group takes newcomers, so that its map is well conditioned
+SPREAD = 64.0  # ratio of ||M|| to ||M theta|| beyond which neurons leave for a fresh group
+reordered: Any = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+
+
+@compiled
+def wait_of(distance, norm):  # type: ignore[no-untyped-def]
+    """How much the clock may advance before a neuron of this norm can have moved by `distance`."""
+    return np.log1p(distance / norm) if norm > 0 else 0.0
+
+
+@compiled
+def place_block(s, b, wait):  # type: ignore[no-untyped-def]
+    """Puts the block on the wheel, to be looked at before the clock has advanced by `wait`."""
+    slot = min(int((s.clock[NOW] + wait) / s.clock[WIDTH]), s.count[SLOT] + SLOTS - 2)
+    s.blocks[b].in_slot = s.slots[slot % SLOTS]
+    s.slots[slot % SLOTS] = b
+
+
+@compiled
+def solve(maps, g, e, theta):  # type: ignore[no-untyped-def]
+    """M^-1 theta in place, by elimination with the largest pivots; M well conditioned (see WORTH)."""
+    a = np.empty((e, e))
+    for i in range(e):
+        for l in range(e):
+            a[i, l] = maps[i * e + l, g]
+    for c in range(e):
+        pivot = c
+        for i in range(c + 1, e):
+            if abs(a[i, c]) > abs(a[pivot, c]):
+                pivot = i
+        if pivot != c:
+            theta[c], theta[pivot] = theta[pivot], theta[c]
+            for l in range(e):
+                a[c, l], a[pivot, l] = a[pivot, l], a[c, l]
+        for i in range(c + 1, e):
+            factor = a[i, c] / a[c, c]
+            for l in range(c, e):
+                a[i, l] -= factor * a[c, l]
+            theta[i] -= factor * theta[c]
+    for c in range(e - 1, -1, -1):
+        for l in range(c + 1, e):
+            theta[c] -= a[c, l] * theta[l]
+        theta[c] /= a[c, c]
+
+
+@shortened
+def find_distances(sample, lines, theta, distance):  # type: ignore[no-untyped-def]
+    """The distances from all gates, and the code of the open ones."""
+    d, n = lines.shape[1:]
+    code = np.uint64(0)
+    zero = np.uint64(0)
+    for k in range(n):
+        distance[k] = lines[0, 0, k] * theta[0]
+    for i in range(1, d):
+        for k in range(n):
+            distance[k] += lines[0, i, k] * theta[i]
+    for k in range(n):
+        code ^= zero if distance[k] <= 0 else sample[k].key
+        distance[k] = abs(distance[k]) * sample[k].inverse_length
+    return code
+
+
+@compiled
+def find_near(s, theta, page):  # type: ignore[no-untyped-def]
+    """The near gates, at most GATES, listed in s.room[-1]; how many there are; the waits until the nearest gate and
+    until the nearest of the others can be reached; the code. A gate of `page`, if there is one, is near for longer,
+    so that no neuron goes to and fro."""
+    n = s.sample.size
+    norm = 1 / inverse_norm(theta)
+    distance = s.distance[0]
+    code = find_distances(s.sample, s.lines, theta, distance)
+    near = np.expm1(s.clock[NEAR]) * norm
+    least, other, count, known = np.inf, np.inf, 0, 0
+    for k in range(n):
+        v = distance[k]
+        least = min(least, v)
+        if v > 2 * near:
+            other = min(other, v)
+            continue
+        listed = False
+        if page >= 0:
+            while known < s.pages[page].gates and s.page_gates[page, known] < k:
+                known += 1
+            listed = known < s.pages[page].gates and s.page_gates[page, known] == k
+        if listed or v <= near:
+            if count < GATES:
+                s.room[2, count] = k
+            count += 1
+        else:
+            other = min(other, v)
+    s.clock[WORK] += 30.0 + n * s.planes.shape[2]
+    return count, wait_of(least, norm), wait_of(other, norm), code
+
+
+@compiled
+def pattern_of(s, theta, code, old):  # type: ignore[no-untyped-def]
+    """The number of the pattern of theta, new if need be, described from pattern `old`; -1 without room."""
+    p = find_pattern(s, code)
+    if p >= 0:
+        return p
+    n, d = s.planes.shape[1:]
+    gates = np.empty(n, np.bool_)
+    for k in range(n):
+        z = 0.0
+        for i in range(d):
+            z += theta[i] * s.planes[0, k, i]
+        gates[k] = not z <= 0
+    return add_pattern(s, old, gates)
+
+
+@compiled
+def with_gates_closed(s, pattern, count):  # type: ignore[no-untyped-def]
+    """The pattern without the `count` gates that find_near has listed; -1 without room."""
+    code = s.patterns[pattern].code
+    for i in range(count):
+        k = int(s.room[2, i])
+        if s.gates[pattern, k]:
+            code ^= s.sample[k].key
+    p = find_pattern(s, code)
+    if p >= 0:
+        return p
+    gates = s.gates[pattern].copy()
+    for i in range(count):
+        gates[int(s.room[2, i])] = False
+    return add_pattern(s, pattern, gates)
+
+
+@compiled
+def page_with_room(s, pattern, count):  # type: ignore[no-untyped-def]
+    """A page of the pattern with the `count` gates that find_near has listed; -1 where there is no room for one."""
+    page = s.patterns[pattern].page
+    while page >= 0:
+        same = s.pages[page].gates == count and s.pages[page].size < PAGE
+        for i in range(count):
+            same = same and s.page_gates[page, i] == int(s.room[2, i])
+        if same:
+            return page
+        page = s.pages[page].next
+    free = s.count[FREE_PAGE]
+    if free == 0:
+        s.count[FULL] = 1
+        return -1
+    s.count[FREE_PAGE] = free - 1
+    page = s.pages[free - 1].free
+    own = s.pages[page]
+    own.pattern, own.gates, own.size, own.due = pattern, count, 0, np.inf
+    for i in range(count):
+        s.page_gates[page, i] = int(s.room[2, i])
+    own.place, own.next = s.count[PAGES], s.patterns[pattern].page
+    s.pages[s.count[PAGES]].listed = page
+    s.count[PAGES] += 1
+    s.patterns[pattern].page = page
+    return page
+
+
+@compiled
+def put_into_page(s, page, j, theta, due, wait):  # type: ignore[no-untyped-def]
+    """A neuron into a page that has room."""
+    slot = page * PAGE + s.pages[page].size
+    for i in range(theta.size):
+        s.near[i, slot] = theta[i]
+    s.residents[slot].neuron, s.residents[slot].due, s.residents[slot].wait = j, due, wait
+    s.pages[page].due = min(s.pages[page].due, due)
+    s.pages[page].size += 1
+
+
+@compiled
+def take_from_page(s, page, slot):  # type: ignore[no-untyped-def]
+    """Takes a neuron out of its page; the page's last one takes its place."""
+    last = page * PAGE + s.pages[page].size - 1
+    if slot != last:
+        for i in range(s.near.shape[0]):
+            s.near[i, slot] = s.near[i, last]
+        s.residents[slot] = s.residents[last]
+    s.pages[page].size -= 1
+
+
+@compiled
+def drop_empty_page(s, page):  # type: ignore[no-untyped-def]
+    """Frees a page in which no neuron is left."""
+    pattern = s.pages[page].pattern
+    if s.patterns[pattern].page == page:
+        s.patterns[pattern].page = s.pages[page].next
+    else:
+        before = s.patterns[pattern].page
+        while s.pages[before].next != page:
+            before = s.pages[before].next
+        s.pages[before].next = s.pages[page].next
+    place, last = s.pages[page].place, s.pages[s.count[PAGES] - 1].listed
+    s.pages[place].listed, s.pages[last].place = last, place
+    s.count[PAGES] -= 1
+    s.pages[s.count[FREE_PAGE]].free = page
+    s.count[FREE_PAGE] += 1
+
+
+@compiled
+def join(s, j, theta, pattern, wait, out):  # type: ignore[no-untyped-def]
+    """A neuron far from every gate goes into a group of its pattern; a dead one is done with. False without room."""
+    e = theta.size
+    if pattern == 0:
+        for i in range(e):
+            out[j, i] = theta[i]
+        return True
+    size = 0.0
+    for i in range(e):
+        size = max(size, abs(theta[i]))
+    g = s.patterns[pattern].newest
+    if g >= 0 and (s.clock[NOW] > s.groups[g].birth + WORTH or not 1e-100 < size / s.groups[g].scale < 1e100):
+        g = -1
+    if g < 0:
+        g = new_group(s, pattern, 2.0 ** np.floor(np.log2(size)))
+        if g < 0:
+            return False
+    for i in range(e):
+        theta[i] /= s.groups[g].scale
+    solve(s.maps, g, e, theta)
+    for i in range(e):
+        s.theta[j, i] = theta[i]
+    s.chain[j] = -1
+    place_block(s, new_block(s, g, j, 1), wait)
+    s.clock[WORK] += 50.0
+    return True
+
+
+@compiled
+def settle(s, j, theta, old, out):  # type: ignore[no-untyped-def]
+    """Puts a neuron that is in no block and no page where it belongs: into a group, a page or among the loose ones.
+    `old` is a pattern it had. False without room."""
+    count, first, other, code = find_near(s, theta, -1)
+    pattern = pattern_of(s, theta, code, old)
+    if pattern < 0:
+        return False
+    near = s.clock[NEAR]
+    if pattern == 0 or count == 0:
+        return join(s, j, theta, pattern, first, out)
+    if count <= GATES:
+        closed = with_gates_closed(s, pattern, count)
+        page = page_with_room(s, closed, count) if closed >= 0 else closed
+        if page < 0:
+            return False
+        wait = min(other, 2 * near)
+        put_into_page(s, page, j, theta, s.clock[NOW] + wait, wait)
+        return True
+    at = s.count[LOOSE_COUNT]
+    if at == LOOSE:
+        s.count[FULL] = 1
+        return False
+    for i in range(theta.size):
+        s.theta[j, i] = theta[i]
+    s.loose[at] = j
+    s.count[LOOSE_COUNT] = at + 1
+    return True
+
+
+@compiled
+def look_at_block(s, b, stack, theta, out):  # type: ignore[no-untyped-def]
+    """Gives a block its next due date, or halves it, or takes its only neuron out. False without room."""
+    e = theta.size
+    stack[0], top = b, 1
+    while top > 0:
+        top -= 1
+        b = stack[top]
+        g = s.blocks[b].group
+        square, norm = 0.0, 0.0
+        for i in range(e):
+            v = 0.0
+            for l in range(e):
+                v += s.maps[i * e + l, g] * s.centre[b, l]
+                square += s.maps[i * e + l, g] ** 2
+            theta[i] = v
+            norm += v * v
+        length, norm = np.sqrt(square), np.sqrt(norm)
+        reach = length * s.blocks[b].radius
+        distance = max(least_distance(s.lines[1], theta) - reach, 0.0)
+        wait = wait_of(distance, norm + reach)
+        s.clock[WORK] += 20.0 + 0.5 * s.planes[1].size
+        if wait > s.clock[NEAR] and length < SPREAD * norm:
+            place_block(s, b, wait)
+            continue
+        if s.blocks[b].size > 1:
+            stack[top], stack[top + 1] = b, halve_block(s, b)
+            top += 2
+            s.clock[WORK] += 10.0 * s.blocks[b].size
+            continue
+        j, pattern, scale = s.blocks[b].head, s.groups[g].pattern, s.groups[g].scale
+        for i in range(e):
+            v = 0.0
+            for l in range(e):
+                v += s.maps[i * e + l, g] * s.theta[j, l]
+            theta[i] = v * scale
+        remove_block(s, b)
+        if not settle(s, j, theta, pattern, out):
+            return False
+    return True
+
+
+@compiled
+def look_at_page(s, page, theta, out):  # type: ignore[no-untyped-def]
+    """Every neuron of the page that is due stays, with a new date, or goes where it belongs. False without room."""
+    slot = page * PAGE
+    soonest = np.inf
+    while slot < page * PAGE + s.pages[page].size:
+        own = s.residents[slot]
+        if own.due > s.clock[AHEAD]:
+            soonest = min(soonest, own.due)
+            slot += 1
+            continue
+        for i in range(theta.size):
+            theta[i] = s.near[i, slot]
+        count, first, other, code = find_near(s, theta, page)
+        same = count == s.pages[page].gates
+        for i in range(min(count, GATES)):
+            same = same and s.page_gates[page, i] == int(s.room[2, i])
+        if same:
+            own.wait = min(other, 2 * own.wait)
+            own.due = s.clock[NOW] + own.wait
+            soonest = min(soonest, own.due)
+            slot += 1
+            continue
+        j = own.neuron
+        take_from_page(s, page, slot)
+        s.pages[page].due = np.inf
+        if not settle(s, j, theta, s.pages[page].pattern, out):
+            return False
+        soonest = min(soonest, s.pages[page].due)  # it may have come back
+    s.pages[page].due = soonest
+    return True
+
+
+@reordered
+def sweep_groups(groups, count, maps, moments, fields, total, work, move):  # type: ignore[no-untyped-def]
+    """One step of every group, if `move`, and their share of the totals."""
+    d = fields.shape[0]
+    e = d + 1
+    if move:
+        for i in range(d):
+            pull = work[i]
+            for g in range(count):
+                pull[g] = fields[i, groups[g].pattern]
+        for c in range(e):
+            last, turn = maps[d * e + c], work[d]
+            for g in range(count):
+                turn[g] = last[g]
+            for i in range(d):
+                row, pull = maps[i * e + c], work[i]
+                for g in range(count):
+                    last[g] += pull[g] * row[g]
+                    row[g] += pull[g] * turn[g]
+    for i in range(e):
+        out = work[e + i]
+        for g in range(count):
+            out[g] = 0.0
+        for l in range(e):
+            moment, last = moments[i * e + l], maps[d * e + l]
+            for g in range(count):
+                out[g] += moment[g] * last[g]
+    for i in range(d):
+        out = work[2 * e]
+        for g in range(count):
+            out[g] = 0.0
+        for l in range(e):
+            row, product = maps[i * e + l], work[e + l]
+            for g in range(count):
+                out[g] += row[g] * product[g]
+        for g in range(count):
+            total[i, groups[g].pattern] += out[g] * groups[g].square
+
+
+@reordered
+def sweep_page(page, gates, near, planes, fields, total, room, begin, move):  # type: ignore[no-untyped-def]
+    """One step of every neuron of a page, if `move`, and their share of the totals and of the samples' sums."""
+    size, pattern, count = page.size, page.pattern, page.gates
+    d = fields.shape[0]
+    a = near[d, begin : begin + size]
+    turn, pull = room[0], room[1]
+    for again in range(2):
+        for c in range(count):
+            z = room[3 + c]
+            for j in range(size):
+                z[j] = 0.0
+            for i in range(d):
+                w, entry = near[i, begin : begin + size], planes[0, gates[c], i]
+                for j in range(size):
+                    z[j] += w[j] * entry
+        if again == 1 or not move:
+            break
+        for j in range(size):
+            turn[j] = 0.0
+        for i in range(d):
+            w, closed = near[i, begin : begin + size], fields[i, pattern]
+            for j in range(size):
+                pull[j] = closed
+            for c in range(count):
+                z, more = room[3 + c], planes[2, gates[c], i]
+                for j in range(size):
+                    pull[j] += 0.0 if z[j] <= 0 else more
+            for j in range(size):
+                turn[j] += pull[j] * w[j]
+                w[j] += pull[j] * a[j]
+        for j in range(size):
+            a[j] += turn[j]
+    for i in range(d):
+        w = near[i, begin : begin + size]
+        everything = 0.0
+        for j in range(size):
+            pull[j] = a[j] * w[j]
+            everything += pull[j]
+        total[i, pattern] += everything
+        for c in range(count):
+            z = room[3 + c]
+            opened = 0.0
+            for j in range(size):
+                opened += 0.0 if z[j] <= 0 else pull[j]
+            planes[3, gates[c], i] += opened
+
+
+@reordered
+def sweep_loose(loose, count, theta, sample, planes, pull, move):  # type: ignore[no-untyped-def]
+    """One step of every loose neuron, if `move`, and their share of h."""
+    n, d = planes.shape[1:]
+    for k in range(n):
+        sample[k].loose_h = 0.0
+    for at in range(count):
+        own = theta[loose[at]]
+        if move:
+            for i in range(d):
+                pull[i] = 0.0
+            for k in range(n):
+                z = 0.0
+                for i in range(d):
+                    z += own[i] * planes[0, k, i]
+                if not z <= 0:
+                    for i in range(d):
+                        pull[i] += planes[2, k, i]
+            turn = 0.0
+            for i in range(d):
+                turn += pull[i] * own[i]
+                own[i] += pull[i] * own[d]
+            own[d] += turn
+        for k in range(n):
+            z = 0.0
+            for i in range(d):
+                z += own[i] * planes[0, k, i]
+            sample[k].loose_h += 0.0 if z <= 0 else own[d] * z
+
+
+@compiled
+def find_outputs(sample, planes, patterns, count, edge, total):  # type: ignore[no-untyped-def]
+    """h of every sample from the totals of the patterns, which are summed up into those of their parents."""
+    n, d = planes.shape[1:]
+    for p in range(count - 1, 0, -1):
+        parent = patterns[p].parent
+        for i in range(d):
+            total[i, parent] += total[i, p]
+        for at in range(patterns[p].edges, patterns[p + 1].edges):
+            k = edge[at]
+            if k >= 0:
+                for i in range(d):
+                    planes[3, k, i] += total[i, p]
+            else:
+                for i in range(d):
+                    planes[3, -1 - k, i] -= total[i, p]
+    for k in range(n):
+        h = sample[k].loose_h
+        for i in range(d):
+            h += planes[3, k, i] * planes[0, k, i]
+        sample[k].h = h
+
+
+@compiled
+def find_fields(sample, planes, patterns, count, edge, fields, lr):  # type: ignore[no-untyped-def]
+    """lr D of every pattern, from its parent's; returns the largest lr ||D||."""
+    n, d = planes.shape[1:]
+    for k in range(n):
+        c = lr * ((sample[k].y - sample[k].h) / n)
+        for i in range(d):
+            planes[2, k, i] = c * planes[0, k, i]
+    most = 0.0
+    for p in range(1, count):
+        parent = patterns[p].parent
+        for i in range(d):
+            fields[i, p] = fields[i, parent]
+        for at in range(patterns[p].edges, patterns[p + 1].edges):
+            k = edge[at]
+            if k >= 0:
+                for i in range(d):
+                    fields[i, p] += planes[2, k, i]
+            else:
+                for i in range(d):
+                    fields[i, p] -= planes[2, -1 - k, i]
+        square = 0.0
+        for i in range(d):
+            square += fields[i, p] * fields[i, p]
+        most = square if not square <= most else most
+    return np.sqrt(most)
+
+
+@compiled
+def sweep(s, move):  # type: ignore[no-untyped-def]
+    """One step of all neurons, if `move`, and the outputs h."""
+    s.total[:, : s.count[PATTERNS]] = 0.0
+    s.planes[3] = 0.0
+    sweep_groups(s.groups, s.count[GROUPS], s.maps, s.moments, s.fields, s.total, s.work, move)
+    for at in range(s.count[PAGES]):
+        page = s.pages[at].listed
+        begin = page * PAGE
+        sweep_page(s.pages[page], s.page_gates[page], s.near, s.planes, s.fields, s.total, s.room, begin, move)
+    sweep_loose(s.loose, s.count[LOOSE_COUNT], s.theta, s.sample, s.planes, s.work[0], move)
+    find_outputs(s.sample, s.planes, s.patterns, s.count[PATTERNS], s.edge, s.total)
+
+
+@compiled
+def look_at_loose(s, theta, out):  # type: ignore[no-untyped-def]
+    """Loose neurons that are near one gate only, or none, go where they belong. False without room."""
+    count = s.count[LOOSE_COUNT]
+    s.count[LOOSE_COUNT] = 0
+    for at in range(count):
+        j = s.loose[at]
+        for i in range(theta.size):
+            theta[i] = s.theta[j, i]
+        if not settle(s, j, theta, 0, out):
+            for rest in range(at + 1, count):  # nothing is lost: all are to be written back
+                s.loose[s.count[LOOSE_COUNT]] = s.loose[rest]
+                s.count[LOOSE_COUNT] += 1
+            return False
+    return True
+
+
+@compiled
+def look_at_due(s, stack, theta, out):  # type: ignore[no-untyped-def]
+    """Looks at all blocks and pages that are due before the clock is at AHEAD. False without room."""
+    while s.count[SLOT] * s.clock[WIDTH] <= s.clock[AHEAD]:
+        slot = s.count[SLOT] % SLOTS
+        b = s.slots[slot]
+        s.slots[slot] = -1
+        s.count[SLOT] += 1
+        while b >= 0:
+            after = s.blocks[b].in_slot
+            if not look_at_block(s, b, stack, theta, out):
+                return False
+            b = after
+    at = 0
+    while at < s.count[PAGES]:
+        page = s.pages[at].listed
+        if s.pages[page].due <= s.clock[AHEAD] and not look_at_page(s, page, theta, out):
+            return False
+        if s.pages[page].size == 0:
+            drop_empty_page(s, page)
+        else:
+            at += 1
+    return True
+
+
+@compiled
+def descend_grouped(s, lr, steps, direct, build, out):  # type: ignore[no-untyped-def]
+    """Up to `steps` steps. Returns how many were done, and why it ended: DONE; REBUILD, where groups are to be formed
+    afresh; HAND_OVER, where a step of the direct form, of cost `direct`, would be cheaper. Costs are in nanoseconds
+    of one machine, counted, never measured: `build` is that of forming the groups."""
+    n, d = s.planes.shape[1:]
+    theta, stack = np.empty(d + 1), np.empty(4 * 64 + s.chain.size, np.int64)
+    sweep(s, False)
+    first = 1
+    for done in range(steps):
+        step = find_fields(s.sample, s.planes, s.patterns, s.count[PATTERNS], s.edge, s.fields, lr)
+        if first == 1:
+            s.clock[WIDTH] = max(SLOT_STEPS * step, 1e-15)
+            for b in range(s.count[BLOCKS]):
+                place_block(s, b, 0.0)
+            first = 0
+        if not step < 0.02:
+            return done, HAND_OVER
+        s.clock[NEAR] = 2 * (s.clock[WIDTH] + step)
+        s.clock[AHEAD] = s.clock[NOW] + step
+        if not look_at_due(s, stack, theta, out):
+            return done, REBUILD
+        if done % LOOK_LOOSE == 0 and not look_at_loose(s, theta, out):
+            return done, REBUILD
+        if done % LOOK == 0:
+            cost = 4.0 * (s.count[GROUPS] + s.count[PATTERNS]) + s.count[LOOSE_COUNT] * (n * d * 1.0 + 10)
+            for at in range(s.count[PAGES]):
+                cost += 40.0 + s.pages[s.pages[at].listed].size
+            if cost > direct:
+                return done, HAND_OVER
+            if done > 0 and s.clock[WORK] > 2 * build + done * direct / 2:
+                return done, HAND_OVER
+            if s.clock[WORK] > 2 * build and done > 0:
+                return done, REBUILD
+            if s.clock[WIDTH] > 64 * SLOT_STEPS * step and s.clock[WIDTH] > 2e-15:
+                return done, REBUILD
+        s.clock[NOW] = s.clock[AHEAD]
+        sweep(s, True)
+    return steps, DONE
