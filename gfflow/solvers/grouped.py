@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 PER_WEIGHT = 0.55  # nanoseconds a step of the direct form takes for each neuron, sample and coordinate, measured
-BUILD = 150.0  # nanoseconds that forming the groups takes a neuron, measured
+BUILD = 500.0  # nanoseconds that forming the groups takes a neuron, measured
 REST = 256  # steps that the direct form does before groups are tried again, doubled each time in vain
 
 
@@ -73,10 +73,8 @@ class Grouped:
         order, parents = chain_of_patterns(gates, theta[first, :-1])
         state = self._empty(m, 2 * len(first) + 64)._replace(theta=theta.copy())
         place = np.zeros(len(first) + 1, dtype=np.int32)
-        grouping.add_pattern(state, 0, np.zeros(n, dtype=np.bool_))
-        for rank, (pattern, parent) in enumerate(zip(order, parents, strict=True), start=1):
-            grouping.add_pattern(state, parent, gates[pattern])
-            place[pattern + 1] = rank
+        grouping.add_patterns(state, np.array(parents), gates[order])
+        place[order + 1] = np.arange(1, len(first) + 1)
         grouping.form_groups(state, place[number])
         return state
 
@@ -98,11 +96,11 @@ class Grouped:
         count[g.FREE_PAGE] = pages
         page_records = np.zeros(pages, g.PAGE_RECORD)
         page_records["free"] = np.arange(pages)[::-1]
-        return g.State(
+        return g.Arrays(
             sample=sample,
             planes=planes,
             count=count,
-            clock=np.zeros(5),
+            clock=np.zeros(6),
             gates=np.zeros((patterns, n), np.bool_),
             patterns=np.zeros(patterns + 1, g.PATTERN),
             table=np.zeros(table, np.int64),

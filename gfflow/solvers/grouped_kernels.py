@@ -22,6 +22,7 @@ from numba import njit
 from gfflow.solvers.grouping import (
     AHEAD,
     BLOCKS,
+    CHECKS,
     FREE_PAGE,
     FULL,
     GATES,
@@ -48,11 +49,13 @@ from gfflow.solvers.grouping import (
     new_group,
     remove_block,
     shortened,
+    state_of,
 )
 
 DONE, REBUILD, HAND_OVER = 0, 1, 2
 LOOK = 128  # steps between two looks at what the steps cost
 LOOK_LOOSE = 16  # steps between two looks at whether a loose neuron still is one
+PATIENCE = 8.0  # times NEAR, how long a neuron stays in a page before it is looked at
 WORTH = 1.0  # of the clock: how long a group takes newcomers, so that its map is well conditioned
 SPREAD = 64.0  # ratio of ||M|| to ||M theta|| beyond which neurons leave for a fresh group
 reordered: Any = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
@@ -144,7 +147,7 @@ def find_near(s, theta, page):  # type: ignore[no-untyped-def]
             count += 1
         else:
             other = min(other, v)
-    s.clock[WORK] += 30.0 + n * s.planes.shape[2]
+    s.clock[CHECKS] += 100.0 + n * s.planes.shape[2]
     return count, wait_of(least, norm), wait_of(other, norm), code
 
 
@@ -274,7 +277,7 @@ def join(s, j, theta, pattern, wait, out):  # type: ignore[no-untyped-def]
         s.theta[j, i] = theta[i]
     s.chain[j] = -1
     place_block(s, new_block(s, g, j, 1), wait)
-    s.clock[WORK] += 50.0
+    s.clock[CHECKS] += 100.0
     return True
 
 
@@ -294,7 +297,7 @@ def settle(s, j, theta, old, out):  # type: ignore[no-untyped-def]
         page = page_with_room(s, closed, count) if closed >= 0 else closed
         if page < 0:
             return False
-        wait = min(other, 2 * near)
+        wait = min(other, PATIENCE * near)
         put_into_page(s, page, j, theta, s.clock[NOW] + wait, wait)
         return True
     at = s.count[LOOSE_COUNT]
@@ -329,7 +332,7 @@ def look_at_block(s, b, stack, theta, out):  # type: ignore[no-untyped-def]
         reach = length * s.blocks[b].radius
         distance = max(least_distance(s.lines[1], theta) - reach, 0.0)
         wait = wait_of(distance, norm + reach)
-        s.clock[WORK] += 20.0 + 0.5 * s.planes[1].size
+        s.clock[WORK] += 50.0 + 0.5 * s.planes[1].size
         if wait > s.clock[NEAR] and length < SPREAD * norm:
             place_block(s, b, wait)
             continue
@@ -471,6 +474,90 @@ def sweep_page(page, gates, near, planes, fields, total, room, begin, move):  # 
 
 
 @reordered
+def sweep_page_in_plane(w0, w1, a, x0, x1, c0, c1, y0, y1, e0, e1, p0, p1, move):  # type: ignore[no-untyped-def]
+    """sweep_page for two coordinates and two near gates, of the samples (x0, x1) and (y0, y1) with pulls (c0, c1) and
+    (e0, e1), in one loop; p the field with both closed. Returns the sums over all, and over those open on each."""
+    t0 = t1 = u0 = u1 = v0 = v1 = 0.0
+    for j in range(a.size):
+        w, v, b = w0[j], w1[j], a[j]
+        if move:
+            z = w * x0 + v * x1
+            q0 = p0 + (0.0 if z <= 0 else c0)
+            q1 = p1 + (0.0 if z <= 0 else c1)
+            z = w * y0 + v * y1
+            q0 += 0.0 if z <= 0 else e0
+            q1 += 0.0 if z <= 0 else e1
+            turn = q0 * w + q1 * v
+            w += q0 * b
+            v += q1 * b
+            b += turn
+            w0[j], w1[j], a[j] = w, v, b
+        m0, m1 = b * w, b * v
+        t0 += m0
+        t1 += m1
+        z = w * x0 + v * x1
+        u0 += 0.0 if z <= 0 else m0
+        u1 += 0.0 if z <= 0 else m1
+        z = w * y0 + v * y1
+        v0 += 0.0 if z <= 0 else m0
+        v1 += 0.0 if z <= 0 else m1
+    return t0, t1, u0, u1, v0, v1
+
+
+@reordered
+def sweep_page_at_one_gate(w0, w1, a, x0, x1, c0, c1, p0, p1, move):  # type: ignore[no-untyped-def]
+    """The same for a single near gate."""
+    t0 = t1 = u0 = u1 = 0.0
+    for j in range(a.size):
+        w, v, b = w0[j], w1[j], a[j]
+        if move:
+            z = w * x0 + v * x1
+            q0 = p0 + (0.0 if z <= 0 else c0)
+            q1 = p1 + (0.0 if z <= 0 else c1)
+            turn = q0 * w + q1 * v
+            w += q0 * b
+            v += q1 * b
+            b += turn
+            w0[j], w1[j], a[j] = w, v, b
+        m0, m1 = b * w, b * v
+        t0 += m0
+        t1 += m1
+        z = w * x0 + v * x1
+        u0 += 0.0 if z <= 0 else m0
+        u1 += 0.0 if z <= 0 else m1
+    return t0, t1, u0, u1
+
+
+@compiled
+def sweep_pages(pages, page_gates, count, near, planes, fields, total, room, move):  # type: ignore[no-untyped-def]
+    """sweep_page for all pages in use."""
+    for at in range(count):
+        page = pages[at].listed
+        own, gates, begin = pages[page], page_gates[page], page * PAGE
+        if fields.shape[0] != 2 or own.gates > 2:
+            sweep_page(own, gates, near, planes, fields, total, room, begin, move)
+            continue
+        end, p, k = begin + own.size, own.pattern, gates[0]
+        w0, w1, a = near[0, begin:end], near[1, begin:end], near[2, begin:end]
+        x0, x1, c0, c1 = planes[0, k, 0], planes[0, k, 1], planes[2, k, 0], planes[2, k, 1]
+        p0, p1 = fields[0, p], fields[1, p]
+        if own.gates == 1:
+            t0, t1, u0, u1 = sweep_page_at_one_gate(w0, w1, a, x0, x1, c0, c1, p0, p1, move)
+        else:
+            l = gates[1]
+            y0, y1, e0, e1 = planes[0, l, 0], planes[0, l, 1], planes[2, l, 0], planes[2, l, 1]
+            t0, t1, u0, u1, v0, v1 = sweep_page_in_plane(
+                w0, w1, a, x0, x1, c0, c1, y0, y1, e0, e1, p0, p1, move
+            )
+            planes[3, l, 0] += v0
+            planes[3, l, 1] += v1
+        total[0, p] += t0
+        total[1, p] += t1
+        planes[3, k, 0] += u0
+        planes[3, k, 1] += u1
+
+
+@reordered
 def sweep_loose(loose, count, theta, sample, planes, pull, move):  # type: ignore[no-untyped-def]
     """One step of every loose neuron, if `move`, and their share of h."""
     n, d = planes.shape[1:]
@@ -557,10 +644,7 @@ def sweep(s, move):  # type: ignore[no-untyped-def]
     s.total[:, : s.count[PATTERNS]] = 0.0
     s.planes[3] = 0.0
     sweep_groups(s.groups, s.count[GROUPS], s.maps, s.moments, s.fields, s.total, s.work, move)
-    for at in range(s.count[PAGES]):
-        page = s.pages[at].listed
-        begin = page * PAGE
-        sweep_page(s.pages[page], s.page_gates[page], s.near, s.planes, s.fields, s.total, s.room, begin, move)
+    sweep_pages(s.pages, s.page_gates, s.count[PAGES], s.near, s.planes, s.fields, s.total, s.room, move)
     sweep_loose(s.loose, s.count[LOOSE_COUNT], s.theta, s.sample, s.planes, s.work[0], move)
     find_outputs(s.sample, s.planes, s.patterns, s.count[PATTERNS], s.edge, s.total)
 
@@ -608,10 +692,11 @@ def look_at_due(s, stack, theta, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def descend_grouped(s, lr, steps, direct, build, out):  # type: ignore[no-untyped-def]
+def descend_grouped(arrays, lr, steps, direct, build, out):  # type: ignore[no-untyped-def]
     """Up to `steps` steps. Returns how many were done, and why it ended: DONE; REBUILD, where groups are to be formed
     afresh; HAND_OVER, where a step of the direct form, of cost `direct`, would be cheaper. Costs are in nanoseconds
     of one machine, counted, never measured: `build` is that of forming the groups."""
+    s = state_of(arrays)
     n, d = s.planes.shape[1:]
     theta, stack = np.empty(d + 1), np.empty(4 * 64 + s.chain.size, np.int64)
     sweep(s, False)
@@ -637,9 +722,9 @@ def descend_grouped(s, lr, steps, direct, build, out):  # type: ignore[no-untype
                 cost += 40.0 + s.pages[s.pages[at].listed].size
             if cost > direct:
                 return done, HAND_OVER
-            if done > 0 and s.clock[WORK] > 2 * build + done * direct / 2:
+            if s.clock[WORK] + s.clock[CHECKS] > 2 * build + done * direct / 2:
                 return done, HAND_OVER
-            if s.clock[WORK] > 2 * build and done > 0:
+            if s.clock[WORK] > 2 * build:
                 return done, REBUILD
             if s.clock[WIDTH] > 64 * SLOT_STEPS * step and s.clock[WIDTH] > 2e-15:
                 return done, REBUILD

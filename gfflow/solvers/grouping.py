@@ -13,12 +13,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.experimental import structref
 from numpy.typing import NDArray
 
 PAGE = 128  # neurons in a page
 SLOTS = 1024  # of the wheel on which blocks wait for their due date
-SLOT_STEPS = 1  # steps, at the speed of the build, that a slot of the wheel lasts
+SLOT_STEPS = 4  # steps, at the speed of the build, that a slot of the wheel lasts
 GATES = 6  # near gates of a neuron in a page, at most
 LOOSE = 512  # loose neurons at most
 SMALL = 4  # neurons that make a block however they are spread
@@ -31,7 +32,7 @@ shortened: Any = njit(cache=True, error_model="numpy", fastmath={"reassoc", "con
 # indices into State.count
 PATTERNS, EDGES, GROUPS, BLOCKS, FREE_GROUP, FREE_BLOCK, PAGES, FREE_PAGE, LOOSE_COUNT, SLOT, FULL = range(11)
 # indices into State.clock
-NOW, AHEAD, WIDTH, NEAR, WORK = range(5)
+NOW, AHEAD, WIDTH, NEAR, WORK, CHECKS = range(6)
 
 
 WHOLE, REAL = np.int64, np.float64
@@ -43,7 +44,7 @@ RESIDENT = np.dtype([("neuron", WHOLE), ("due", REAL), ("wait", REAL)])
 PAGE_RECORD = np.dtype([(name, WHOLE) for name in ("pattern", "gates", "size", "place", "listed", "free", "next")] + [("due", REAL)])
 
 
-class State(NamedTuple):
+class Arrays(NamedTuple):
     """Everything that grouped descent keeps while it steps: m neurons, n samples, e = d + 1 weights a neuron."""
 
     sample: NDArray[Any]  # (n,): label, 1 / ||x_k||, outputs, and a random word: a pattern's code is the exclusive or
@@ -78,6 +79,57 @@ class State(NamedTuple):
     lines: NDArray[Any]  # (2, d, n): x_k and x_k / ||x_k||, by coordinate
     distance: NDArray[Any]  # (2, n): room for distances from gates
     loose: NDArray[Any]  # (LOOSE,)
+
+
+class StateType(types.StructRef):  # type: ignore[misc]
+    """Arrays as compiled code hands them from function to function: by one pointer."""
+
+    def preprocess_fields(self, fields):  # type: ignore[no-untyped-def]
+        return tuple((name, types.unliteral(kind)) for name, kind in fields)
+
+
+class State:
+    """Stands for StateType in compiled code; made of Arrays by state_of."""
+
+
+structref.register(StateType)
+structref.define_constructor(State, StateType, list(Arrays._fields))
+structref.define_attributes(StateType)
+
+
+@compiled
+def state_of(arrays):  # type: ignore[no-untyped-def]
+    """The arrays as one value of compiled code."""
+    return State(
+        arrays.sample,
+        arrays.planes,
+        arrays.count,
+        arrays.clock,
+        arrays.gates,
+        arrays.patterns,
+        arrays.table,
+        arrays.edge,
+        arrays.fields,
+        arrays.total,
+        arrays.groups,
+        arrays.maps,
+        arrays.moments,
+        arrays.work,
+        arrays.blocks,
+        arrays.centre,
+        arrays.block_moments,
+        arrays.slots,
+        arrays.theta,
+        arrays.chain,
+        arrays.pages,
+        arrays.page_gates,
+        arrays.residents,
+        arrays.near,
+        arrays.room,
+        arrays.lines,
+        arrays.distance,
+        arrays.loose,
+    )
 
 
 @compiled
@@ -168,6 +220,15 @@ def add_pattern(s, parent, gates):  # type: ignore[no-untyped-def]
     s.table[at] = p + 1
     s.count[PATTERNS] = p + 1
     return p
+
+
+@compiled
+def add_patterns(arrays, parents, gates):  # type: ignore[no-untyped-def]
+    """The first patterns: that of dead neurons, and these."""
+    s = state_of(arrays)
+    add_pattern(s, 0, np.zeros(gates.shape[1], np.bool_))
+    for p in range(len(parents)):
+        add_pattern(s, parents[p], gates[p])
 
 
 @compiled
@@ -396,8 +457,9 @@ def form_blocks(s, g, order, begin, end, unit):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def form_groups(s, number):  # type: ignore[no-untyped-def]
+def form_groups(arrays, number):  # type: ignore[no-untyped-def]
     """One group for each pattern, of its neurons; theta holds the weights, and is divided by the groups' scales."""
+    s = state_of(arrays)
     m, e = s.theta.shape
     patterns = s.count[PATTERNS]
     starts = np.zeros(patterns + 1, np.int64)
@@ -430,8 +492,9 @@ def form_groups(s, number):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def write_back(s, theta):  # type: ignore[no-untyped-def]
+def write_back(arrays, theta):  # type: ignore[no-untyped-def]
     """The weights of all neurons as they stand, into theta (m, e); dead neurons are there already."""
+    s = state_of(arrays)
     e = s.theta.shape[1]
     for g in range(s.count[GROUPS]):
         if s.groups[g].pattern == 0:
