@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gfflow.solvers.base import Abandoned
+
 Array = NDArray[np.float64]
 
-PER_WEIGHT = 0.55  # nanoseconds a step of the direct form takes for each neuron, sample and coordinate, measured
 BUILD = 500.0  # nanoseconds that forming the groups takes a neuron, measured
+LEAST = 3000.0  # nanoseconds of a step of the direct form from which on groups may be cheaper
+PIECE = 1024  # steps between two looks at whether to stop
 REST = 256  # steps that the direct form does before groups are tried again, doubled each time in vain
 
 
@@ -20,43 +24,79 @@ def most_patterns(n: int, d: int) -> int:
     return 2 * sum(math.comb(n - 1, i) for i in range(min(d, n)))
 
 
+def direct_cost(n: int, d: int, m: int) -> float:
+    """Nanoseconds that a step of the other forms takes, neuron by neuron: of one machine, to choose by."""
+    return (0.2 if n * d <= 25 else 0.5) * n * min(n, d) * m
+
+
 def may_pay(n: int, d: int, m: int) -> bool:
     """Whether groups of equal gates may cost less than neurons one by one: decided by the shape alone."""
-    return m >= 256 and 4 * most_patterns(n, d) <= m
+    return direct_cost(n, d, m) >= LEAST and 4 * most_patterns(n, d) <= m
 
 
 class Grouped:
-    """Gradient descent on L (Eq. 1) with step size lr for one training set x (n, d), y (n,), by groups.
+    """Gradient descent on L (Eq. 1) with step size lr for one training set x (n, d), y (n,), by groups where they
+    pay and otherwise, or in between, by `direct`, a function of (w, a, steps) that does steps in place.
 
-    A call does `steps` steps in place on w (m, d) and a (m,), float64 or float32 (it computes in float64), and
-    returns how many it did: fewer where stepping the neurons one by one is cheaper. What is kept between calls is the
-    weights alone.
+    A call does `steps` steps in place on w (m, d) and a (m,), float64 or float32 (groups compute in float64). What is
+    kept between calls is the weights alone. Raises Abandoned, with w and a as they were, where `stop` says so.
+    `always` forms groups whatever they cost, to see that they are right.
     """
 
-    def __init__(self, x: NDArray[Any], y: NDArray[Any], lr: float) -> None:
+    def __init__(
+        self,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        lr: float,
+        direct: Callable[[Any, Any, int], None],
+        always: bool = False,
+    ) -> None:
         self.x, self.y, self.lr = x.astype(np.float64), y.astype(np.float64), float(lr)
+        self.direct, self.always = direct, always
         words = np.random.default_rng(0).integers(1, 2**63, size=len(x), dtype=np.int64)
         self.keys = words.astype(np.uint64)
 
-    def __call__(self, w: NDArray[Any], a: NDArray[Any], steps: int) -> int:
-        from gfflow.solvers import grouped_kernels as kernels
-        from gfflow.solvers.grouping import write_back
+    def __call__(self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool] = lambda: False) -> None:
+        moved, outputs = w.copy(), a.copy()
+        rest, piece = REST, max(1, int(1e8 / direct_cost(*self.x.shape, len(a))))
+        while steps > 0:
+            done = self.by_groups(moved, outputs, steps, stop)
+            steps -= done
+            rest = 2 * rest if done < rest else REST
+            directly = min(steps, rest)
+            steps -= directly
+            while directly > 0:
+                if stop():
+                    raise Abandoned
+                self.direct(moved, outputs, min(piece, directly))
+                directly -= piece
+        w[:], a[:] = moved, outputs
 
-        n, d = self.x.shape
+    def by_groups(self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool]) -> int:
+        """At most `steps` steps in place, as long as groups are cheaper; how many."""
+        from gfflow.solvers import grouped_kernels as kernels
+        from gfflow.solvers.grouping import PATTERNS, write_back
+
         m, done = len(a), 0
+        direct, build = math.inf if self.always else direct_cost(*self.x.shape, m), BUILD * m
         theta = np.column_stack([w, a]).astype(np.float64)
-        if not np.isfinite(theta).all():
-            return 0
-        while done < steps:
+        finite = bool(np.isfinite(theta).all())
+        why = kernels.DONE if finite else kernels.HAND_OVER
+        while done < steps and why != kernels.HAND_OVER:
             state = self._state(theta)
             if state is None:
                 break
-            direct, build = PER_WEIGHT * m * n * d, BUILD * m
-            count, why = kernels.descend_grouped(state, self.lr, steps - done, direct, build, theta)
+            if state.count[PATTERNS] == 1:
+                return steps  # every neuron is dead
+            began, why = done, kernels.DONE
+            while done < steps and why == kernels.DONE:
+                if stop():
+                    raise Abandoned
+                count, why = kernels.descend_grouped(state, self.lr, min(PIECE, steps - done), direct, build, theta)
+                done += count
             write_back(state, theta)
-            done += count
-            if why == kernels.HAND_OVER or (why == kernels.REBUILD and count * direct < build):
-                break
+            if why == kernels.REBUILD and (done - began) * direct < 2 * build:
+                break  # so soon that the groups have cost more than they saved
         w[:], a[:] = theta[:, :-1], theta[:, -1]
         return done
 
@@ -66,14 +106,14 @@ class Grouped:
 
         n, d = self.x.shape
         m, e = theta.shape
-        number, first = grouping.classify(theta[:, :-1], self.x, self.keys, max(1, m // 4))
-        if not len(first):
+        number, first = grouping.classify(theta[:, :-1], self.x, self.keys, m if self.always else m // 4)
+        if not len(first) and number.any():
             return None
         gates = theta[first, :-1] @ self.x.T > 0
         order, parents = chain_of_patterns(gates, theta[first, :-1])
         state = self._empty(m, 2 * len(first) + 64)._replace(theta=theta.copy())
         place = np.zeros(len(first) + 1, dtype=np.int32)
-        grouping.add_patterns(state, np.array(parents), gates[order])
+        grouping.add_patterns(state, np.array(parents, dtype=np.int64), gates[order])
         place[order + 1] = np.arange(1, len(first) + 1)
         grouping.form_groups(state, place[number])
         return state
@@ -100,7 +140,7 @@ class Grouped:
             sample=sample,
             planes=planes,
             count=count,
-            clock=np.zeros(6),
+            clock=np.zeros(7),
             gates=np.zeros((patterns, n), np.bool_),
             patterns=np.zeros(patterns + 1, g.PATTERN),
             table=np.zeros(table, np.int64),
@@ -157,4 +197,4 @@ def nearest_first(gates: NDArray[np.bool_]) -> tuple[NDArray[np.int64], list[int
         closer = distance < nearest
         nearest[closer], parent[closer] = distance[closer], rank
         nearest[order] = np.iinfo(np.int64).max
-    return np.array(order), parents
+    return np.array(order, dtype=np.int64), parents

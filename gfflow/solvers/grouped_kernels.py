@@ -23,6 +23,7 @@ from gfflow.solvers.grouping import (
     AHEAD,
     BLOCKS,
     CHECKS,
+    DONE_STEPS,
     FREE_PAGE,
     FULL,
     GATES,
@@ -276,7 +277,7 @@ def join(s, j, theta, pattern, wait, out):  # type: ignore[no-untyped-def]
     for i in range(e):
         s.theta[j, i] = theta[i]
     s.chain[j] = -1
-    place_block(s, new_block(s, g, j, 1), wait)
+    place_block(s, new_block(s, g, np.int64(j), np.int64(1)), wait)
     s.clock[CHECKS] += 100.0
     return True
 
@@ -285,7 +286,7 @@ def join(s, j, theta, pattern, wait, out):  # type: ignore[no-untyped-def]
 def settle(s, j, theta, old, out):  # type: ignore[no-untyped-def]
     """Puts a neuron that is in no block and no page where it belongs: into a group, a page or among the loose ones.
     `old` is a pattern it had. False without room."""
-    count, first, other, code = find_near(s, theta, -1)
+    count, first, other, code = find_near(s, theta, np.int64(-1))
     pattern = pattern_of(s, theta, code, old)
     if pattern < 0:
         return False
@@ -639,6 +640,24 @@ def find_fields(sample, planes, patterns, count, edge, fields, lr):  # type: ign
 
 
 @compiled
+def bound_fields(pages, page_gates, count, planes, fields):  # type: ignore[no-untyped-def]
+    """An upper bound of lr ||D|| over the neurons of all pages, whichever of their near gates are open."""
+    most = 0.0
+    for at in range(count):
+        page = pages[at].listed
+        square = 0.0
+        for i in range(fields.shape[0]):
+            low = high = fields[i, pages[page].pattern]
+            for c in range(pages[page].gates):
+                pull = planes[2, page_gates[page, c], i]
+                low += min(pull, 0.0)
+                high += max(pull, 0.0)
+            square += max(low * low, high * high)
+        most = max(most, square)
+    return np.sqrt(most)
+
+
+@compiled
 def sweep(s, move):  # type: ignore[no-untyped-def]
     """One step of all neurons, if `move`, and the outputs h."""
     s.total[:, : s.count[PATTERNS]] = 0.0
@@ -658,7 +677,7 @@ def look_at_loose(s, theta, out):  # type: ignore[no-untyped-def]
         j = s.loose[at]
         for i in range(theta.size):
             theta[i] = s.theta[j, i]
-        if not settle(s, j, theta, 0, out):
+        if not settle(s, j, theta, np.int64(0), out):
             for rest in range(at + 1, count):  # nothing is lost: all are to be written back
                 s.loose[s.count[LOOSE_COUNT]] = s.loose[rest]
                 s.count[LOOSE_COUNT] += 1
@@ -699,15 +718,16 @@ def descend_grouped(arrays, lr, steps, direct, build, out):  # type: ignore[no-u
     s = state_of(arrays)
     n, d = s.planes.shape[1:]
     theta, stack = np.empty(d + 1), np.empty(4 * 64 + s.chain.size, np.int64)
-    sweep(s, False)
-    first = 1
-    for done in range(steps):
+    for done in range(-1, steps):
+        if done < 0:
+            sweep(s, done >= 0)  # moves nothing: finds the outputs
+            continue
         step = find_fields(s.sample, s.planes, s.patterns, s.count[PATTERNS], s.edge, s.fields, lr)
-        if first == 1:
+        step = max(step, bound_fields(s.pages, s.page_gates, s.count[PAGES], s.planes, s.fields))
+        if s.clock[WIDTH] == 0:
             s.clock[WIDTH] = max(SLOT_STEPS * step, 1e-15)
             for b in range(s.count[BLOCKS]):
-                place_block(s, b, 0.0)
-            first = 0
+                place_block(s, b, s.clock[NOW])
         if not step < 0.02:
             return done, HAND_OVER
         s.clock[NEAR] = 2 * (s.clock[WIDTH] + step)
@@ -717,17 +737,17 @@ def descend_grouped(arrays, lr, steps, direct, build, out):  # type: ignore[no-u
         if done % LOOK_LOOSE == 0 and not look_at_loose(s, theta, out):
             return done, REBUILD
         if done % LOOK == 0:
-            cost = 4.0 * (s.count[GROUPS] + s.count[PATTERNS]) + s.count[LOOSE_COUNT] * (n * d * 1.0 + 10)
+            cost = 300.0 + 5.0 * (s.count[GROUPS] + s.count[PATTERNS]) + s.count[LOOSE_COUNT] * (n * d * 2.0 + 10)
             for at in range(s.count[PAGES]):
-                cost += 40.0 + s.pages[s.pages[at].listed].size
-            if cost > direct:
-                return done, HAND_OVER
-            if s.clock[WORK] + s.clock[CHECKS] > 2 * build + done * direct / 2:
+                cost += 50.0 + s.pages[s.pages[at].listed].size
+            spent = s.clock[WORK] + s.clock[CHECKS]
+            if cost > direct or spent > 2 * build + s.clock[DONE_STEPS] * direct / 2:
                 return done, HAND_OVER
             if s.clock[WORK] > 2 * build:
                 return done, REBUILD
             if s.clock[WIDTH] > 64 * SLOT_STEPS * step and s.clock[WIDTH] > 2e-15:
                 return done, REBUILD
         s.clock[NOW] = s.clock[AHEAD]
-        sweep(s, True)
+        s.clock[DONE_STEPS] += 1.0
+        sweep(s, done >= 0)
     return steps, DONE

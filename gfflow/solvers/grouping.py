@@ -32,7 +32,7 @@ shortened: Any = njit(cache=True, error_model="numpy", fastmath={"reassoc", "con
 # indices into State.count
 PATTERNS, EDGES, GROUPS, BLOCKS, FREE_GROUP, FREE_BLOCK, PAGES, FREE_PAGE, LOOSE_COUNT, SLOT, FULL = range(11)
 # indices into State.clock
-NOW, AHEAD, WIDTH, NEAR, WORK, CHECKS = range(6)
+NOW, AHEAD, WIDTH, NEAR, WORK, CHECKS, DONE_STEPS = range(7)
 
 
 WHOLE, REAL = np.int64, np.float64
@@ -226,7 +226,7 @@ def add_pattern(s, parent, gates):  # type: ignore[no-untyped-def]
 def add_patterns(arrays, parents, gates):  # type: ignore[no-untyped-def]
     """The first patterns: that of dead neurons, and these."""
     s = state_of(arrays)
-    add_pattern(s, 0, np.zeros(gates.shape[1], np.bool_))
+    add_pattern(s, np.int64(0), np.zeros(gates.shape[1], np.bool_))
     for p in range(len(parents)):
         add_pattern(s, parents[p], gates[p])
 
@@ -440,7 +440,7 @@ def form_blocks(s, g, order, begin, end, unit):  # type: ignore[no-untyped-def]
             for at in range(lo, hi - 1):
                 s.chain[order[at]] = order[at + 1]
             s.chain[order[hi - 1]] = -1
-            new_block(s, g, order[lo], size)
+            new_block(s, g, order[lo], np.int64(size))
             continue
         middle, last, cut = lo, hi - 1, mean[widest]
         while middle <= last:
