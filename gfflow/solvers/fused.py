@@ -56,7 +56,9 @@ class Descent:
         }[self.form]()
         self._grouped = Grouped(x, y, lr, self._neuron_by_neuron) if form is None else None
 
-    def __call__(self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool] = lambda: False) -> None:
+    def __call__(
+        self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool] = lambda: False
+    ) -> None:
         if self._grouped is not None and may_pay(*self.x.shape, len(a)):
             self._grouped(w, a, steps, stop)
         else:

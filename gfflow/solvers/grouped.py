@@ -56,7 +56,9 @@ class Grouped:
         words = np.random.default_rng(0).integers(1, 2**63, size=len(x), dtype=np.int64)
         self.keys = words.astype(np.uint64)
 
-    def __call__(self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool] = lambda: False) -> None:
+    def __call__(
+        self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool] = lambda: False
+    ) -> None:
         moved, outputs = w.copy(), a.copy()
         rest, piece = REST, max(1, int(1e8 / direct_cost(*self.x.shape, len(a))))
         while steps > 0:

@@ -285,7 +285,17 @@ def join(s, j, theta, pattern, wait, out):  # type: ignore[no-untyped-def]
 @compiled
 def settle(s, j, theta, old, out):  # type: ignore[no-untyped-def]
     """Puts a neuron that is in no block and no page where it belongs: into a group, a page or among the loose ones.
-    `old` is a pattern it had. False without room."""
+    `old` is a pattern it had. False without room: its weights are then where they will be written back to."""
+    settled = find_place(s, j, theta, old, out)
+    if not settled:
+        for i in range(theta.size):
+            out[j, i] = theta[i]
+    return settled
+
+
+@compiled
+def find_place(s, j, theta, old, out):  # type: ignore[no-untyped-def]
+    """`settle` without its last resort."""
     count, first, other, code = find_near(s, theta, np.int64(-1))
     pattern = pattern_of(s, theta, code, old)
     if pattern < 0:
@@ -547,9 +557,7 @@ def sweep_pages(pages, page_gates, count, near, planes, fields, total, room, mov
         else:
             l = gates[1]
             y0, y1, e0, e1 = planes[0, l, 0], planes[0, l, 1], planes[2, l, 0], planes[2, l, 1]
-            t0, t1, u0, u1, v0, v1 = sweep_page_in_plane(
-                w0, w1, a, x0, x1, c0, c1, y0, y1, e0, e1, p0, p1, move
-            )
+            t0, t1, u0, u1, v0, v1 = sweep_page_in_plane(w0, w1, a, x0, x1, c0, c1, y0, y1, e0, e1, p0, p1, move)
             planes[3, l, 0] += v0
             planes[3, l, 1] += v1
         total[0, p] += t0

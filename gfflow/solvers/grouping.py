@@ -38,10 +38,17 @@ NOW, AHEAD, WIDTH, NEAR, WORK, CHECKS, DONE_STEPS = range(7)
 WHOLE, REAL = np.int64, np.float64
 SAMPLE = np.dtype([("y", REAL), ("inverse_length", REAL), ("h", REAL), ("loose_h", REAL), ("key", np.uint64)])
 PATTERN = np.dtype([("code", np.uint64), ("parent", WHOLE), ("edges", WHOLE), ("newest", WHOLE), ("page", WHOLE)])
-GROUP = np.dtype([(name, WHOLE) for name in ("pattern", "first_block")] + [(name, REAL) for name in ("scale", "square", "birth", "reference")])
-BLOCK = np.dtype([(name, WHOLE) for name in ("group", "head", "size", "following", "preceding", "in_slot")] + [("radius", REAL)])
+GROUP = np.dtype(
+    [(name, WHOLE) for name in ("pattern", "first_block")]
+    + [(name, REAL) for name in ("scale", "square", "birth", "reference")]
+)
+BLOCK = np.dtype(
+    [(name, WHOLE) for name in ("group", "head", "size", "following", "preceding", "in_slot")] + [("radius", REAL)]
+)
 RESIDENT = np.dtype([("neuron", WHOLE), ("due", REAL), ("wait", REAL)])
-PAGE_RECORD = np.dtype([(name, WHOLE) for name in ("pattern", "gates", "size", "place", "listed", "free", "next")] + [("due", REAL)])
+PAGE_RECORD = np.dtype(
+    [(name, WHOLE) for name in ("pattern", "gates", "size", "place", "listed", "free", "next")] + [("due", REAL)]
+)
 
 
 class Arrays(NamedTuple):

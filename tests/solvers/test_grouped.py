@@ -242,3 +242,13 @@ def test_costs_decide_by_shape():
     assert not may_pay(75, 150, 200)
     assert direct_cost(40, 2, 1000) > direct_cost(3, 2, 1000)
     assert three_points().n == 3
+
+
+@pytest.mark.parametrize(("n", "d", "m"), [(30, 4, 352), (38, 3, 273)])
+def test_no_neuron_is_lost_where_room_runs_out(n, d, m):
+    """Nearly every neuron has a pattern of its own: tables overflow, and all is built anew, or given up."""
+    x, y, w, a = problem(n, d, m, 0.02)
+    moved, outputs = w.copy(), a.copy()
+    grouped(moved, outputs, x, y, 5e-3, 1500, least=0)
+    descend(w, a, x, y, 5e-3, 1500, "direct")
+    assert difference(moved, outputs, w, a) < 1e-11
