@@ -59,7 +59,7 @@ def cautions(config: RunConfig, training_set: TrainingSet, start: Neurons, predi
         notes.append(
             f"precision float32 cannot hold the squares of weights of size {prediction.scale:.1e}; take float64"
         )
-    if config.solver.name != "flow":
+    if config.solver.chosen().is_descent:
         notes += _unstable(config.solver.lr, training_set, start, prediction)
     return notes + _too_short(config, training_set, start, prediction)
 

@@ -1,222 +1,141 @@
-"""The configuration of a run: typed, immutable, checked; one line says what is wrong with it."""
+"""The configuration of a run: typed, immutable, checked; one line says what is wrong with it.
+
+Nothing here imports torch. Data sets, starts and solvers are chosen from registries, each with options of its own;
+conf/README.md, made from these classes, lists every key.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gfflow.errors import InvalidInput
-from gfflow.model import data
-from gfflow.model.data import TrainingSet
-from gfflow.model.initialization import NORMALIZATIONS
+from gfflow.model.data_sets import DATA_SETS, DataOptions
+from gfflow.model.options import LOSSES, NetworkOptions
+from gfflow.model.starts import STARTS, StartOptions
+from gfflow.registry import POSITIVE, Limit, Options, Registry, chosen, group, one_of, option
+from gfflow.solvers.options import SOLVERS, SolverOptions
+from gfflow.training.options import ScheduleOptions
 
-DATA_MAKERS: dict[str, Callable[..., TrainingSet]] = {
-    "orthogonal_pair": data.orthogonal_pair,
-    "five_points": data.five_points,
-    "three_points": data.three_points,
-    "orthonormal": data.orthonormal,
-    "gaussian_teacher": data.gaussian_teacher,
-    "csv": data.from_csv,
-}
-SOLVERS = ("auto", "fused", "captured", "sgd", "flow")
+if TYPE_CHECKING:
+    from gfflow.model.data import TrainingSet
+
 PRECISIONS = ("float64", "float32")
-
-
-def _limited(default: Any, allowed: str, check: Callable[[Any], bool]) -> Any:
-    return field(default=default, metadata={"allowed": allowed, "check": check})
-
-
-def _positive(default: float | None) -> Any:
-    null = "null or " if default is None else ""
-    return _limited(default, f"{null}a positive finite number", lambda v: v > 0 and math.isfinite(v))
-
-
-def _at_least(least: int, default: int | None) -> Any:
-    null = "null or " if default is None else ""
-    return _limited(default, f"{null}an integer of at least {least}", lambda v: v >= least)
-
-
-def _one_of(default: str, *options: str) -> Any:
-    return _limited(default, f"one of {', '.join(options)}", lambda v: v in options)
+SEED = Limit("an integer from 0 to 2^63 - 1", lambda v: 0 <= v < 2**63)
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
-    """The network: its width m, and the ReLU's derivative at 0 (0 but for Appendix D)."""
-
-    width: int = _at_least(1, 60)
-    relu_derivative_at_zero: float = _limited(0.0, "a number between 0 and 1", lambda v: 0 <= v <= 1)
-
-
-@dataclass(frozen=True)
-class InitConfig:
-    """The start: lambda = scale over the normalization's root; balanced as in Eq. 4 or not."""
-
-    scale: float = _positive(1e-6)
-    normalization: str = _one_of("width", *NORMALIZATIONS)
-    balanced: bool = True
-
-
-@dataclass(frozen=True)
-class SolverConfig:
-    """How the weights move; batch_size is for sgd alone, method for flow alone, rtol for flow and callbacks.flow."""
-
-    name: str = _one_of("auto", *SOLVERS)
-    lr: float = _limited(2e-3, "a number between 1e-100 and 1e100", lambda v: 1e-100 <= v <= 1e100)
-    iterations: int = _at_least(1, 20000)
-    stop_loss: float | None = _positive(None)
-    batch_size: int | None = _at_least(1, None)
-    rtol: float = _limited(1e-6, "a number between 1e-13 and 0.1", lambda v: 1e-13 <= v <= 0.1)
-    method: str = _one_of("auto", "auto", "runge_kutta", "splitting")
-
-
-@dataclass(frozen=True)
-class ScheduleConfig:
-    """When to measure: log-spaced with the ratio, united with `linear` equally spaced; frames kept at most."""
-
-    ratio: float | None = _limited(1.05, "null or a number from 1.001 on", lambda v: 1.001 <= v < math.inf)
-    linear: int = _at_least(0, 200)
-    frames: int = _at_least(2, 200)
-
-
-@dataclass(frozen=True)
-class TrainerConfig:
+class TrainerOptions(Options):
     """Where Lightning trains."""
 
-    accelerator: str = _one_of("cpu", "cpu", "gpu", "cuda", "auto")
+    group: ClassVar[str] = "trainer"
+
+    accelerator: str = option(
+        "cpu",
+        "the device; gpu and cuda are the same, auto takes one if there is one",
+        one_of(("cpu", "gpu", "cuda", "auto")),
+    )
 
 
 @dataclass(frozen=True)
-class CallbacksConfig:
-    """Which callbacks run."""
+class CallbackOptions(Options):
+    """What is measured, recorded and shown while the network trains."""
 
-    alignment: bool = True
-    masses: bool = True
-    saddle: bool = True
-    limit: bool = True
-    minimum_norm: bool = False
-    invariants: bool = True
-    gradient: bool = True
-    structure: bool = True
-    flow: bool = False
-    histograms: bool = True
-    trajectory: bool = True
-    checkpoint: bool = True
-    checkpoint_seconds: float = _positive(30.0)
-    progress: bool = True
+    group: ClassVar[str] = "callbacks"
 
-
-@dataclass(frozen=True)
-class DataConfig:
-    """The training set: the maker's name and its arguments."""
-
-    name: str = _one_of("orthogonal_pair", *DATA_MAKERS)
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-
-    def make(self) -> TrainingSet:
-        """The training set; raises InvalidInput for arguments that the maker cannot take."""
-        return DATA_MAKERS[self.name](**self.arguments)
+    alignment: bool = option(True, "the cosines of the neurons with their directions")
+    masses: bool = option(True, "u+ and u-, the masses of the two groups, and the largest norm elsewhere")
+    saddle: bool = option(True, "the distance to the predicted saddle")
+    limit: bool = option(True, "the distance to the predicted limit, and the gap to the minimum norm")
+    minimum_norm: bool = option(
+        False, "on data that is not orthogonal: limit/norm_gap by a convex program (extra convex)"
+    )
+    invariants: bool = option(True, "the drift of a_j^2 - ||w_j||^2, and gates that came on again")
+    gradient: bool = option(True, "the norm of the gradient")
+    structure: bool = option(True, "clusters of directions, and kinks of h on a line")
+    flow: bool = option(
+        False, "integrate the flow beside a descent (to solver.rtol), and log the distance between them"
+    )
+    histograms: bool = option(True, "histograms of norms and angles in TensorBoard")
+    trajectory: bool = option(True, "record all weights at some iterations, for figures and verify")
+    checkpoint: bool = option(True, "save the state to resume from")
+    checkpoint_seconds: float = option(30.0, "time of training between two checkpoints", POSITIVE, "seconds")
+    progress: bool = option(True, "a line for every phase of training, where verbose is true")
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class LoggerOptions(Options):
+    """Experiment trackers beside metrics.csv and TensorBoard, which every run has; offline, in the run's folder."""
+
+    group: ClassVar[str] = "loggers"
+
+    wandb: bool = option(False, "Weights & Biases, by Lightning's logger (extra wandb)")
+    mlflow: bool = option(False, "MLflow, by Lightning's logger (extra mlflow)")
+
+
+@dataclass(frozen=True)
+class RunConfig(Options):
     """Everything a run depends on: with the same configuration it gives the same numbers."""
 
-    name: str = "run"
-    seed: int = _limited(0, "an integer from 0 to 2^63 - 1", lambda v: 0 <= v < 2**63)
-    data: DataConfig = field(default_factory=DataConfig)
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    init: InitConfig = field(default_factory=InitConfig)
-    solver: SolverConfig = field(default_factory=SolverConfig)
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    callbacks: CallbacksConfig = field(default_factory=CallbacksConfig)
-    precision: str = _one_of("float64", *PRECISIONS)
-    figures: bool = True
-    verify: bool = False
-    verbose: bool = True
-    fail_fast: bool = False
-    resume: str | None = None
-    optimized_metric: str = "final.loss"
+    name: str = option("run", "the run's name, in its folder and its tables; from the command line, the experiment's")
+    seed: int = option(0, "of the start and of mini-batches", SEED)
+    data: DataOptions = chosen(DATA_SETS)
+    network: NetworkOptions = group(NetworkOptions)
+    loss: str = option(LOSSES.default, "ell(h, y), averaged over the samples", one_of(LOSSES))
+    init: StartOptions = chosen(STARTS)
+    solver: SolverOptions = chosen(SOLVERS)
+    schedule: ScheduleOptions = group(ScheduleOptions)
+    trainer: TrainerOptions = group(TrainerOptions)
+    callbacks: CallbackOptions = group(CallbackOptions)
+    loggers: LoggerOptions = group(LoggerOptions)
+    precision: str = option("float64", "of the weights while they train", one_of(PRECISIONS))
+    figures: bool = option(True, "draw the run's main figures at its end")
+    verify: bool = option(False, "check every statement of the paper at the end")
+    verbose: bool = option(True, "print phases, notes and the table at the end")
+    fail_fast: bool = option(False, "the first job of a sweep that fails ends the sweep")
+    resume: str | None = option(
+        None,
+        "true (from Python: auto): go on in this run's folder (hydra.run.dir), or with what of a sweep "
+        "(hydra.sweep.dir) has no summary.json; or the folder of a run to go on with",
+        Limit("true, auto, or the folder of a run", lambda v: True),
+    )
+    optimized_metric: str = option(
+        "final.loss", "what a run returns to a sweeper that optimises: a dotted path in summary.json"
+    )
 
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> RunConfig:
-        """From nested plain values, as a YAML file gives them; raises InvalidInput naming the key."""
-        return _typed(cls, values, "")
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.verify and not self.callbacks.trajectory:
+            raise InvalidInput("verify", True, "false, or callbacks.trajectory=true: it reads the recorded frames")
+        if self.solver.batch_size is not None:
+            self.solver.chosen()  # raises where the solver takes no mini-batches
+        if self.callbacks.flow and not (self.solver.chosen().is_descent and self.network.make_activation().is_relu):
+            allowed = "false with solver=flow and where relu'(0) is not 0: it compares descent with the flow"
+            raise InvalidInput("callbacks.flow", True, allowed)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, from which `of` makes an equal configuration."""
-        return {**dataclasses.asdict(self), "data": {"name": self.data.name, **self.data.arguments}}
-
-
-def _typed(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
-    """An instance of the dataclass from plain values: unknown keys, types and ranges checked."""
-    if not isinstance(values, Mapping):
-        raise InvalidInput(prefix.rstrip("."), values, "a group of keys")
-    if cls is DataConfig:
-        return _typed_data(values)
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    for key in values:
-        if key not in fields:
-            raise InvalidInput(f"{prefix}{key}", values[key], f"no such key; one of {', '.join(fields)}")
-    hints = get_type_hints(cls)
-    return cls(**{key: _checked(hints[key], fields[key], value, prefix + key) for key, value in values.items()})
-
-
-def _typed_data(values: Mapping[str, Any]) -> DataConfig:
-    name = values.get("name", "orthogonal_pair")
-    if name not in DATA_MAKERS:
-        raise InvalidInput("data.name", name, f"one of {', '.join(DATA_MAKERS)}")
-    parameters = inspect.signature(DATA_MAKERS[name]).parameters
-    hints = get_type_hints(DATA_MAKERS[name])
-    arguments = {}
-    for key, value in values.items():
-        if key == "name":
-            continue
-        if key not in parameters:
-            known = ", ".join(parameters) or "none for this data"
-            raise InvalidInput(f"data.{key}", value, f"no such key; {known}")
-        arguments[key] = _converted(hints[key], value, f"data.{key}")
-    for key, parameter in parameters.items():
-        if parameter.default is parameter.empty and arguments.get(key) is None:
-            raise InvalidInput(f"data.{key}", None, "a value: this data needs one")
-    return DataConfig(name, arguments)
+    def make_data(self) -> TrainingSet:
+        """The training set, with the loss by which it is fitted."""
+        training_set, loss = self.data.make(), LOSSES[self.loss]().make()
+        return training_set if training_set.loss is loss else replace(training_set, loss=loss)
 
 
-def _checked(hint: Any, spec: dataclasses.Field[Any], value: Any, key: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _typed(hint, value, f"{key}.")  # type: ignore[arg-type]
-    allowed = spec.metadata.get("allowed")
-    value = _converted(hint, value, key, allowed)
-    if value is not None and allowed is not None and not spec.metadata["check"](value):
-        raise InvalidInput(key, value, allowed)
-    return value
-
-
-def _converted(hint: Any, value: Any, key: str, allowed: str | None = None) -> Any:
-    """The value as its annotated type, or InvalidInput: no silent truncation, no bool for a number."""
-    options = getattr(hint, "__args__", (hint,)) if "|" in str(hint) else (hint,)
-    if value is None and type(None) in options:
-        return None
-    for option in options:
-        if option is bool and isinstance(value, bool):
-            return value
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if option is int and number and math.isfinite(value) and value == int(value):
-            return int(value)
-        if option is float and number:
-            return float(value)
-        if option is str and isinstance(value, str):
-            return value
-        if "Sequence" in str(option) and isinstance(value, (list, tuple)):
-            return [_converted(float, entry, key, "a list of numbers") for entry in value]
-    names = {int: "an integer", float: "a number", bool: "true or false", str: "a word"}
-    expected = [names.get(o, "a list of numbers") for o in options if o is not type(None) and "Path" not in str(o)]
-    if any("Path" in str(o) for o in options):
-        expected = ["the path of a file"]
-    null = ["null"] if type(None) in options else []
-    raise InvalidInput(key, value, allowed or " or ".join(null + expected))
+def presets() -> dict[str, dict[str, dict[str, Any]]]:
+    """Group -> name -> plain values: what GROUP=NAME on the command line puts under the group's key. Made anew at
+    every call, with all that is registered by now."""
+    registries: Mapping[str, Registry[Any]] = {"data": DATA_SETS, "init": STARTS, "solver": SOLVERS}
+    made = {group: {name: registry.defaults(name) for name in registry} for group, registry in registries.items()}
+    everything = CallbackOptions().to_dict()
+    none = {key: False if isinstance(value, bool) else value for key, value in everything.items()}
+    return {
+        **made,
+        "network": {"two_layer": NetworkOptions().to_dict()},
+        "schedule": {"log_linear": ScheduleOptions().to_dict()},
+        "trainer": {name: TrainerOptions(name).to_dict() for name in ("cpu", "gpu")},
+        "callbacks": {"all": everything, "none": none},
+        "loggers": {
+            "files": LoggerOptions().to_dict(),
+            "wandb": LoggerOptions(wandb=True).to_dict(),
+            "mlflow": LoggerOptions(mlflow=True).to_dict(),
+        },
+    }

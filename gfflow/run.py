@@ -5,28 +5,23 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 import yaml
 from lightning.pytorch.loggers.logger import Logger
 from rich.console import Console
 
 from gfflow import callbacks as cb
-from gfflow.callbacks.trajectory import frame_count
-from gfflow.cautions import cautions, check_numbers, why_diverged
-from gfflow.config import DataConfig, RunConfig
+from gfflow.cautions import why_diverged
+from gfflow.config import RunConfig
 from gfflow.errors import Diverged, Interrupted, InvalidInput
-from gfflow.model.data import TrainingSet
-from gfflow.model.initialization import check_alive, draw_start, initialization_scale
-from gfflow.model.network import TwoLayerReLU
-from gfflow.model.neurons import Neurons
+from gfflow.experiment import Experiment, Samples, as_given, build, measuring_callbacks, typed, with_given
 from gfflow.records.dashboard import write_closing, write_figure, write_image, write_opening
+from gfflow.records.files import UNFINISHED, write_text
 from gfflow.records.folder import (
     check_same_configuration,
     claimed,
@@ -37,246 +32,198 @@ from gfflow.records.folder import (
 )
 from gfflow.records.loggers import EventLogger, MetricsTable
 from gfflow.records.run import Run
-from gfflow.records.summary import summarise, write_summary
-from gfflow.solvers import make_solver
+from gfflow.records.summary import Summary, summarise, write_summary
+from gfflow.records.trackers import record_configuration, trackers
+from gfflow.solvers import Solver
 from gfflow.statements.verdicts import Report, as_markdown, print_report, verify, write
-from gfflow.terminal import compilation_told, print_closing, print_notes
-from gfflow.theory import Prediction, milestone_iterations, predict
+from gfflow.terminal import announce_compilation, print_closing, print_notes
+from gfflow.threads import at_most, threads_for
 from gfflow.training.module import GradientFlowModule
-from gfflow.training.schedule import FEW, Schedule
 
-
-@dataclass(frozen=True)
-class Experiment:
-    """What a configuration stands for, before a single step: data, start, prediction and the module."""
-
-    training_set: TrainingSet
-    start: Neurons
-    prediction: Prediction
-    module: GradientFlowModule
-    lemma_times: frozenset[int]  # the iterations at which the paper's lemmas speak
-    notes: tuple[str, ...]
-
-
-def build(config: RunConfig, training_set: TrainingSet | None = None) -> Experiment:
-    """Makes everything that a run needs, and writes nothing; on the training set of the configuration, or the given
-    one. Raises InvalidInput for what cannot be used."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        training_set = config.data.make() if training_set is None else training_set
-    if config.verify and not config.callbacks.trajectory:
-        raise InvalidInput("verify", True, "false, or callbacks.trajectory=true: it reads the recorded frames")
-    if config.callbacks.flow and (config.solver.name == "flow" or config.network.relu_derivative_at_zero != 0):
-        allowed = "false with solver=flow and where relu'(0) is not 0: it compares descent with the flow"
-        raise InvalidInput("callbacks.flow", True, allowed)
-    width = config.network.width
-    scale = initialization_scale(config.init.scale, config.init.normalization, width, training_set.d)
-    start = draw_start(width, training_set.d, scale, config.seed, config.init.balanced)
-    check_alive(start, training_set)
-    check_numbers(config, training_set, start)
-    dtype = getattr(torch, config.precision)
-    notes = [str(warning.message) for warning in caught]
-    prediction = predict(training_set, start, scale)
-    if config.callbacks.minimum_norm and prediction.min_half_norm is None:
-        prediction = _with_minimum(prediction, training_set, notes)
-    notes += cautions(config, training_set, start, prediction)
-    cuda = config.trainer.accelerator in ("gpu", "cuda") or (
-        config.trainer.accelerator == "auto" and torch.cuda.is_available()
-    )
-    if cuda and not torch.cuda.is_available():
-        raise InvalidInput("trainer.accelerator", config.trainer.accelerator, "cpu: no CUDA device was found")
-    options = config.solver
-    solver = make_solver(
-        options.name,
-        options.lr,
-        batch_size=options.batch_size,
-        rtol=options.rtol,
-        method=options.method,
-        seed=config.seed,
-        relu_derivative_at_zero=config.network.relu_derivative_at_zero,
-        cuda=cuda,
-    )
-    times = (t for t in prediction.events.values() if t is not None)
-    lemma_times = milestone_iterations(prediction, options.lr, descent=solver.name != "flow")
-    schedule = Schedule.of(
-        options.iterations,
-        config.schedule.ratio,
-        config.schedule.linear,
-        extra={*(round(t / options.lr) for t in times), *lemma_times},
-    )
-    network = TwoLayerReLU(start, dtype, config.network.relu_derivative_at_zero)
-    module = GradientFlowModule(network, training_set, solver, schedule, options.stop_loss)
-    notes += prediction.assumptions.notes
-    return Experiment(training_set, start, prediction, module, frozenset(lemma_times), tuple(notes))
-
-
-def _with_minimum(prediction: Prediction, training_set: TrainingSet, notes: list[str]) -> Prediction:
-    """The prediction with the minimum norm of data that is not orthogonal, where all patterns can be listed."""
-    from gfflow.theory.minimum_norm import minimum_norm  # an extra, slow to import
-
-    found = minimum_norm(training_set)
-    if found.exact:
-        return replace(prediction, min_half_norm=found.upper)
-    notes.append(f"the minimum norm is at most {found.upper:.6g}: too many activation patterns to list them all")
-    return prediction
-
-
-def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path) -> list[pl.Callback]:
-    """The callbacks that the configuration asks for, in the order in which they log."""
-    prediction, schedule = experiment.prediction, experiment.module.schedule
-    m, d = experiment.start.w.shape
-    frames = schedule.thinned(frame_count(m, d, config.schedule.frames), experiment.lemma_times)
-    few = schedule.thinned(FEW)
-    asked = config.callbacks
-    chosen: list[pl.Callback] = [cb.Loss()]
-    chosen += [cb.GradientNorm()] if asked.gradient else []
-    chosen += [cb.AlignmentCosines(prediction)] if asked.alignment else []
-    chosen += [cb.AssignedAlignment()] if asked.alignment and not prediction.orthogonal else []
-    chosen += [cb.GroupMasses(prediction)] if asked.masses else []
-    chosen += [cb.SaddleDistance(prediction)] if asked.saddle else []
-    chosen += [cb.LimitDistance(prediction)] if asked.limit else []
-    chosen += [cb.Invariants()] if asked.invariants else []
-    chosen += [cb.SolverState(experiment.module.solver)] if experiment.module.solver.scalars() else []
-    chosen += [cb.FlowDistance(config.solver.lr, config.solver.rtol)] if asked.flow else []
-    chosen += [cb.Structure(few)] if asked.structure else []
-    chosen += [cb.Histograms(few)] if asked.histograms else []
-    chosen += [cb.TrajectoryRecorder(folder / "trajectory.npz", frames)] if asked.trajectory else []
-    chosen += [cb.PhaseProgress(prediction)] if asked.progress and config.verbose else []
-    if asked.checkpoint:
-        chosen += [cb.LastCheckpoint(folder / "checkpoints" / "last.ckpt", asked.checkpoint_seconds)]
-    return chosen
+__all__ = ["Experiment", "build", "train"]
 
 
 def train(
-    config: RunConfig,
+    config: RunConfig | Mapping[str, Any],
     folder: str | Path,
-    training_set: TrainingSet | None = None,
+    training_set: Samples | None = None,
     files: Mapping[str, str] | None = None,
+    *,
+    solver: Solver | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+    loggers: Sequence[Logger] = (),
 ) -> dict[str, Any]:
-    """Runs the configuration, on its own training set or the given one, and leaves everything in the folder; returns
-    the summary (read the rest back with Run.read).
+    """Runs the configuration and leaves everything in the folder; returns what summary.json holds (read the rest back
+    with Run.read).
+
+    The configuration may be a RunConfig or nested plain values. Objects take the place of what it says, or join it: a
+    `training_set` (or a pair (x, y)) instead of its data; a `solver` instead of its own, whose step size then counts;
+    `callbacks` beside its own, one of the same class instead of that; `loggers`, any of Lightning's, beside
+    metrics.csv and TensorBoard.
 
     `files` are written into the folder first, by relative path (None: the configuration, as Hydra would). A folder
     that holds a run already is refused, unless config.resume is 'auto': the run there then goes on from its last
-    checkpoint, exactly as if it had never been interrupted, or is left alone if it has come to its end.
+    checkpoint, exactly as if it had never been interrupted (given the same objects), or is left alone, before
+    anything is predicted, if it has come to its end.
 
     Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (SIGINT, SIGTERM), and
     Diverged, after everything is written, where the weights left the finite numbers.
     """
-    compiles = config.verbose and config.solver.name not in ("sgd", "captured")
-    with compilation_told(Console(stderr=True)) if compiles else nullcontext():
-        return _train_in(Path(folder), config, training_set, files)
+    folder, asked = Path(folder), typed(config)
+    recorded = as_given(asked, training_set, solver)
+    if (finished := _finished(folder, recorded)) is not None:
+        return finished
+    with _announced_compilation(recorded):
+        with at_most(1):  # the same prediction on every machine
+            experiment = build(asked, training_set, solver)
+        size = (*experiment.training_set.x.shape, recorded.network.width)
+        with claimed(folder), at_most(threads_for(*size)):
+            if (finished := _finished(folder, recorded)) is not None:  # by another process, meanwhile
+                return finished
+            checkpoint = _prepare_folder(folder, recorded, files)
+            with trackers(folder, recorded.to_dict(), recorded.loggers.wandb, recorded.loggers.mlflow) as more:
+                return _run_to_the_end(recorded, experiment, folder, checkpoint, callbacks, [*more, *loggers])
 
 
-def _train_in(
-    folder: Path, config: RunConfig, training_set: TrainingSet | None, files: Mapping[str, str] | None
+def _finished(folder: Path, config: RunConfig) -> dict[str, Any] | None:
+    """The summary of a run that has come to its end in the folder; None where there is something left to do.
+
+    Raises InvalidInput for a run that is not to be resumed, or was begun under another configuration."""
+    if holds_run(folder) and config.resume is None:
+        raise InvalidInput("run folder", str(folder), "a folder without a run in it, or resume=auto to go on")
+    summary = read_summary(folder)
+    if summary is None:
+        return None
+    check_same_configuration(folder, summary["config"], config.to_dict())
+    if config.verbose:
+        Console().print(f"{folder} has ended already, at iteration {summary['iterations']:,}", soft_wrap=True)
+    return summary
+
+
+def _prepare_folder(folder: Path, config: RunConfig, files: Mapping[str, str] | None) -> dict[str, Any] | None:
+    """Clears away what a killed process left half-written, and writes the configuration; returns the checkpoint to go
+    on from, None at a run's beginning."""
+    checkpoint = read_checkpoint(folder)
+    if checkpoint is not None:
+        check_same_configuration(folder, checkpoint["gfflow"]["config"], config.to_dict())
+    for half in folder.rglob(UNFINISHED):
+        half.unlink()
+    if files is None:
+        files = {".hydra/config.yaml": yaml.safe_dump(config.to_dict(), sort_keys=False)}
+    for name, text in files.items():
+        write_text(folder / name, text)
+    return checkpoint
+
+
+def _run_to_the_end(
+    config: RunConfig,
+    experiment: Experiment,
+    folder: Path,
+    checkpoint: dict[str, Any] | None,
+    callbacks: Sequence[pl.Callback],
+    loggers: list[Logger],
 ) -> dict[str, Any]:
-    experiment = build(config, training_set)
-    if training_set is not None:
-        config = replace(config, data=DataConfig("given", {"sha256": training_set.digest}))
-    with claimed(folder):
-        if holds_run(folder) and config.resume is None:
-            raise InvalidInput("run folder", str(folder), "a folder without a run in it, or resume=auto to go on")
-        finished = read_summary(folder)
-        if finished is not None:
-            check_same_configuration(folder, finished["config"], config.to_dict())
-            if config.verbose:
-                Console().print(
-                    f"{folder} has ended already, at iteration {finished['iterations']:,}", soft_wrap=True
-                )
-            return finished
-        checkpoint = read_checkpoint(folder)
-        for half in folder.rglob("*.part*"):  # of a file that a killed process was writing
-            half.unlink()
-        if checkpoint is not None:
-            check_same_configuration(folder, checkpoint["gfflow"]["config"], config.to_dict())
-        if files is None:
-            files = {".hydra/config.yaml": yaml.safe_dump(config.to_dict(), sort_keys=False)}
-        for name, text in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8")
-        return _train(config, experiment, folder, checkpoint)
-
-
-def _train(
-    config: RunConfig, experiment: Experiment, folder: Path, checkpoint: dict[str, Any] | None
-) -> dict[str, Any]:
+    """Trains, from the start or from the checkpoint, and writes everything that comes after training."""
     values, module = config.to_dict(), experiment.module
     module.configuration = values
     table, events = MetricsTable(folder / "metrics.csv"), EventLogger(folder)
-    if checkpoint is not None:
-        _restore(module, checkpoint, folder)
-        done = module.stop_reason is not None
-        table.restore(module.iteration + done, (step for step in module.schedule if step < module.iteration))
-        events.restore(module.iteration + done, table.rows)
-    else:
-        events.restore(0, {})
+    _restore(checkpoint, module, table, events)
     write_opening(events.experiment, values)
+    with quiet_lightning():
+        record_configuration(loggers, values)
     if config.verbose:
         print_notes(Console(), experiment.notes)
     began = time.perf_counter()
     if module.stop_reason is None:
-        _fit(config, experiment, folder, [table, events], resumed=checkpoint is not None)
-    seconds = time.perf_counter() - began
-    summary = summarise(config.name, config.seed, module, experiment.prediction, table.columns(), seconds)
-    summary["config"] = values
-    write_closing(events.experiment, values, summary, experiment.notes)
-    run = Run(folder, values, table.columns(), summary)
+        chosen = with_given(measuring_callbacks(config, experiment, folder), callbacks)
+        _fit(config, module, folder, chosen, [table, events, *loggers], resumed=checkpoint is not None)
+    summary = summarise(values, module, experiment.prediction, table.columns(), time.perf_counter() - began)
+    report = _write_ending(config, experiment, folder, summary, table, events)
+    if config.verbose:
+        print_closing(Console(), summary, folder)
+        if report is not None:
+            print_report(report)
+    if not module.measurable():
+        raise Diverged(why_diverged(module, experiment.start))
+    return summary.to_dict()
+
+
+def _restore(
+    checkpoint: dict[str, Any] | None, module: GradientFlowModule, table: MetricsTable, events: EventLogger
+) -> None:
+    """Sets module, table and events to the checkpoint's state, or to a run's beginning where there is none; raises
+    InvalidInput where the checkpoint is not one of this module."""
+    if checkpoint is None:
+        events.restore(0, {})
+        return
+    try:
+        module.load_state_dict(checkpoint["state_dict"])
+        module.on_load_checkpoint(checkpoint)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        path = str(table.path.parent / "checkpoints" / "last.ckpt")
+        raise InvalidInput("resume", path, f"a checkpoint of this run ({reason_of(error)})") from None
+    done = module.stop_reason is not None
+    table.restore(module.iteration + done, (step for step in module.schedule if step < module.iteration))
+    events.restore(module.iteration + done, table.rows)
+
+
+def _fit(
+    config: RunConfig,
+    module: GradientFlowModule,
+    folder: Path,
+    callbacks: list[pl.Callback],
+    loggers: list[Logger],
+    resumed: bool,
+) -> None:
+    """Trains the module with Lightning; raises Interrupted where a signal came before the end."""
+    interruption = cb.Interruption(module)
+    with quiet_lightning(), interruption:  # what holds while training runs, and no longer
+        trainer = pl.Trainer(
+            accelerator=config.trainer.accelerator,
+            devices=1,
+            max_epochs=1,
+            logger=loggers,
+            callbacks=[interruption, *callbacks],
+            plugins=[cb.WholeCheckpointIO()],
+            default_root_dir=folder,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        path = folder / "checkpoints" / "last.ckpt"
+        trainer.fit(module, ckpt_path=path if resumed else None, weights_only=True)
+    if module.signal is not None:  # it came after the last leap: all is saved, the rest can wait
+        raise Interrupted(module.signal, module.iteration)
+
+
+def _write_ending(
+    config: RunConfig,
+    experiment: Experiment,
+    folder: Path,
+    summary: Summary,
+    table: MetricsTable,
+    events: EventLogger,
+) -> Report | None:
+    """Closing table, figures and verification, and summary.json as the last; returns the verification, if any."""
+    write_closing(events.experiment, summary.config, summary, experiment.notes)
+    run = Run(folder, summary.config, table.columns(), summary.to_dict())
     if config.figures:
         _draw(run, events)
     report = _verify(run, events) if config.verify else None
     events.close()
     write_summary(folder / "summary.json", summary)
-    if config.verbose:
-        print_closing(Console(), summary, folder)
-        if report is not None:
-            print_report(report)
-    if summary["stop_reason"] == "diverged":
-        raise Diverged(why_diverged(module, experiment.start))
-    return summary
-
-
-def _restore(module: GradientFlowModule, checkpoint: dict[str, Any], folder: Path) -> None:
-    """Sets the module to the checkpoint's state; raises InvalidInput where that is not one of this module."""
-    try:
-        module.load_state_dict(checkpoint["state_dict"])
-        module.on_load_checkpoint(checkpoint)
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        path = str(folder / "checkpoints" / "last.ckpt")
-        raise InvalidInput("resume", path, f"a checkpoint of this run ({reason_of(error)})") from None
-
-
-def _fit(config: RunConfig, experiment: Experiment, folder: Path, loggers: list[Logger], resumed: bool) -> None:
-    _quiet_lightning()
-    interruption = cb.Interruption(experiment.module)
-    trainer = pl.Trainer(
-        accelerator=config.trainer.accelerator,
-        devices=1,
-        max_epochs=1,
-        logger=loggers,
-        callbacks=[interruption, *measuring_callbacks(config, experiment, folder)],
-        plugins=[cb.WholeCheckpointIO()],
-        default_root_dir=folder,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    path = folder / "checkpoints" / "last.ckpt"
-    with interruption:
-        trainer.fit(experiment.module, ckpt_path=path if resumed else None, weights_only=True)
-    if experiment.module.signal is not None:  # it came after the last leap: all is saved, the rest can wait
-        raise Interrupted(experiment.module.signal, experiment.module.iteration)
+    return report
 
 
 def _draw(run: Run, events: EventLogger) -> None:
     """The run's main figures, as files and as images in TensorBoard."""
-    from gfflow.figures import draw_main, telling_states  # matplotlib is imported only when it is needed
+    from gfflow.figures import draw_main, states_of_training  # matplotlib is imported only when it is needed
 
     for path in draw_main(run):
         if path.suffix == ".png":
             write_image(events.experiment, path.stem, path.read_bytes(), int(run.metrics["step"][-1]))
-    for step, figure in telling_states(run):
+    for step, figure in states_of_training(run):
         write_figure(events.experiment, "state of training", figure, step)
 
 
@@ -288,9 +235,24 @@ def _verify(run: Run, events: EventLogger) -> Report:
     return report
 
 
-def _quiet_lightning() -> None:
-    """Lightning's notes on hardware and data loaders say nothing of use here."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+def _announced_compilation(config: RunConfig) -> Any:
+    compiles = config.verbose and config.solver.chosen().compiles
+    return announce_compilation(Console(stderr=True)) if compiles else nullcontext()
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Within it, Lightning's notes on hardware and data loaders, which say nothing of use here, are not shown;
+    warnings and log levels are afterwards what they were."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from gfflow.records.closing import closing_sections, end_point_line
+from gfflow.records.summary import Summary
+from gfflow.theory.phase import Phase
+
+FLOW_COUNTERS = ("evaluations", "steps", "gate_events", "sliding_episodes", "sliding_pairs")
 
 
-def closing_table(summary: Mapping[str, Any]) -> Table:
+def closing_table(summary: Summary) -> Table:
     """The closing sections as a table 'event, predicted, measured, difference'."""
-    table = Table(title=f"{summary['experiment']}, seed {summary['seed']}: theory beside measurement")
+    table = Table(title=f"{summary.experiment}, seed {summary.seed}: theory beside measurement")
     table.add_column("")
     for name in ("predicted", "measured", "difference"):
         table.add_column(name, justify="right")
@@ -27,38 +31,23 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def solver_line(solver: Mapping[str, Any]) -> str | None:
+def solver_line(counters: Mapping[str, Any]) -> str | None:
     """What the flow's integration took, in one line; None for solvers that have nothing to tell."""
-    if "evaluations" not in solver:
+    if "evaluations" not in counters:
         return None
-    counts = {name: f"{solver[name]:,}" for name in ("evaluations", "steps", "gate_events", "sliding_episodes")}
+    counts = {name: f"{counters[name]:,}" for name in FLOW_COUNTERS}
     return (
-        "flow         {evaluations} evaluations in {steps} steps; {gate_events} gate events, ".format(**counts)
-        + f"{counts['sliding_episodes']} of them into sliding; pairs sliding at the end: {solver['sliding_pairs']:,}"
+        "flow         {evaluations} evaluations in {steps} steps; {gate_events} gate events, {sliding_episodes} "
+        "of them into sliding; pairs sliding at the end: {sliding_pairs}".format(**counts)
     )
 
 
-@contextmanager
-def compilation_told(console: Console) -> Iterator[None]:
-    """Within it, the first compilation of a kernel is told in one line; kernels read from numba's cache are not."""
-    from numba.core import event  # numba is imported only when it is needed
+def announce_compilation(console: Console) -> AbstractContextManager[None]:
+    """Within it, the first compilation of a kernel prints one line; kernels read from numba's cache print nothing."""
+    from gfflow.compiled import at_first_compilation  # numba is imported only when it is needed
 
-    class Once(event.Listener):
-        told = False
-
-        def on_start(self, _: Any) -> None:
-            if not self.told:
-                self.told = True
-                console.print(
-                    "compiling the inner loops for data of this shape, kept for later runs ...",
-                    style="dim",
-                )
-
-        def on_end(self, _: Any) -> None:
-            pass
-
-    with event.install_listener("numba:compile", Once()):
-        yield
+    line = "compiling the inner loops for data of this shape, kept for later runs ..."
+    return at_first_compilation(lambda: console.print(line, style="dim"))
 
 
 def print_notes(console: Console, notes: tuple[str, ...]) -> None:
@@ -67,30 +56,31 @@ def print_notes(console: Console, notes: tuple[str, ...]) -> None:
         console.print(f"[yellow]note[/]  {note}", highlight=False)
 
 
-def print_closing(console: Console, summary: dict[str, Any], folder: Path) -> None:
+def print_closing(console: Console, summary: Summary, folder: Path) -> None:
     """Prints the closing table and where the files are."""
     console.print(closing_table(summary))
-    timing = summary["timing"]
+    timing, phase = summary.timing, summary.final.phase
     ending = {
         "iterations": "all iterations done",
         "loss": "loss below solver.stop_loss",
         "stationary": "every neuron at rest, the labels not fitted",
+        "diverged": "diverged",
     }
     console.print(
-        f"{ending.get(summary['stop_reason'], summary['stop_reason'])} at iteration {summary['iterations']:,}",
+        f"{ending[str(summary.stop_reason)]} at iteration {summary.iterations:,}",
         highlight=False,
     )
-    if summary["final"]["phase"] == "early alignment" and summary["stop_reason"] == "iterations":
+    if phase is Phase.EARLY_ALIGNMENT and summary.stop_reason == "iterations":
         console.print(
             "the network is still small: take more solver.iterations, or a larger init.scale", style="yellow"
         )
-    elif summary["final"]["phase"] is not None:
-        console.print(f"phase        {summary['final']['phase']}", highlight=False)
+    elif phase is not None:
+        console.print(f"phase        {phase}", highlight=False)
     console.print(
-        f"time         {timing['train_seconds']:.2f} s training, {timing['measure_seconds']:.2f} s measuring",
+        f"time         {timing.train_seconds:.2f} s training, {timing.measure_seconds:.2f} s measuring",
         highlight=False,
     )
-    for line in (end_point_line(summary), solver_line(summary["solver"])):
+    for line in (end_point_line(summary), solver_line(summary.solver.counters)):
         if line is not None:
             console.print(line, highlight=False)
     console.print(f"files        {folder}", highlight=False, soft_wrap=True)

@@ -9,20 +9,20 @@ from rich.console import Console
 
 from gfflow.config import RunConfig
 from gfflow.run import train
-from gfflow.terminal import compilation_told, solver_line
+from gfflow.terminal import announce_compilation, solver_line
 
 
 def test_compilation_is_told_once_and_only_where_it_happens():
     told = io.StringIO()
     first, second = njit(lambda x: x + 1), njit(lambda x: x + 2)
-    with compilation_told(Console(file=told, width=200)):
+    with announce_compilation(Console(file=told, width=200)):
         assert told.getvalue() == ""
         assert first(1.0) == 2.0 and second(1.0) == 3.0
     assert told.getvalue().count("\n") == 1 and told.getvalue().startswith("compiling")
     again = io.StringIO()
-    with compilation_told(Console(file=again)):
+    with announce_compilation(Console(file=again)):
         first(1.0)
-    njit(lambda x: x + 3)(1.0)  # outside: told to nobody any more
+    njit(lambda x: x + 3)(1.0)  # outside: announced no more
     assert again.getvalue() == "" and told.getvalue().count("\n") == 1
 
 

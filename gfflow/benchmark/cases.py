@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
-from gfflow.config import DATA_MAKERS, RunConfig
 from gfflow.model.data import TrainingSet
+from gfflow.model.data_sets import DATA_SETS
 from gfflow.model.initialization import draw_start, initialization_scale
 from gfflow.model.neurons import Neurons
 
@@ -17,9 +16,10 @@ LR = 2e-3
 
 @dataclass(frozen=True)
 class Case:
-    """A training set by its configuration name, a width m and a start."""
+    """A training set by its configuration name, a width m and a start; the same as in the experiment's own file."""
 
     name: str
+    experiment: str
     data: str
     m: int
     scale: float
@@ -28,29 +28,16 @@ class Case:
     plain_steps: int  # enough of the plain loop to time it
 
     def training_set(self) -> TrainingSet:
-        return DATA_MAKERS[self.data]()
+        return DATA_SETS[self.data]().make()
 
     def start(self) -> Neurons:
         d = self.training_set().d
         return draw_start(self.m, d, initialization_scale(self.scale, self.normalization, self.m, d), seed=0)
 
-    def config(self, solver: str, iterations: int | None = None, lr: float = LR) -> RunConfig:
-        """The run's configuration: every measurement and logger at its default, no figures."""
-        values: dict[str, Any] = {
-            "name": self.name,
-            "data": {"name": self.data},
-            "network": {"width": self.m},
-            "init": {"scale": self.scale, "normalization": self.normalization},
-            "solver": {"name": solver, "lr": lr, "iterations": iterations or self.iterations},
-            "figures": False,
-            "verbose": False,
-        }
-        return RunConfig.of(values)
 
-
-FIGURE_2 = Case("Figure 2", "orthogonal_pair", 60, 1e-6, "width", 20_000, 1000)
-FIGURE_4 = Case("Figure 4", "five_points", 60, 1e-4, "width", 300_000, 1000)
-FIGURE_6 = Case("Figure 6", "gaussian_teacher", 200, 1e-20, "width_dim", 200_000, 300)
+FIGURE_2 = Case("Figure 2", "fig2", "orthogonal_pair", 60, 1e-6, "width", 20_000, 1000)
+FIGURE_4 = Case("Figure 4", "fig4", "five_points", 60, 1e-4, "width", 300_000, 1000)
+FIGURE_6 = Case("Figure 6", "fig6", "gaussian_teacher", 200, 1e-20, "width_dim", 200_000, 300)
 CASES = (FIGURE_2, FIGURE_4, FIGURE_6)
 
 

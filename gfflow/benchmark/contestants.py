@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from gfflow.benchmark.cases import LR, Case
+from gfflow.benchmark.processes import typed_run
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
@@ -50,13 +49,11 @@ def solver_alone(name: str, data: TrainingSet, start: Neurons, steps: int) -> fl
     return (time.perf_counter() - began) / steps
 
 
-def solver_in_fit(name: str, case: Case, iterations: int, lr: float = LR) -> float:
-    """A solver inside trainer.fit: measurements and loggers on at the default schedule, their time not counted."""
-    from gfflow.run import train
-
-    with tempfile.TemporaryDirectory() as folder:
-        summary = train(case.config(name, iterations, lr), Path(folder))
-    return summary["timing"]["train_seconds"] / summary["iterations"]
+def as_typed(case: Case, iterations: int, *overrides: str) -> float:
+    """The training command in a process of its own, all measurements and loggers on at the default schedule; their
+    time is not counted. It gets the environment that the benchmark was started in, nothing added."""
+    timing = typed_run(f"experiment={case.experiment}", f"solver.iterations={iterations}", *overrides)["timing"]
+    return 1 / timing["steps_per_second"]
 
 
 def steps_for(seconds: float, data: TrainingSet, start: Neurons) -> int:

@@ -6,17 +6,15 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from gfflow.benchmark import processes
-from gfflow.benchmark.cases import CASES, FIGURE_2, FIGURE_4, LR, Case
-from gfflow.benchmark.contestants import plain_loop, solver_alone, solver_in_fit
+from gfflow.benchmark.cases import CASES, FIGURE_2, FIGURE_4, FIGURE_6, LR, Case
+from gfflow.benchmark.contestants import as_typed, plain_loop, solver_alone
 from gfflow.benchmark.grid import LINES, measure_line
 from gfflow.benchmark.tables import draw, print_lines, print_processes, print_timings, write_csv
 from gfflow.benchmark.timing import Timing, paired
-from gfflow.errors import InvalidInput
-from gfflow.solvers import make_solver
+from gfflow.threads import at_most
 
 Row = tuple[str, float, str]
 SHORT = 50_000  # iterations of Figure 6 that stand for its run: a step's cost does not change
@@ -29,16 +27,27 @@ def compare(case: Case, repetitions: int, quick: bool) -> list[Timing]:
     large = data.n * data.d > 1000
     iterations = min(case.iterations, SHORT // (5 if quick else 1)) if large else case.iterations
     contestants: dict[str, Callable[[], float]] = {
-        "plain loop": lambda: plain_loop(data, start, steps),
-        "sgd": lambda: solver_alone("sgd", data, start, steps),
-        "fused": lambda: solver_alone("fused", data, start, iterations),
-        "fused in trainer.fit": lambda: solver_in_fit("fused", case, iterations),
+        "plain loop": one_thread(lambda: plain_loop(data, start, steps)),
+        "plain loop, threads by torch": lambda: plain_loop(data, start, steps),
+        "sgd": one_thread(lambda: solver_alone("sgd", data, start, steps)),
+        "fused": one_thread(lambda: solver_alone("fused", data, start, iterations)),
+        "train.py": lambda: as_typed(case, iterations),
     }
     if case is FIGURE_2:  # its run is so short that the calls, one a leap, cost more than the steps
-        contestants["fused in trainer.fit, lr / 10"] = lambda: solver_in_fit("fused", case, 10 * iterations, LR / 10)
-    if not quick and _knows("flow"):
-        contestants["flow in trainer.fit"] = lambda: solver_in_fit("flow", case, case.iterations)
+        contestants["train.py, lr / 10"] = lambda: as_typed(case, 10 * iterations, f"solver.lr={LR / 10}")
+    if not quick:
+        contestants["train.py solver=flow"] = lambda: as_typed(case, case.iterations, "solver=flow")
     return paired(case.name, contestants, repetitions)
+
+
+def one_thread(contestant: Callable[[], float]) -> Callable[[], float]:
+    """The contestant with one thread, as a run of such a size computes."""
+
+    def limited() -> float:
+        with at_most(1):
+            return contestant()
+
+    return limited
 
 
 def whole_processes(timings: list[Timing], quick: bool) -> list[Row]:
@@ -49,6 +58,10 @@ def whole_processes(timings: list[Timing], quick: bool) -> list[Row]:
         ("imports of Lightning, Hydra, TensorBoard, s", imports, ""),
         ("the default run, s", main, f"twice the imports plus 3: {2 * imports + 3:.1f}"),
     ]
+    brief = (f"experiment={FIGURE_6.experiment}", "solver.iterations=20000")
+    count, alone, beside = processes.beside_busy(*brief, repetitions=1 if quick else 3)
+    rows.append(("Figure 6, 20000 steps, trained and measured, s", alone, ""))
+    rows.append((f"the same beside {count} busy processes, times as long", beside / alone, "3"))
     if quick:
         return rows
     rows.append(("--help, s", processes.training("--help")[0], "1.5"))
@@ -63,27 +76,19 @@ def whole_processes(timings: list[Timing], quick: bool) -> list[Row]:
     return rows
 
 
-def _knows(name: str) -> bool:
-    try:
-        make_solver(name, 1e-3)
-    except InvalidInput:
-        return False
-    return True
-
-
 def main() -> None:
     """Times everything, prints it, and writes it to a folder."""
     parser = argparse.ArgumentParser(description="gfflow's solvers against the plain PyTorch loop")
-    parser.add_argument("--quick", action="store_true", help="a rough answer in less than a minute")
+    parser.add_argument("--quick", action="store_true", help="a rough answer in a few minutes")
     parser.add_argument("--out", type=Path, default=Path("outputs/benchmark"), help="folder for CSV and figure")
     options = parser.parse_args()
-    torch.set_num_threads(1)
     console = Console()
     repetitions = 3 if options.quick else 9
     timings = [timing for case in CASES for timing in compare(case, repetitions, options.quick)]
     print_timings(console, timings)
     names = list(LINES)[:1] if options.quick else list(LINES)
-    lines = [measure_line(name, repetitions) for name in names]
+    with at_most(1):
+        lines = [measure_line(name, repetitions) for name in names]
     print_lines(console, lines)
     rows = whole_processes(timings, options.quick)
     print_processes(console, rows)

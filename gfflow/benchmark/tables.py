@@ -11,11 +11,12 @@ from rich.table import Table
 
 from gfflow.benchmark.grid import Line
 from gfflow.benchmark.timing import Timing, spread
+from gfflow.records.files import whole_file
 
 
 def print_timings(console: Console, timings: Sequence[Timing]) -> None:
     """Microseconds per step and the ratio to the plain loop: medians, with quartiles."""
-    table = Table(title="Full-batch steps, float64, one thread: median (quartiles)")
+    table = Table(title="Full-batch steps, float64: median (quartiles)")
     for name in ("data", "solver", "us per step", "times faster than the plain loop"):
         table.add_column(name, justify="left" if name in ("data", "solver") else "right")
     for timing in timings:
@@ -63,7 +64,7 @@ def write_csv(
 ) -> None:
     """Everything in one table: kind, case, what, value, and the repetitions' quartiles where there are any."""
     everything = [*timings, *(timing for line in lines for pair in line.timings for timing in pair)]
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["kind", "case", "solver", "value", "low", "high", "ratio", "ratio_low", "ratio_high"])
         for t in everything:
@@ -93,4 +94,5 @@ def draw(path: Path, lines: Sequence[Line]) -> None:
         axes.set(xscale="log", yscale="log", xlabel=line.axis)
         axes.legend(fontsize=8)
     figure.axes[0].set_ylabel("microseconds per step")
-    figure.savefig(path, dpi=150)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=150)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any
 
 import lightning.pytorch as pl
@@ -11,7 +11,7 @@ from gfflow.callbacks.observed import observed
 from gfflow.model.snapshot import Snapshot
 
 
-class Measurement(pl.Callback):
+class Measurement(pl.Callback, ABC):
     """Logs what `measure` returns, at the start of training, at scheduled iterations and at its end.
 
     In any LightningModule with one hidden ReLU layer (see View); in a GradientFlowModule after every leap. A scalar

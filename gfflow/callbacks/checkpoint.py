@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from gfflow.errors import Interrupted
-from gfflow.records.folder import sync
+from gfflow.records.files import write_bytes
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -21,19 +21,9 @@ class WholeCheckpointIO(TorchCheckpointIO):
     another file system.)"""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".part")
         content = io.BytesIO()
         torch.save(checkpoint, content)  # not into the file: on a full disk torch does not say what is wrong
-        try:
-            temporary.write_bytes(content.getbuffer())
-            sync(temporary)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-        temporary.replace(path)
-        sync(path.parent)
+        write_bytes(Path(path), content.getbuffer())
 
 
 class LastCheckpoint(pl.Callback):

@@ -54,7 +54,7 @@ class Histograms(pl.Callback):
 
 
 def bin_edges(values: Tensor) -> NDArray[np.float64]:
-    """BINS equal bins around the values (at least one); of some width even where rounding alone tells these apart."""
+    """BINS equal bins around the values (at least one), of positive width even where the values are equal."""
     low, high = (float(edge) for edge in values.aminmax())
     margin = 1e-6 * max(abs(low), abs(high), 1.0)
     return np.linspace(low - margin, high + margin, BINS + 1)

@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from gfflow.training.module import GradientFlowModule
-from gfflow.training.signals import received
+from gfflow.training.signals import first_received
 
 
 class Interruption(pl.Callback):
@@ -28,8 +28,8 @@ class Interruption(pl.Callback):
 
     def __enter__(self) -> Interruption:
         self._before = self._install()
-        if received:
-            self.module.signal = received[0]
+        if (number := first_received()) is not None:
+            self.module.signal = number
         return self
 
     def __exit__(

@@ -9,13 +9,13 @@ import lightning.pytorch as pl
 import torch
 
 from gfflow.errors import InvalidInput
+from gfflow.model.activations import leaky_relu
 from gfflow.model.data import TrainingSet
 from gfflow.model.snapshot import Snapshot
 from gfflow.training.foreign import (
     WeightsOf,
     as_training_set,
     check_forward,
-    layers_slope,
     read_samples,
     read_weights,
     shifted,
@@ -59,10 +59,9 @@ class View(pl.Callback):
     training loader's dataset, read once. Measurements are taken at the `schedule`'s optimiser steps, log-spaced by
     default. `step_size` is the step of plain full-batch SGD on L = 1/(2n) sum r^2, twice the optimiser's lr where the
     loss is the mean squared error: only with it iterations have a flow time. `slope` is that of the activation below
-    zero, 0 for the ReLU; without `view` the module's own: losses, gradients and the directions D_j are those of the
-    leaky network then, what the theory says of ReLU networks does not hold of it, and predict_module refuses it.
-    Raises
-    InvalidInput at the start of training.
+    zero, 0 for the ReLU; by default that of the module's own nn.ReLU or nn.LeakyReLU. Losses, gradients and the
+    directions D_j of a leaky network are its own; what the theory says of ReLU networks does not hold of it, and
+    predict_module refuses it. Raises InvalidInput at the start of training.
     """
 
     def __init__(
@@ -71,9 +70,9 @@ class View(pl.Callback):
         training_set: TrainingSet | None = None,
         schedule: Schedule | None = None,
         step_size: float | None = None,
-        slope: float = 0.0,
+        slope: float | None = None,
     ) -> None:
-        self.view, self.slope = view, slope
+        self.view, self.activation = view, None if slope is None else leaky_relu(slope)
         self.given, self.given_schedule, self.step_size = training_set, schedule, step_size
         self._trainer: pl.Trainer | None = None
         self._snapshot: Snapshot | None = None
@@ -81,9 +80,7 @@ class View(pl.Callback):
     def attach(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Finds weights, samples and schedule, once for each training."""
         self._trainer, self._module, self._snapshot = trainer, module, None
-        neurons, bias = read_weights(module, self.view)
-        if self.view is None:
-            self.slope = layers_slope(module)
+        neurons, bias = read_weights(module, self.view, self.activation)
         x = None if self.given is not None else (samples := read_samples(trainer.train_dataloader))[0]
         self.training_set = as_training_set(*samples, neurons.w.shape[1]) if self.given is None else self.given
         self.schedule = self.given_schedule or _default_schedule(trainer)
@@ -112,15 +109,15 @@ class View(pl.Callback):
         return self.iteration in self.schedule
 
     def ended(self) -> bool:
-        return False  # told by Lightning's on_train_end alone
+        return False  # Lightning's on_train_end says so
 
     def snapshot(self) -> Snapshot:
         """The network as it stands, copied: all measurements of one iteration share it."""
         if self._snapshot is None or self._snapshot.iteration != self.iteration:
-            neurons, bias = read_weights(self._module, self.view)
+            neurons, bias = read_weights(self._module, self.view, self.activation)
             time = None if self.step_size is None else self.step_size * self.iteration
             samples = shifted(self.training_set, bias)
-            self._snapshot = Snapshot(neurons, samples, self.iteration, time, self.slope)
+            self._snapshot = Snapshot(neurons, samples, self.iteration, time)
         return self._snapshot
 
 

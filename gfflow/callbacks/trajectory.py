@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gfflow.callbacks.observed import Observed, observed
 from gfflow.errors import Diverged
+from gfflow.records.files import whole_file
 from gfflow.training.schedule import Schedule
 
 LARGEST = 32 * 2**20  # bytes of weights kept at most
@@ -57,16 +58,15 @@ class TrajectoryRecorder(pl.Callback):
         self._record(network, last=True)
         data = network.training_set
         steps = sorted(self.frames)
-        temporary = self.path.with_name(self.path.stem + ".part.npz")
-        np.savez(
-            temporary,
-            step=np.array(steps, dtype=np.int64),
-            w=np.stack([self.frames[i][0].numpy() for i in steps]),
-            a=np.stack([self.frames[i][1].numpy() for i in steps]),
-            x=data.x.numpy(),
-            y=data.y.numpy(),
-        )
-        temporary.replace(self.path)
+        with whole_file(self.path) as temporary:
+            np.savez(
+                temporary,
+                step=np.array(steps, dtype=np.int64),
+                w=np.stack([self.frames[i][0].numpy() for i in steps]),
+                a=np.stack([self.frames[i][1].numpy() for i in steps]),
+                x=data.x.numpy(),
+                y=data.y.numpy(),
+            )
 
     def _record(self, network: Observed, last: bool = False) -> None:
         wanted = self.wanted is not None and network.iteration in self.wanted

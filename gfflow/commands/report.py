@@ -6,8 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gfflow.errors import InvalidInput
+from gfflow.threads import at_most, threads_for
+
+if TYPE_CHECKING:
+    from gfflow.records.run import Run
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,12 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def report_run(folder: Path, animation: bool = False) -> list[Path]:
     """Draws every figure of the run, and the animation where asked, and finds the saddles that it passed; returns the
     files."""
-    from gfflow.figures import draw_all  # torch and matplotlib are heavy: not before --help is served
-    from gfflow.records.passages import write_saddles
     from gfflow.records.run import Run
-    from gfflow.theory.minimum_norm import installed
 
     run = Run.read(folder)
+    with at_most(threads_of(run)):
+        return _report_run(run, animation)
+
+
+def _report_run(run: Run, animation: bool) -> list[Path]:
+    from gfflow.figures import draw_all  # torch and matplotlib are heavy: not before --help is served
+    from gfflow.records.passages import write_saddles
+    from gfflow.theory.minimum_norm import installed
+
     if not installed():
         print("without the function of least norm, which needs an extra: pip install 'gfflow[convex]'")
     paths = [*draw_all(run), *write_saddles(run)]
@@ -58,6 +69,15 @@ def report_run(folder: Path, animation: bool = False) -> list[Path]:
 
         paths += animate(run)
     return paths
+
+
+def threads_of(run: Run) -> int:
+    """How many threads gain from the run's products; 1 where it recorded no frames to compute with."""
+    frames = run.trajectory
+    if frames is None:
+        return 1
+    n, d = frames.x.shape
+    return threads_for(n, d, frames.a.shape[1])
 
 
 def report_sweep(
@@ -73,4 +93,5 @@ def report_sweep(
     for job in sweep.unfinished:
         overrides = " ".join(f"{key}={value}" for key, value in job.overrides.items())
         print(f"  left out: {job.name} ({overrides}): {job.trouble}")
-    return report(sweep, scalars or SCALARS, values or FINALS)
+    with at_most(1):  # curves of a few hundred numbers
+        return report(sweep, scalars or SCALARS, values or FINALS)

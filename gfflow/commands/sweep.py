@@ -17,18 +17,19 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
+from gfflow.commands.session import Session
+from gfflow.records.files import write_text
+
 ERROR_FILE = "error.txt"  # in the folder of a job that failed: exit status, overrides, message
 
 GRACE = 10.0  # seconds that a worker whose sweep has gone is given to save the state of its job
 PARENT = "GFFLOW_SWEEP_PROCESS"  # environment variable: the process that started the workers
 
-under_way: list[Path] = []  # the folder of the sweep that this process runs, if any
-
 
 def record_failure(folder: Path, overrides: str, message: str, status: int) -> None:
-    """Tells of a failed job at once, with its overrides, and leaves a note in its folder for the sweep's end."""
+    """Prints a failed job at once, with its overrides, and leaves a note in its folder for the sweep's end."""
     print(f"gfflow: job {folder.name} ({overrides}) failed: {message}", file=sys.stderr, flush=True)
-    (folder / ERROR_FILE).write_text(f"{status}\n{overrides}\n{message}\n", encoding="utf-8")
+    write_text(folder / ERROR_FILE, f"{status}\n{overrides}\n{message}\n")
 
 
 def forget_failure(folder: Path) -> None:
@@ -67,12 +68,13 @@ def end_with_sweep() -> None:
     threading.Thread(target=watch, name=PARENT, daemon=True).start()
 
 
-class KnowSweep(Callback):
-    """Hydra's callback that says, while a sweep runs, where it is and, to joblib's workers, which process runs it.
-    (Those of submitit outlive it by design: they belong to the scheduler.)"""
+class RecordSweep(Callback):
+    """Hydra's callback that records, while a sweep runs, its folder in the session, and for joblib's workers which
+    process runs it. (Those of submitit outlive it by design: they belong to the scheduler.)"""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        under_way[:] = [Path(str(config.hydra.sweep.dir))]
+        if Session.current is not None:
+            Session.current.sweep = Path(str(config.hydra.sweep.dir))
         if config.hydra.launcher._target_.endswith("JoblibLauncher"):
             os.environ[PARENT] = str(os.getpid())
 
@@ -83,7 +85,7 @@ class KnowSweep(Callback):
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-class OneThreadEach(Callback):
+class OneThreadPerJob(Callback):
     """Hydra's callback that gives each parallel job one thread, through the environment that its process inherits:
     otherwise every job would start as many threads as there are cores. A variable that is set already stays."""
 
@@ -101,10 +103,10 @@ class OneThreadEach(Callback):
 
 
 def one_of_each_kind(batch: Sequence[Sequence[str]], config_loader: Any) -> list[Sequence[str]]:
-    """One job of each kind, in order: jobs whose overrides differ in plain values alone are of one kind, since Hydra
-    composes one of them exactly where it composes the others. A choice of a config group is no plain value."""
+    """One job of each kind, in order. Jobs whose overrides differ only in plain values are of one kind: where Hydra
+    can compose one of them, it can compose all. The choice of a config group is not a plain value."""
     parser = OverridesParser.create(config_loader=config_loader)
-    kept: dict[str, str] = {}  # override -> what of it tells kinds apart
+    kept: dict[str, str] = {}  # override -> the part of it that decides the kind
 
     def kind(override: str) -> str:
         if override not in kept:

@@ -6,9 +6,9 @@ import errno
 import math
 import os
 import re
+import shutil
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -16,20 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from gfflow.commands.session import Session
+from gfflow.config import RunConfig, presets
 from gfflow.errors import Diverged, Interrupted, InvalidInput
-from gfflow.training.signals import end_if_stopped, received, stopped_by_signals
+from gfflow.reference import CONF, as_help
+from gfflow.training.signals import end_if_stopped
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir())
+SHOWN = ("verbose", "figures")
 UNEXPECTED, BAD_INPUT, DIVERGED, DISK_FULL = 1, 2, 3, 4  # exit statuses
-_ended: list[tuple[str, int]] = []  # message and exit status of a single run that failed, for main to tell
 
 # ${steps:T,ETA} in a configuration: how many steps of size ETA make the flow time T
 OmegaConf.register_new_resolver("steps", lambda time, step_size: round(time / step_size), replace=True)
@@ -39,12 +42,23 @@ OmegaConf.register_new_resolver(
 )
 
 
+def store_presets() -> None:
+    """Gives Hydra what GROUP=NAME may choose, as far as it is registered by now."""
+    store = ConfigStore.instance()
+    for group, choices in presets().items():
+        for name, values in choices.items():
+            store.store(name, values, group=group, provider="gfflow")
+
+
+store_presets()
+
+
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def _job(config: DictConfig) -> float | None:
     """One run, alone or as a job of a sweep; returns the optimized metric, None where there is none: optuna's sweeper
-    counts that as a failed trial and goes on, whereas NaN ends it with a traceback. An exception must not leave this
-    function for the failures that have a message of their own: Hydra would print its own line, and in a sweep tell
-    only the first of them, at the end."""
+    counts that as a failed trial and goes on, whereas NaN ends it with a traceback. Failures that have a message of
+    their own must not leave this function as exceptions: Hydra would print its own line, and of a sweep's failures
+    only the first, at the end."""
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
     sweeping = job.mode == RunMode.MULTIRUN
@@ -62,9 +76,9 @@ def _job(config: DictConfig) -> float | None:
     except Interrupted as error:
         if sweeping:
             sys.exit(128 + error.signal)
-        _ended.append((f"{error}; go on with resume={folder}", 128 + error.signal))
+        _failed(f"{error}; go on with resume={folder}", 128 + error.signal)
     except Exception as error:
-        end_if_stopped()  # the error is what became of the interruption
+        end_if_stopped()  # after a signal the error is only its consequence: some library turned one into the other
         status = _status(error)
         if sweeping:
             detail = _one_line(error) if status != UNEXPECTED else traceback.format_exc()
@@ -74,15 +88,19 @@ def _job(config: DictConfig) -> float | None:
         elif status == UNEXPECTED:
             raise
         else:
-            _ended.append((_one_line(error), status))
+            _failed(_one_line(error), status)
     finally:
         _remove_if_empty(folder)
     return None
 
 
-def _run(config: DictConfig, job: Any, folder: Path) -> float:
-    from gfflow.config import RunConfig
+def _failed(message: str, status: int) -> None:
+    """Records the failure of a single run, which the session reports at its end."""
+    assert Session.current is not None, "a single run is a job of the process that was called"
+    Session.current.failures.append((message, status))
 
+
+def _run(config: DictConfig, job: Any, folder: Path) -> float:
     values: Any = OmegaConf.to_container(config, resolve=True)
     files = {
         ".hydra/config.yaml": OmegaConf.to_yaml(config, resolve=True),
@@ -92,7 +110,7 @@ def _run(config: DictConfig, job: Any, folder: Path) -> float:
     if values["resume"] is True:
         values["resume"] = "auto"
     if values["resume"] not in (None, "auto"):
-        folder, values = _begun(str(values["resume"]), job.overrides.task)
+        folder, values = _configuration_of(str(values["resume"]), job.overrides.task)
         files = {}
     settings = RunConfig.of(values)
     from gfflow.run import train  # Lightning is heavy: not before the configuration is known to be good
@@ -100,19 +118,22 @@ def _run(config: DictConfig, job: Any, folder: Path) -> float:
     return number_at(train(settings, folder, files=files), settings.optimized_metric)
 
 
-def _begun(folder: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:
-    """The folder of an earlier run and its configuration, set to go on; it takes no overrides but how to show it."""
-    others = [o for o in overrides if not o.startswith(("resume=", "verbose=", "figures="))]
+def _configuration_of(folder: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:
+    """The folder of an earlier run and its configuration, set to go on, with the overrides that it may take: those of
+    SHOWN, which change what is shown of the run and nothing in it."""
+    parser = OverridesParser.create()
+    parsed = {override: parser.parse_override(override) for override in overrides}
+    others = [text for text, override in parsed.items() if override.key_or_group not in ("resume", *SHOWN)]
     if others:
         raise InvalidInput("resume", " ".join(others), "resume=RUN_DIR alone: the run goes on as it was configured")
+    shown = {o.key_or_group: o.value() for o in parsed.values() if o.key_or_group in SHOWN}
     path = Path(folder) / ".hydra" / "config.yaml"
     try:
         values: Any = dict(OmegaConf.to_container(OmegaConf.load(path)))  # type: ignore[arg-type]
     except (OSError, TypeError, ValueError, YAMLError, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
         raise InvalidInput("resume", folder, f"null, auto, or the folder of a run ({reason})") from None
-    shown = [o.split("=", 1) for o in overrides if not o.startswith("resume=")]
-    return Path(folder), {**values, "resume": "auto", **{key: value == "true" for key, value in shown}}
+    return Path(folder), {**values, "resume": "auto", **shown}
 
 
 def number_at(summary: Mapping[str, Any], path: str) -> float:
@@ -153,73 +174,87 @@ def _remove_if_empty(folder: Path) -> None:
             return
 
 
-def main() -> None:
+def main(session: Session | None = None) -> None:
     """Runs the command line; exit status 2 for bad input (one line), 3 where training diverged, 128 + signal where
     one stopped it; after a sweep, the largest of its failed jobs' statuses."""
-    from gfflow.commands.sweep import compose_one_of_each_kind, failed_jobs, under_way
+    if answer := _answer(sys.argv[1:]):
+        _show(answer)
+        return
+    from gfflow.commands.sweep import compose_one_of_each_kind, failed_jobs
 
+    store_presets()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions arrive here instead of Hydra's own printing
-    _ended.clear()
-    under_way.clear()
     compose_one_of_each_kind()
+    with session or Session() as session:
+        try:
+            with session.signals:
+                _job()
+        except BaseException as error:
+            session.failures.append(_what_ended(error, session))
+        failed = failed_jobs(session.sweep) if session.sweep else []
+        for message, _ in session.failures:
+            print(f"gfflow: {message}", file=sys.stderr)
+        if failed:
+            print(f"gfflow: {len(failed)} job(s) of the sweep failed:", file=sys.stderr)
+            for message, _ in failed:
+                print(f"  {message}", file=sys.stderr)
+        statuses = [status for _, status in (*session.failures, *failed)]
+        if statuses:
+            sys.exit(max(statuses))
+
+
+def _answer(arguments: Sequence[str]) -> str:
+    """The text that --help or --version asks for, '' where neither is there."""
+    if "--version" in arguments:
+        from gfflow import __version__
+
+        return f"gfflow {__version__}"
+    if "--help" in arguments or "-h" in arguments:
+        return as_help(width=min(120, max(80, shutil.get_terminal_size((110, 24)).columns)))
+    return ""
+
+
+def _show(text: str) -> None:
+    """Prints, as far as it is read: `--help | head` ends without a traceback."""
     try:
-        with stopped_by_signals():
-            _job()
-    except BaseException as error:
-        _ended.append(_what_ended(error))
-    finally:
-        received.clear()
-    failed = failed_jobs(under_way[0]) if under_way else []
-    for message, _ in _ended:
-        print(f"gfflow: {message}", file=sys.stderr)
-    if failed:
-        print(f"gfflow: {len(failed)} job(s) of the sweep failed:", file=sys.stderr)
-        for message, _ in failed:
-            print(f"  {message}", file=sys.stderr)
-    statuses = [status for _, status in (*_ended, *failed)]
-    if statuses:
-        sys.exit(max(statuses))
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left goes nowhere
 
 
-def _what_ended(error: BaseException) -> tuple[str, int]:
-    """Message and exit status of what ended the command outside a job of its own; raises it again if it has none, as
-    that of --help. After a signal it is the interruption, whatever has become of that."""
-    from gfflow.commands.sweep import under_way
-
+def _what_ended(error: BaseException, session: Session) -> tuple[str, int]:
+    """Message and exit status for what ended the command outside a job of its own; raises the error again where it
+    has its own way out, as that of --help. After a signal the message is that of an interruption, whatever exception
+    it has been turned into."""
+    received = session.signals.received
     if received or isinstance(error, KeyboardInterrupt):
-        return _interrupted(128 + (received or [signal.SIGINT])[0])
+        return _interrupted(128 + (received or [signal.SIGINT])[0], session.sweep)
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _one_line(error), BAD_INPUT
-    if under_way and isinstance(error, SystemExit) and isinstance(error.code, int):
-        interrupted = error.code > 128  # in training, which has its own handlers
-        return _interrupted(error.code) if interrupted else ("the sweep was ended by its first failure", error.code)
+    if session.sweep and isinstance(error, SystemExit) and isinstance(error.code, int):
+        if error.code > 128:  # a signal in training, which has its own handlers
+            return _interrupted(error.code, session.sweep)
+        return "the sweep was ended by its first failure", error.code
     raise error
 
 
-def _interrupted(status: int) -> tuple[str, int]:
-    """What a person is told of an interruption, in a sweep with the way to go on, and the exit status."""
-    from gfflow.commands.sweep import under_way
-
-    if not under_way:
+def _interrupted(status: int, sweep: Path | None) -> tuple[str, int]:
+    """The message for an interruption, in a sweep with the way to go on, and the exit status."""
+    if sweep is None:
         return "interrupted", status
-    done = len(list(under_way[0].glob("*/summary.json")))
-    how = f"go on with the same command and resume=true hydra.sweep.dir={under_way[0]}"
+    done = len(list(sweep.glob("*/summary.json")))
+    how = f"go on with the same command and resume=true hydra.sweep.dir={sweep}"
     return f"sweep interrupted, {done} job(s) have ended; {how}", status
 
 
 def command() -> None:
-    """main, as a process of its own. A single run that a signal has stopped has everything on the disk: it leaves
-    without the interpreter's farewell to torch, which takes longer than all else."""
-    tell = threading.excepthook
-    threading.excepthook = lambda told: (
-        None if isinstance(told.exc_value, OSError) else tell(told)
-    )  # main tells it too
+    """main, as a process of its own. A single run that a signal has stopped has everything on the disk: its process
+    ends without the interpreter's usual shutdown, which takes longer than all the rest once torch is loaded."""
+    session = Session()
     try:
-        main()
+        main(session)
     except SystemExit as ended:
-        from gfflow.commands.sweep import under_way
-
-        if ended.code not in (130, 143) or under_way:  # a sweep's workers are still to be ended
+        if ended.code not in (130, 143) or session.sweep:  # a sweep's workers are still to be ended
             raise
         sys.stdout.flush()
         sys.stderr.flush()
@@ -241,9 +276,7 @@ def _one_line(error: Exception) -> str:
 
 def _nearest_key(key: str) -> str:
     """'did you mean ...?; ' where a key of the configuration is spelt like this one."""
-    from gfflow.config import RunConfig
-
-    groups = RunConfig().to_dict().items()
-    known = [f"{name}.{inner}" for name, values in groups if isinstance(values, dict) for inner in values]
-    near = get_close_matches(key, [*known, *(name for name, _ in groups), "experiment"], n=1)
+    made = presets()
+    known = {f"{group}.{inner}" for group in made for values in made[group].values() for inner in values}
+    near = get_close_matches(key, [*sorted(known), *RunConfig().to_dict(), "experiment"], n=1)
     return f"did you mean {near[0]}?; " if near else ""

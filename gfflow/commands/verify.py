@@ -7,9 +7,11 @@ import math
 import sys
 from pathlib import Path
 
+from gfflow.commands.report import threads_of
 from gfflow.errors import InvalidInput
 from gfflow.records.run import Run
 from gfflow.statements.verdicts import as_markdown, print_report, verify, write
+from gfflow.threads import at_most
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,7 +31,8 @@ def main(arguments: list[str] | None = None) -> None:
         if asked.epsilon is not None and not (asked.epsilon > 0 and math.isfinite(asked.epsilon)):
             raise InvalidInput("--epsilon", asked.epsilon, "a positive finite number")
         run = Run.read(asked.run)
-        report = verify(run, asked.epsilon, None if asked.other is None else Run.read(asked.other))
+        with at_most(threads_of(run)):
+            report = verify(run, asked.epsilon, None if asked.other is None else Run.read(asked.other))
     except InvalidInput as error:
         print(f"gfflow: {error}", file=sys.stderr)
         sys.exit(2)

@@ -19,6 +19,7 @@ from gfflow.figures.overview import draw_masses
 from gfflow.figures.polar import draw_polar, final_plane, prepare_polar
 from gfflow.figures.style import INK, iteration_axis, number, styled
 from gfflow.figures.training import along, draw_state, heights
+from gfflow.records.files import whole_file
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run, Trajectory
 
@@ -123,8 +124,9 @@ def _write_gif(pictures: list[Pixels], path: Path) -> Path:
     images = [Image.fromarray(picture) for picture in pictures]
     palette = images[-1].quantize(64)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    waits = [MILLISECONDS] * (len(images) - 1) + [2500]  # the end stays to be looked at
-    images[0].save(path, save_all=True, append_images=images[1:], duration=waits, loop=0, optimize=True)
+    waits = [MILLISECONDS] * (len(images) - 1) + [2500]  # the last picture is shown longer
+    with whole_file(path) as temporary:
+        images[0].save(temporary, save_all=True, append_images=images[1:], duration=waits, loop=0, optimize=True)
     return path
 
 
@@ -132,6 +134,9 @@ def _write_mp4(pictures: list[Pixels], path: Path, ffmpeg: str) -> Path:
     height, width, _ = pictures[0].shape
     rate = f"{1000 / MILLISECONDS:.3f}"
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", rate, "-i", "-"]
-    command = [ffmpeg, "-loglevel", "error", "-y", *source, "-pix_fmt", "yuv420p", str(path)]
-    subprocess.run(command, input=b"".join(picture.tobytes() for picture in pictures), check=True)
+    command = [ffmpeg, "-loglevel", "error", "-y", *source, "-pix_fmt", "yuv420p"]
+    with whole_file(path) as temporary:
+        subprocess.run(
+            [*command, str(temporary)], input=b"".join(picture.tobytes() for picture in pictures), check=True
+        )
     return path

@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from gfflow.figures.style import FAINT, INK, MINUS, OTHER, PLUS, iteration_axis, new_figure, spread, styled
+from gfflow.figures.registry import figure
+from gfflow.figures.style import BY_SIGN, FAINT, INK, OTHER, iteration_axis, new_figure, spread
 from gfflow.measures import clusters
 from gfflow.model.neurons import Neurons
 from gfflow.records.frames import snapshot, training_set
@@ -20,13 +21,11 @@ from gfflow.records.run import Run, Trajectory
 from gfflow.theory import EarlyPhase, ExtremalDirection, extremal_directions, solve_early_phase, takes_seconds
 
 Array = NDArray[np.float64]
-# Told apart by every kind of colour vision; each direction's label stands at its end too.
-COLORS = (PLUS, MINUS, "#3C9A5F", "#B0428F", "#5FB3E5", "#8A6A2F", "#6B5BB5", "#C44536")
 LABELS = 24  # of extremal directions, at most
 SMALL = 0.99  # of the first loss: above it the network counts as small
 
 
-@styled
+@figure("early_directions", "every run with frames whose directions are found in seconds")
 def early_directions(run: Run) -> Figure | None:
     """In the plane, the angle of every neuron over logarithmic time, in the colour of the extremal direction that the
     limit process takes it to, the bolder the larger it is. Elsewhere, its cosine with that direction, and how many
@@ -50,7 +49,7 @@ def _in_the_plane(run: Run, trajectory: Trajectory, phase: EarlyPhase) -> Figure
     angles = np.degrees(np.arctan2(w[..., 1], w[..., 0]))
     norms = np.hypot(*np.moveaxis(w / np.where(size > 0, size, 1.0)[..., None], 2, 0)) * size
     weight = np.sqrt(norms / norms.max()) if norms.max() > 0 else norms
-    colors = {i: COLORS[i % len(COLORS)] for i in range(len(phase.rates))} | {-1: OTHER}
+    colors = dict(enumerate(_colors(phase))) | {-1: OTHER}
     index = phase.index.numpy()
     for j in np.argsort(norms[-1]):
         _swelling(axes, trajectory.step[1:], angles[:, j], weight[:, j], colors[int(index[j])])
@@ -94,21 +93,22 @@ def _in_space(run: Run, trajectory: Trajectory, phase: EarlyPhase) -> Figure:
     figure = new_figure(3.4)
     left, right = figure.subplots(1, 2, width_ratios=[1.2, 1])
     cosines = np.stack([phase.cosines(neurons).numpy() for neurons in networks])
-    few = len(phase.rates) <= len(COLORS)
+    colors = _colors(phase)
+    few = len(set(colors)) == len(colors)  # enough of them to tell the directions apart
     handles: list[Line2D] = []
     for i in range(len(phase.rates)):
         mine = (phase.index == i).numpy()
-        plus = float(phase.signs[i]) > 0
-        color = COLORS[i] if few else PLUS if plus else MINUS
+        look = BY_SIGN[int(phase.signs[i])]
+        color = colors[i] if few else look.color
         handles += left.plot(
-            step, cosines[:, mine].mean(axis=1), color=color, linestyle="-" if plus else "--",
+            step, cosines[:, mine].mean(axis=1), color=color, linestyle=look.line,
             linewidth=1.2 if few else 0.5, alpha=1.0 if few else 0.45,
             label=f"{_neurons(int(mine.sum()))}, {_sign(float(phase.signs[i]))}" if few else None,
         )  # fmt: skip
     left.axhline(1, color=OTHER, linewidth=0.5, zorder=0)
     left.set(ylabel="cosine, mean of the neurons there", title="each neuron with its extremal direction")
     if not few:
-        handles = [Line2D([], [], color=PLUS, label=_sign(1)), Line2D([], [], color=MINUS, ls="--", label=_sign(-1))]
+        handles = [Line2D([], [], color=look.color, ls=look.line, label=look.label) for look in BY_SIGN.values()]
     counts = [_count(neurons) for neurons in networks]
     alike = [_count(Neurons(neurons.directions, neurons.signs), 1.0) for neurons in networks]
     right.plot(step, alike, color=OTHER, label="all neurons")
@@ -132,7 +132,18 @@ def _neurons(count: int) -> str:
 
 
 def _sign(sign: float) -> str:
-    return "$a_j > 0$" if sign > 0 else "$a_j < 0$"
+    return BY_SIGN[int(sign)].label
+
+
+def _colors(phase: EarlyPhase) -> list[str]:
+    """A colour for each direction, from the family of its sign; the label at its end tells more than four apart."""
+    counts = {1: 0, -1: 0}
+    colors = []
+    for sign in map(int, phase.signs):
+        family = BY_SIGN[sign].family
+        colors.append(family[counts[sign] % len(family)])
+        counts[sign] += 1
+    return colors
 
 
 def _count(neurons: Neurons, share: float = 0.99) -> int:

@@ -8,13 +8,14 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gfflow.figures.style import FIT, INK, iteration_axis, new_figure, quantity, styled
-from gfflow.measures import Snapshot, kernel_interpolator
+from gfflow.figures.registry import figure
+from gfflow.figures.style import FIT, INK, iteration_axis, new_figure, quantity
+from gfflow.measures import Snapshot, kernel_interpolator, line_interval
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
 
 
-@styled
+@figure("lazy", "every run with frames")
 def lazy(run: Run) -> Figure | None:
     """||W - W_0|| / ||W_0|| over the iterations and, for inputs on a line, the final function beside the
     interpolator of the tangent kernel at the start. None without frames."""
@@ -44,7 +45,7 @@ def _functions(axes: Axes, start: Snapshot, end: Snapshot) -> None:
     """h at the end, the interpolator of the tangent kernel at the start, and the gap between them."""
     data = start.training_set
     low, high = float(data.x[:, 0].min()), float(data.x[:, 0].max())
-    line = torch.linspace(low - 0.25 * (high - low), high + 0.25 * (high - low), 800, dtype=data.x.dtype)
+    line = torch.linspace(*line_interval(data), 800, dtype=data.x.dtype)
     inputs = torch.stack([line, torch.ones_like(line)], dim=1)
     final = end.neurons.outputs(inputs)
     kernel = kernel_interpolator(start, inputs)

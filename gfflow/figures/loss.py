@@ -5,12 +5,13 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from gfflow.figures.events import events, mark_events
-from gfflow.figures.style import BAND, INK, iteration_axis, new_figure, styled
+from gfflow.figures.registry import figure
+from gfflow.figures.style import BAND, INK, iteration_axis, new_figure
 from gfflow.measures import plateaus
 from gfflow.records.run import Run
 
 
-@styled
+@figure("loss", "every run", main=True)
 def loss(run: Run) -> Figure:
     """The loss over the iterations: as it is, and with both axes logarithmic; plateaus shaded, events as lines."""
     step, values = run.column("loss")
@@ -22,14 +23,16 @@ def loss(run: Run) -> Figure:
     right.plot(step[positive], values[positive], color=INK)
     right.set(xscale="log", yscale="log" if positive.any() else "linear", xlim=(1, max(step[-1], 10)))
     right.set_ylabel("loss $L$")
-    stays = plateaus(step, values)
+    flat = plateaus(step, values)
     for axes in (left, right):
-        for stay in stays:
-            axes.axvspan(max(stay.start, 0.5), stay.stop, color=BAND, linewidth=0, zorder=-1)
+        for plateau in flat:
+            axes.axvspan(max(plateau.start, 0.5), plateau.stop, color=BAND, linewidth=0, zorder=-1)
         mark_events(axes, run)
         iteration_axis(axes, None, ticks=4)
-    for stay in stays:
-        left.annotate(f"{stay.loss:.3g}", (stay.start, stay.loss), (3, 4), textcoords="offset points", fontsize=8)
-    note = ["plateaus shaded"] * bool(stays) + ["vertical lines: measured events"] * bool(events(run))
+    for plateau in flat:
+        left.annotate(
+            f"{plateau.loss:.3g}", (plateau.start, plateau.loss), (3, 4), textcoords="offset points", fontsize=8
+        )
+    note = ["plateaus shaded"] * bool(flat) + ["vertical lines: measured events"] * bool(events(run))
     figure.text(0.5, 0.03, "; ".join(note), ha="center", fontsize=8, style="italic")
     return figure

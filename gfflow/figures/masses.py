@@ -6,13 +6,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gfflow.figures.events import mark_events
-from gfflow.figures.style import INK, MINUS, PLUS, iteration_axis, new_figure, styled
+from gfflow.figures.registry import figure
+from gfflow.figures.style import BY_SIGN, INK, iteration_axis, new_figure
 from gfflow.records.run import Run
 
-SIDES = (("plus", "+", PLUS, "-"), ("minus", "-", MINUS, (0, (5, 1.5))))
+SIDES = (("plus", "+", BY_SIGN[1].color, BY_SIGN[1].line), ("minus", "-", BY_SIGN[-1].color, BY_SIGN[-1].line))
 
 
-@styled
+@figure("masses", "masses that float64 can hold")
 def masses(run: Run) -> Figure | None:
     """u+ and u- with their predictions and the largest neuron outside both groups; below, the error of the
     prediction in percent of the limit. None where no mass was measured, or all are below the smallest number."""

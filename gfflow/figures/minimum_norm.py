@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gfflow.errors import InvalidInput
-from gfflow.figures.style import FIT, INK, new_figure, styled
-from gfflow.measures import Snapshot, kinks
+from gfflow.figures.registry import figure
+from gfflow.figures.style import FIT, INK, new_figure
+from gfflow.measures import Snapshot, kinks_on_line, line_interval
 from gfflow.model.neurons import Neurons
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
@@ -18,7 +19,11 @@ from gfflow.theory.minimum_norm import MinimumNorm, installed, minimum_norm
 FITTED = 1e-6  # of the zero network's loss, below which norms are compared
 
 
-@styled
+def _asked(run: Run) -> bool:
+    return bool(run.config.get("callbacks", {}).get("minimum_norm", False))
+
+
+@figure("least_norm", "inputs on a line with bias, with the extra `convex`", main=_asked)
 def least_norm(run: Run) -> Figure | None:
     """h at the end of training and a function of the least 1/2 ||theta||^2 that fits the data, with their kinks.
 
@@ -42,21 +47,19 @@ def least_norm(run: Run) -> Figure | None:
 
 def _draw(axes: Axes, end: Snapshot, least: MinimumNorm) -> None:
     data, norm = end.training_set, end.neurons.half_norm_squared
-    low, high = float(data.x[:, 0].min()), float(data.x[:, 0].max())
-    margin = (high - low) / 4 or 1.0
-    line = torch.linspace(low - margin, high + margin, 801, dtype=data.x.dtype)
+    line = torch.linspace(*line_interval(data), 801, dtype=data.x.dtype)
     named = r"$\frac{1}{2}\Vert\theta\Vert^2$"
     for neurons, color, style, width, marker, label in (
         (end.neurons, FIT, "-", 2.2, "v", f"end of training: {named} = {norm:.4g}"),
         (least.neurons, INK, (0, (4, 2)), 1.2, "^", f"least norm: {named} = {least.upper:.4g}"),
     ):
         axes.plot(line, _function(neurons, line), color=color, linestyle=style, linewidth=width, label=label)
-        bends = kinks(neurons, float(line[0]), float(line[-1])).places
-        if not len(bends):
+        places = kinks_on_line(Snapshot(neurons, data))
+        if places is None or not len(places):
             continue
         axes.plot(
-            bends, _function(neurons, bends), marker, color=color, markersize=6, markerfacecolor="white",
-            label=f"its {len(bends)} kink{'' if len(bends) == 1 else 's'}",
+            places, _function(neurons, places), marker, color=color, markersize=6, markerfacecolor="white",
+            label=f"its {len(places)} kink{'' if len(places) == 1 else 's'}",
         )  # fmt: skip
     axes.plot(data.x[:, 0], data.y, "o", color=FIT, markeredgecolor=INK, markersize=5, label="data", zorder=5)
     axes.set(xlabel="input $x$", ylabel="$h(x)$", xlim=(float(line[0]), float(line[-1])))

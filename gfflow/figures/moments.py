@@ -17,10 +17,10 @@ def moments(run: Run, trajectory: Trajectory) -> list[tuple[str, int]]:
     near = ((run.summary or {}).get("saddle") or {}).get("step")
     if known and near is not None:
         known.append(("nearest to the saddle", near))
-    told = sorted(known or _by_loss(run), key=lambda moment: moment[1])
+    named = sorted(known or _by_loss(run), key=lambda moment: moment[1])
     last = len(trajectory.step) - 1
     frames: dict[int, str] = {0: "start"}
-    for name, step in told:
+    for name, step in named:
         frame = trajectory.nearest(step)
         if 0 < frame < last:
             frames.setdefault(frame, name)
@@ -29,16 +29,16 @@ def moments(run: Run, trajectory: Trajectory) -> list[tuple[str, int]]:
 
 def _by_loss(run: Run) -> list[tuple[str, float]]:
     step, loss = run.column("loss")
-    stays = plateaus(step, loss)
-    told: list[tuple[str, float]] = []
-    for i, stay in enumerate(stays):
+    found = plateaus(step, loss)
+    named: list[tuple[str, float]] = []
+    for i, plateau in enumerate(found):
         if i > 0:
-            told.append(("loss falling", (stays[i - 1].stop + stay.start) / 2))
-        told.append((f"plateau {i + 1}", stay.start + (stay.stop - stay.start) * 2 / 3))
-    level = stays[-1].loss if stays else float(loss[0])
-    after = stays[-1].stop if stays else 0.0
+            named.append(("loss falling", (found[i - 1].stop + plateau.start) / 2))
+        named.append((f"plateau {i + 1}", plateau.start + (plateau.stop - plateau.start) * 2 / 3))
+    level = found[-1].loss if found else float(loss[0])
+    after = found[-1].stop if found else 0.0
     for share, name in ((0.5, "loss halved"), (0.01, "loss below 1%")):
         below = np.flatnonzero((step > after) & (loss < share * level))
         if len(below):
-            told.append((name + (" from there" if stays else ""), float(step[below[0]])))
-    return told
+            named.append((name + (" from there" if found else ""), float(step[below[0]])))
+    return named

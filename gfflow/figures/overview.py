@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gfflow.figures.events import LABEL_HEIGHT, events, label_events, mark_events
-from gfflow.figures.style import FAINT, INK, MINUS, PLUS, iteration_axis, new_figure, styled
+from gfflow.figures.registry import figure
+from gfflow.figures.style import BY_SIGN, FAINT, INK, iteration_axis, new_figure
 from gfflow.records.run import Run
 
 
-@styled
+@figure("overview", "every run", main=True)
 def overview(run: Run) -> Figure:
     """Loss above, u+ and u- (measured and, where the theory gives them, predicted) below, over the iterations."""
     labels = LABEL_HEIGHT if events(run) else 0.1
@@ -36,7 +37,7 @@ def draw_masses(axes: Axes, run: Run, **legend: Any) -> None:
     theory = (run.summary or {}).get("theory") or {}
     predicted = "theory/u_plus" in run.metrics or "theory/u_minus" in run.metrics
     limits: list[tuple[float, str]] = []
-    for side, sign, color in (("plus", "+", PLUS), ("minus", "-", MINUS)):
+    for side, sign, color in (("plus", "+", BY_SIGN[1].color), ("minus", "-", BY_SIGN[-1].color)):
         step, mass = run.column(f"mass/u_{side}")
         if not len(step):
             continue

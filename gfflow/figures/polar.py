@@ -1,4 +1,4 @@
-"""The neurons in more than two dimensions, on two principal components of the final weights (Figures 6 and 7(b))."""
+"""The neurons in more than two dimensions, on two principal components of the final weights (Figure 6)."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from gfflow.figures.moments import moments
-from gfflow.figures.style import FAINT, INK, MINUS, PLUS, iteration_axis, new_figure, number, quantity, styled
+from gfflow.figures.registry import figure
+from gfflow.figures.style import BY_SIGN, FAINT, INK, new_figure, number, quantity
 from gfflow.measures import principal_components
 from gfflow.model.neurons import Neurons
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run, Trajectory
 
 
-@styled
+@figure("polar", "inputs in more than two dimensions")
 def polar(run: Run) -> Figure | None:
-    """One polar panel for each telling frame: every neuron's hidden weights projected on the two leading
+    """One polar panel for each of the moments: every neuron's hidden weights projected on the two leading
     uncentred components of the final ones. The inner circle is length zero, so that directions show even where
     lengths do not. None for d <= 2 or without frames."""
     trajectory = run.trajectory
     if trajectory is None or trajectory.w.shape[2] <= 2 or trajectory.w.shape[1] < 2:
         return None
-    told = moments(run, trajectory)
+    shown = moments(run, trajectory)
     plane, largest = final_plane(trajectory)
     data = training_set(trajectory)
-    columns = min(4, len(told)) if len(told) != 6 else 3
-    rows = -(-len(told) // columns)
+    columns = min(4, len(shown)) if len(shown) != 6 else 3
+    rows = -(-len(shown) // columns)
     figure = new_figure(0.3 + 2.05 * rows)
     grid = figure.subplots(rows, columns, subplot_kw={"projection": "polar"}, squeeze=False).ravel()
-    for axes, (name, frame) in zip(grid, told, strict=False):
+    for axes, (name, frame) in zip(grid, shown, strict=False):
         prepare_polar(axes, largest)
         draw_polar(axes, snapshot(trajectory, data, frame).neurons, plane)
         axes.set_title(f"{name}\niteration {number(float(trajectory.step[frame]))}", fontsize=8, linespacing=1.0)
-    for axes in grid[len(told) :]:
+    for axes in grid[len(shown) :]:
         axes.remove()
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, handletextpad=0.2)
@@ -72,61 +73,9 @@ def draw_polar(axes: Axes, neurons: Neurons, plane: torch.Tensor) -> None:
     # directions are projected, not weights: those of size 1e-300 then keep their angle
     flat = (neurons.directions @ plane).numpy()
     angle, length = np.arctan2(flat[:, 1], flat[:, 0]), np.hypot(*flat.T) * neurons.norms.numpy()
-    for sign, color, face in ((1, PLUS, PLUS), (-1, MINUS, "white")):
+    for sign, look in BY_SIGN.items():
         mine = (neurons.signs == sign).numpy()
         axes.scatter(
-            angle[mine], length[mine], marker="*", s=30, facecolors=face, edgecolors=color, linewidths=0.6,
-            alpha=0.85, zorder=3, clip_on=False, label=f"$a_j {'>' if sign > 0 else '<'} 0$",
+            angle[mine], length[mine], marker="*", s=30, facecolors=look.face, edgecolors=look.color, linewidths=0.6,
+            alpha=0.85, zorder=3, clip_on=False, label=look.label,
         )  # fmt: skip
-
-
-@styled
-def explained_variance(run: Run) -> Figure | None:
-    """Left, the share of each principal component of the final hidden weights; right, the share of the two leading
-    components of each frame's own weights. None for d <= 2 or without frames."""
-    trajectory = run.trajectory
-    if trajectory is None or trajectory.w.shape[2] <= 2 or trajectory.w.shape[1] < 2:
-        return None
-    data = training_set(trajectory)
-    shares = np.stack(
-        [
-            principal_components(snapshot(trajectory, data, frame).neurons)[1].numpy()
-            for frame in range(len(trajectory.step))
-        ]
-    )
-    figure = new_figure(2.5)
-    left, right = figure.subplots(1, 2, width_ratios=[1, 1.35])
-    shown = min(10, shares.shape[1])
-    left.bar(np.arange(1, shown + 1), 100 * shares[-1, :shown], color=FAINT, edgecolor=INK, linewidth=0.6, width=0.75)
-    left.plot(
-        np.arange(1, shown + 1),
-        100 * shares[-1, :shown].cumsum(),
-        "o-",
-        color=INK,
-        markersize=3,
-        linewidth=0.9,
-        label="cumulated",
-    )
-    left.set(xlabel="principal component", ylabel="explained (%)", ylim=(0, 104), title="final hidden weights")
-    left.set_xticks(np.arange(1, shown + 1))
-    left.legend(loc="lower left", bbox_to_anchor=(0.0, 1.1))
-    step = trajectory.step
-    curves = (
-        (shares[:, :2].sum(axis=1), "first and second", INK, "-"),
-        (shares[:, 0], "first", PLUS, (0, (5, 1.5))),
-        (shares[:, 1], "second", MINUS, (0, (1.5, 1))),
-    )
-    for values, label, color, style in curves:
-        right.plot(step, 100 * values, color=color, linestyle=style, label=label)
-    right.annotate(
-        f"{100 * curves[0][0][-1]:.1f} %",
-        (step[-1], 100 * curves[0][0][-1]),
-        (-2, 4),
-        textcoords="offset points",
-        ha="right",
-        fontsize=8,
-    )
-    right.set(xlim=(0, step[-1]), ylim=(0, 102), title="hidden weights at each iteration")
-    right.legend(loc="lower left", bbox_to_anchor=(0.0, 1.1), ncols=3)
-    iteration_axis(right, None, ticks=6)
-    return figure

@@ -5,11 +5,12 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from gfflow.figures.events import label_events, mark_events
-from gfflow.figures.style import INK, PLUS, iteration_axis, new_figure, number, quantity, styled
+from gfflow.figures.registry import figure
+from gfflow.figures.style import INK, PLUS, iteration_axis, new_figure, number, quantity
 from gfflow.records.run import Run
 
 
-@styled
+@figure("saddle", "a predicted saddle or limit")
 def saddle(run: Run) -> Figure | None:
     """Distances to theta_S and theta* over the iterations; None where neither was predicted."""
     known = [

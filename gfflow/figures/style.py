@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -14,11 +15,30 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from gfflow.records.files import whole_file
+
 # Dark blue and light orange: told apart by every kind of colour vision, and in grey by their lightness (27% and
 # 56%). Line styles and markers differ as well, so that colour never carries a meaning alone.
 PLUS, MINUS, OTHER = "#0B4F9E", "#E07B1A", "#8C8C8C"
 INK, FAINT, BAND = "#222222", "#B8B8B8", "#EDEDED"
 FIT = "#3C9A5F"  # the data and the function fitted to them
+
+
+@dataclass(frozen=True)
+class Look:
+    """How everything of one sign is drawn: neurons with a_j of that sign, the group and the mass of that sign."""
+
+    color: str
+    line: Any  # matplotlib's line style
+    face: str  # inside of a marker
+    family: tuple[str, ...]  # of colours, where several things of one sign are told apart; its own comes first
+    label: str  # of neurons
+
+
+BY_SIGN = {
+    1: Look(PLUS, "-", PLUS, (PLUS, "#3C9A5F", "#5FB3E5", "#6B5BB5"), "$a_j > 0$"),
+    -1: Look(MINUS, (0, (5, 1.5)), "white", (MINUS, "#B0428F", "#8A6A2F", "#C44536"), "$a_j < 0$"),
+}
 WIDTH = 6.75  # inches: the text width of a two-column paper
 
 EVENT_NAMES = {
@@ -91,11 +111,12 @@ def new_figure(
 @styled
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Writes NAME.png and NAME.pdf into the folder and returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf")]
-    figure.savefig(paths[0])
+    with whole_file(paths[0]) as temporary:
+        figure.savefig(temporary)
     figure.set_layout_engine("none")  # laid out once already: the PDF keeps the same places
-    figure.savefig(paths[1], metadata={"CreationDate": None})  # equal runs give equal files
+    with whole_file(paths[1]) as temporary:
+        figure.savefig(temporary, metadata={"CreationDate": None})  # equal runs give equal files
     return paths
 
 

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from gfflow.figures.events import events
-from gfflow.figures.style import INK, MINUS, PLUS, iteration_axis, new_figure, number, spread, styled
+from gfflow.figures.registry import figure
+from gfflow.figures.style import BY_SIGN, INK, iteration_axis, new_figure, number, spread
 from gfflow.records.run import Run
 from gfflow.theory.directions import timeline as bounds
 
@@ -19,7 +20,7 @@ Steps = list[float]  # ends of: early alignment, growth of the first group, sadd
 HALF = 0.2  # half the height of a lane
 
 
-@styled
+@figure("timeline", "both signs predicted, in the order of Figure 1", main=True)
 def timeline(run: Run) -> Figure | None:
     """Three lanes over the iterations. None where the theory predicts no events for both signs, or where they do
     not follow one another as in Figure 1, since lambda is too large for phases."""
@@ -73,7 +74,7 @@ def _lemmas(run: Run, step_size: float) -> list[tuple[str, Steps]]:
 
 
 def _looks(plus_first: bool) -> list[tuple[str, dict[str, Any]]]:
-    signs = [("$S_+$ grows", PLUS), ("$S_-$ grows", MINUS)]
+    signs = [("$S_+$ grows", BY_SIGN[1].color), ("$S_-$ grows", BY_SIGN[-1].color)]
     (first, dark), (second, light) = signs if plus_first else signs[::-1]
     edge: dict[str, Any] = {"edgecolor": INK, "linewidth": 0.6}
     return [

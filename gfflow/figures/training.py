@@ -10,15 +10,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gfflow.figures.moments import moments
-from gfflow.figures.style import FAINT, FIT, INK, MINUS, PLUS, new_figure, number, styled
-from gfflow.measures import Snapshot, kinks
+from gfflow.figures.registry import figure
+from gfflow.figures.style import BY_SIGN, FAINT, FIT, INK, new_figure, number
+from gfflow.measures import Snapshot, kinks_on_line, line_interval
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
 
 
-@styled
+@figure("training", "inputs on a line with bias", main=True)
 def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | None:
-    """One panel for each telling frame, or for the recorded frames nearest to the given iterations.
+    """One panel for each of the moments, or for the recorded frames nearest to the given iterations.
 
     A star stands at (-w_j2 / w_j1, s_j ||w_j||): below it is the kink of its neuron, its height is the output
     weight of a balanced one. None where the inputs are not on a line with bias, or no frames were recorded.
@@ -26,30 +27,30 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
     trajectory = run.trajectory
     if trajectory is None or not (data := training_set(trajectory)).one_dimensional:
         return None
-    told = moments(run, trajectory) if steps is None else [("", trajectory.nearest(step)) for step in steps]
-    shots = [snapshot(trajectory, data, frame) for _, frame in told]
+    shown = moments(run, trajectory) if steps is None else [("", trajectory.nearest(step)) for step in steps]
+    shots = [snapshot(trajectory, data, frame) for _, frame in shown]
     line = along(shots[0])
-    columns = min(4, len(told)) if len(told) != 6 else 3
-    rows = -(-len(told) // columns)
+    columns = min(4, len(shown)) if len(shown) != 6 else 3
+    rows = -(-len(shown) // columns)
     figure = new_figure(0.75 + 1.65 * rows, margins=(0.55, 0.1, 0.45, 0.72))
     layout = {"hspace": 0.42 + 0.02 * rows, "wspace": 0.1}
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False, gridspec_kw=layout).ravel()
     limits = heights(shots, line)
     grid[0].set_ylim(limits)
-    for axes, (name, frame), shot in zip(grid, told, shots, strict=False):
+    for axes, (name, frame), shot in zip(grid, shown, shots, strict=False):
         draw_state(axes, shot, line)
         if name == "end":
-            name = f"end: {_count(shot, line)}"
+            name = f"end: {_count(shot)}"
         step = f"iteration {number(float(trajectory.step[frame]))}"
         values = _function(shot, line)
         if float(values.min()) > limits[1] or float(values.max()) < limits[0]:
             step += ", $h$ off the scale"
         axes.xaxis.set_major_locator(MaxNLocator(3, prune="both"))  # labels of neighbours do not meet
         axes.set_title(f"{name}\n{step}" if name else step, fontsize=8, linespacing=1.0)
-    for axes in grid[len(told) :]:
+    for axes in grid[len(shown) :]:
         axes.remove()
-    for i, axes in enumerate(grid[: len(told)]):
-        if i + columns >= len(told):
+    for i, axes in enumerate(grid[: len(shown)]):
+        if i + columns >= len(shown):
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("input $x$, kink of neuron $j$", fontsize=8)
         if i % columns == 0:
@@ -65,10 +66,10 @@ def _function(shot: Snapshot, line: torch.Tensor) -> torch.Tensor:
     return shot.neurons.outputs(inputs)
 
 
-def _count(shot: Snapshot, line: torch.Tensor) -> str:
-    x = shot.training_set.x[:, 0]
-    shown, inner = (len(kinks(shot.neurons, float(z.min()), float(z.max()))) for z in (line, x))
-    return f"{shown} kink{'' if shown == 1 else 's'}" + (f" ({inner} between data)" if inner != shown else "")
+def _count(shot: Snapshot) -> str:
+    places = kinks_on_line(shot)
+    assert places is not None  # inputs are on a line
+    return f"{len(places)} kink{'' if len(places) == 1 else 's'}"
 
 
 def heights(shots: Sequence[Snapshot], line: torch.Tensor) -> tuple[float, float]:
@@ -95,18 +96,16 @@ def draw_state(axes: Axes, shot: Snapshot, line: torch.Tensor) -> None:
         data.x[:, 0], data.y, s=26, color=FIT, edgecolors=INK, linewidths=0.7, zorder=4, label="data $(x_k, y_k)$"
     )
     places, edge = -neurons.w[:, 1] / neurons.w[:, 0], 0.03 * float(line[-1] - line[0])  # no star cut in half
-    for sign, color, face in ((1, PLUS, PLUS), (-1, MINUS, "white")):
+    for sign, look in BY_SIGN.items():
         mine = (neurons.signs == sign) & (places >= line[0] + edge) & (places <= line[-1] - edge)
-        label = f"neurons with $a_j {'>' if sign > 0 else '<'} 0$"
         axes.scatter(
             places[mine], sign * neurons.norms[mine],
-            marker="*", s=34, facecolors=face, edgecolors=color, linewidths=0.7, alpha=0.85, zorder=3, label=label,
+            marker="*", s=34, facecolors=look.face, edgecolors=look.color, linewidths=0.7, alpha=0.85, zorder=3,
+            label=f"neurons with {look.label}",
         )  # fmt: skip
     axes.set_xlim(float(line[0]), float(line[-1]))
 
 
 def along(shot: Snapshot) -> torch.Tensor:
-    """Inputs along the line, (600,): the data and half their extent more on either side."""
-    x = shot.training_set.x[:, 0]
-    margin = 0.5 * max(float(x.max() - x.min()), 1.0)
-    return torch.linspace(float(x.min()) - margin, float(x.max()) + margin, 600, dtype=x.dtype)
+    """Inputs along the line, (600,), over the interval on which kinks are counted."""
+    return torch.linspace(*line_interval(shot.training_set), 600, dtype=shot.training_set.x.dtype)

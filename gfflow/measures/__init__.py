@@ -6,7 +6,7 @@ from gfflow.measures.critical_points import CriticalPoint, certify, critical_poi
 from gfflow.measures.events import crossing, mass_crossing
 from gfflow.measures.invariants import balance, balance_drift, reactivations
 from gfflow.measures.kernel import kernel_interpolator, tangent_kernel
-from gfflow.measures.kinks import Kinks, kinks, kinks_on_line
+from gfflow.measures.kinks import kinks, kinks_on_line, line_interval
 from gfflow.measures.masses import largest_norm, mass
 from gfflow.measures.plateaus import Plateau, plateaus
 from gfflow.measures.principal import principal_components
@@ -17,7 +17,6 @@ from gfflow.model.snapshot import Snapshot
 __all__ = [
     "Clusters",
     "CriticalPoint",
-    "Kinks",
     "Plateau",
     "Snapshot",
     "at_rest",
@@ -34,6 +33,7 @@ __all__ = [
     "kinks_on_line",
     "largest_norm",
     "least_sharpness",
+    "line_interval",
     "mass",
     "mass_crossing",
     "own_cosines",

@@ -8,6 +8,8 @@ from torch import Tensor
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
 
+ROUNDING = 1e-13  # of a field, relative to the largest that the labels allow: below it the field has no direction
+
 
 def cosines_with(neurons: Neurons, direction: Tensor) -> Tensor:
     """cos(w_j, direction), shape (m,), for a non-zero direction (d,); 0 for a zero neuron."""
@@ -27,7 +29,7 @@ def own_cosines(snapshot: Snapshot) -> Tensor:
 def own_cosines_by_neuron(snapshot: Snapshot) -> Tensor:
     """cos(w_j, s_j D_j), shape (m,); NaN where a field at rounding level (all labels fitted, or a dead neuron)
     has no direction."""
-    moving = snapshot.field_norms > 1e-13 * snapshot.training_set.field_scale
+    moving = snapshot.field_norms > ROUNDING * snapshot.training_set.field_scale
     neurons = snapshot.neurons
     cosines = neurons.signs * (neurons.directions * snapshot.field_directions).sum(dim=1)
     return cosines.where(moving, torch.nan)

@@ -18,6 +18,11 @@ from gfflow.motion.field import Escape, escape
 Array = NDArray[np.float64]
 ON_GATE = 1e-3  # cosine up to which a closed gate counts as just closed, and the neuron is put exactly on it
 CRITICAL = 1e-12  # size of a gradient, relative to what residuals and weights allow, that is rounding
+OPEN = (
+    1e-15  # of <w_j, x_k> over ||x_k|| max_l ||x_l||, above which a gate counts as open after a solve: rounding only
+)
+AT_GATE = 1e-14  # of <w_j, x_k> over ||w_j|| ||x_k||: a neuron projected on a gate lies this near, a few roundings
+FLAT = 1e-12  # share of the largest eigenvalue, or singular value, below which one is rounding
 GROWN = 1e-2  # share of the largest norm from which a neuron counts as grown
 MOVED = 0.05  # share of the loss by which the critical point may differ from the plateau
 
@@ -124,24 +129,26 @@ def _solved(snapshot: Snapshot, active: NDArray[np.bool_]) -> Neurons | None:
         for j in np.flatnonzero(gates.any(axis=1)).tolist()
     }
     frozen: set[int] = set()
-    for _ in range(3 * len(bases) + 1):
+    # Every round but the last freezes a neuron that would cross a gate, or frees one from the gates that it was kept
+    # on, and each neuron is frozen and freed at most once.
+    for _ in range(2 * len(bases) + 1):
         start = w.copy()
         for j, basis in bases.items():
             start[j] = basis @ (basis.T @ w[j])
         moved = _least_squares(x, y, start, a, gates, {j: b for j, b in bases.items() if j not in frozen})
         r = y - np.maximum(moved @ x.T, 0).T @ a
         crossed = {
-            j for j in bases if np.any(((moved[j] @ x.T) / lengths > 1e-15 * lengths.max()) != gates[j])
+            j for j in bases if np.any(((moved[j] @ x.T) / lengths > OPEN * lengths.max()) != gates[j])
         } - frozen
         if crossed:
             frozen |= crossed
             continue
-        uneasy = _uneasy(x, r, gates, bases)
-        if not uneasy:
+        pulled = _pulled(x, r, gates, bases)
+        if not pulled:
             return _balanced(moved, a, x, gates)
-        if all(bases[j].shape[1] == x.shape[1] for j in uneasy):
+        if all(bases[j].shape[1] == x.shape[1] for j in pulled):
             return None
-        for j in uneasy:
+        for j in pulled:
             bases[j] = np.eye(x.shape[1])
     return None
 
@@ -160,7 +167,7 @@ def _solved_on_gates(snapshot: Snapshot, active: NDArray[np.bool_]) -> Neurons |
         return None
     moved, gates = found
     r = y - (gates * (moved @ x.T)).T @ a
-    if _uneasy(x, r, gates, np.flatnonzero(moving).tolist()):
+    if _pulled(x, r, gates, np.flatnonzero(moving).tolist()):
         return None
     return _balanced(moved, a, x, gates)
 
@@ -187,7 +194,7 @@ def _least_squares(
     if not bases:
         return w
     columns = [a[j] * gates[j][:, None] * (x @ basis) for j, basis in bases.items()]
-    change = np.linalg.lstsq(np.hstack(columns), r, rcond=1e-12)[0]
+    change = np.linalg.lstsq(np.hstack(columns), r, rcond=FLAT)[0]
     moved, at = w.copy(), 0
     for j, basis in bases.items():
         moved[j] += basis @ change[at : at + basis.shape[1]]
@@ -195,7 +202,7 @@ def _least_squares(
     return moved
 
 
-def _uneasy(x: Array, r: Array, gates: NDArray[np.bool_], neurons: Iterable[int]) -> list[int]:
+def _pulled(x: Array, r: Array, gates: NDArray[np.bool_], neurons: Iterable[int]) -> list[int]:
     """The neurons whose field D_j is not zero to rounding."""
     size = float(np.abs(r) @ np.linalg.norm(x, axis=1))
     return [j for j in neurons if np.linalg.norm((gates[j] * r) @ x) > CRITICAL * size]
@@ -213,7 +220,7 @@ def _balanced(w: Array, a: Array, x: Array, gates: NDArray[np.bool_]) -> Neurons
 def _opening_gates(point: Snapshot) -> int:
     """How many gates at exactly zero would lower the loss to first order by opening: those with a_j r_k > 0."""
     lengths = point.neurons.norms[:, None] * point.training_set.norms
-    at_zero = (point.preactivations.abs() <= 1e-14 * lengths) & (lengths > 0)
+    at_zero = (point.preactivations.abs() <= AT_GATE * lengths) & (lengths > 0)
     return int((at_zero & (point.neurons.a[:, None] * point.residuals > 0)).sum())
 
 
@@ -228,5 +235,5 @@ def _curvature(point: Snapshot) -> tuple[float, float] | None:
     active = point.preactivations.clamp(min=0)
     kernel = (weights * (x @ x.T) + active.T @ active) / point.training_set.n
     values = torch.linalg.eigvalsh(kernel)
-    positive = values[values > 1e-12 * values.max()]
+    positive = values[values > FLAT * values.max()]
     return (float(positive.min()), float(positive.max())) if len(positive) else None

@@ -10,6 +10,9 @@ Array = NDArray[np.float64]
 Gates = NDArray[np.bool_]
 ROUNDS = 50  # of holding gates; Figure 6's plateau takes 5
 BEHIND = 2e-15  # how far behind a gate no rounding of a product opens it, on the scale of AT_ZERO
+DEPENDENT = 1e-9  # share of the largest singular value below which samples count as linearly dependent
+SMALLEST = 1e-12  # share of the largest singular value below which a least-squares problem is taken as singular
+PUSHES = 3  # of a neuron behind its gates: each has rounding of its own, and nearly always one is enough
 AT_ZERO = 1e-13  # of <w_j, x_k> over ||w_j|| ||x_k||, that is rounding
 
 
@@ -18,7 +21,7 @@ def along_gates(x: Array, d: int) -> Array:
     if not len(x):
         return np.eye(d)
     _, singular, right = np.linalg.svd(x)
-    return right[int((singular > 1e-9 * singular[0]).sum()) :].T
+    return right[int((singular > DEPENDENT * singular[0]).sum()) :].T
 
 
 def held_on_gates(x: Array, y: Array, w: Array, a: Array, gates: Gates, held: Gates) -> tuple[Array, Gates] | None:
@@ -40,7 +43,7 @@ def held_on_gates(x: Array, y: Array, w: Array, a: Array, gates: Gates, held: Ga
         columns = {j: a[j] * gates[j][:, None] * (x @ basis) for j, basis in bases.items()}
         kernel = sum((part @ part.T for part in columns.values()), np.zeros((len(y), len(y))))
         r = y - (gates * (moved @ x.T)).T @ a
-        multipliers = np.linalg.lstsq(kernel, r, rcond=1e-12)[0]  # of the least change that fits best
+        multipliers = np.linalg.lstsq(kernel, r, rcond=SMALLEST)[0]  # of the least change that fits best
         for j, basis in bases.items():
             moved[j] += basis @ (columns[j].T @ multipliers)
         cosines = moved @ x.T / lengths / np.maximum(np.linalg.norm(moved, axis=1), np.finfo(float).tiny)[:, None]
@@ -59,7 +62,7 @@ def closed_in_rounding(w: Array, x: Array, gates: Gates) -> Array:
     lengths = np.linalg.norm(x, axis=1)
     for j in np.flatnonzero(np.linalg.norm(w, axis=1)):
         size = np.linalg.norm(w[j]) * lengths
-        for _ in range(3):  # each step has rounding of its own, and nearly always one is enough
+        for _ in range(PUSHES):
             near = ~gates[j] & (x @ w[j] > -BEHIND * size)
             if not near.any():
                 break

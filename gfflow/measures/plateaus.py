@@ -25,11 +25,11 @@ def plateaus(
     zero: float = 1e-3,
     flatter: float = 2.0,
 ) -> list[Plateau]:
-    """The stretches along which the loss stays within a relative `change`, the longest taken first.
+    """The stretches along which the loss changes by at most a relative `change`, the longest taken first.
 
     A stretch counts if
     - it lasts at least the fraction `least` of the run;
-    - it does not touch a longer one, whose bend it then is;
+    - it does not touch a longer one, whose beginning or end it then is;
     - ln(loss) changes at least `flatter` times as much in an equally long time before it (unless the run begins
       with it) and after it (unless the run ends with it): a steady fall has no plateau;
     - its loss is above `zero` times the largest: below that the run has fitted its labels and is at no saddle.

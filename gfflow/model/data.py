@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 
 from gfflow.errors import InvalidInput
+from gfflow.model.data_sets import GaussianTeacher, Orthonormal
+from gfflow.model.losses import SQUARE, Loss
 
 SIZES = (1e-50, 1e50)  # of an input's largest coordinate and of a label other than 0
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """n samples: inputs x (n, d) and labels y (n,), float64.
+    """n samples: inputs x (n, d) and labels y (n,), float64, copied; and the loss by which they are fitted.
 
     A bias is an input coordinate equal to 1. Raises InvalidInput for wrong shapes, numbers that are not
     finite, inputs that are zero, and samples too small or too large for float64 to hold their squares and products;
@@ -30,10 +32,10 @@ class TrainingSet:
 
     x: Tensor
     y: Tensor
+    loss: Loss = SQUARE
 
     def __post_init__(self) -> None:
-        x = torch.as_tensor(self.x, dtype=torch.float64).detach()
-        y = torch.as_tensor(self.y, dtype=torch.float64).detach()
+        x, y = (torch.as_tensor(v).detach().to(torch.float64, copy=True) for v in (self.x, self.y))
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "y", y)
         if x.ndim != 2 or y.shape != x.shape[:1] or x.numel() == 0:
@@ -51,6 +53,7 @@ class TrainingSet:
             odd = values[(values < low) | (values > high)]
             if len(odd):
                 raise InvalidInput(f"data {name}", f"size {odd[0].item():g}", f"sizes from {low:g} to {high:g}")
+        self.loss.check_labels(y)
         if bool((y == 0).any()):
             k = int((y == 0).nonzero()[0])
             warnings.warn(f"data labels: y[{k}] = 0, so Assumption 2 fails", stacklevel=2)
@@ -76,9 +79,14 @@ class TrainingSet:
         return self.x.norm(dim=1)
 
     @cached_property
+    def pulls(self) -> Tensor:
+        """r_k at h = 0, shape (n,): the residuals of a network that is small; y_k for the square loss."""
+        return self.loss.residual(torch.zeros_like(self.y), self.y)
+
+    @cached_property
     def field_scale(self) -> float:
-        """(1/n) sum_k |y_k| ||x_k||: the size that a field D_j can have while the network is small."""
-        return float((self.y.abs() * self.norms).mean())
+        """(1/n) sum_k |r_k| ||x_k|| at h = 0: the size that a field D_j can have while the network is small."""
+        return float((self.pulls.abs() * self.norms).mean())
 
     @cached_property
     def orthogonality_defect(self) -> float:
@@ -135,14 +143,9 @@ def orthonormal(
     below about 1e-16 (a gate that closed is opened again). Raises InvalidInput for a label equal to 0, which
     the theory of orthogonal inputs excludes (Assumption 2).
     """
+    Orthonormal(tuple(labels), d, None if norms is None else tuple(norms), rotation)  # checks them
     n = len(labels)
     d = n if d is None else d
-    if n == 0 or any(not math.isfinite(v) or v == 0 for v in labels):
-        raise InvalidInput("data.labels", list(labels), "a non-empty list of finite numbers other than 0")
-    if d < n:
-        raise InvalidInput("data.d", d, f"at least the number of labels, {n}, for orthogonal inputs")
-    if norms is not None and (len(norms) != n or any(not math.isfinite(v) or v <= 0 for v in norms)):
-        raise InvalidInput("data.norms", list(norms), f"null or {n} positive numbers, one per label")
     x = torch.eye(n, d, dtype=torch.float64)
     if norms is not None:
         x = x * torch.tensor(norms, dtype=torch.float64)[:, None]
@@ -162,9 +165,7 @@ def gaussian_teacher(n: int = 75, d: int = 150, teacher_width: int = 6, seed: in
     its usual start, redraws the weights, and then draws the inputs, all in float32. The same draws are made
     here, in the same order, from a generator of our own.
     """
-    for key, value in (("data.n", n), ("data.d", d), ("data.teacher_width", teacher_width)):
-        if value < 1:
-            raise InvalidInput(key, value, "an integer of at least 1")
+    GaussianTeacher(n, d, teacher_width, seed)  # checks them
     generator = torch.Generator().manual_seed(seed)
 
     def layer(inputs: int, outputs: int, deviation: float) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
-
-NORMALIZATIONS = ("width", "width_dim", "none")
+from gfflow.model.options import NetworkOptions
+from gfflow.model.starts import StartOptions
 
 
 def initialization_scale(scale: float, normalization: str, width: int, d: int) -> float:
@@ -18,12 +18,8 @@ def initialization_scale(scale: float, normalization: str, width: int, d: int) -
 
     The paper's experiments use the first for inputs on a line and the second in high dimension.
     """
-    if normalization not in NORMALIZATIONS:
-        raise InvalidInput("init.normalization", normalization, f"one of {', '.join(NORMALIZATIONS)}")
-    if not (scale > 0 and math.isfinite(scale)):
-        raise InvalidInput("init.scale", scale, "a positive finite number")
-    if width < 1:
-        raise InvalidInput("network.width", width, "an integer of at least 1")
+    StartOptions.check(normalization=normalization, scale=scale)
+    NetworkOptions.check(width=width)
     return scale / math.sqrt({"width": width, "width_dim": width * d, "none": 1}[normalization])
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gfflow.errors import InvalidInput
+from gfflow.model.activations import RELU, Activation
 
 
 def row_norms(w: Tensor) -> Tensor:
@@ -28,14 +29,16 @@ def row_norms(w: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Neurons:
-    """The neurons of h(x) = sum_j a_j relu(<w_j, x>): hidden weights w (m, d), output weights a (m,).
+    """The neurons of h(x) = sum_j a_j phi(<w_j, x>): hidden weights w (m, d), output weights a (m,), and the
+    activation phi, the ReLU unless said otherwise.
 
-    Both are float64 and never change; everything derived is computed once, on first use, and is meaningful
+    The weights are float64 and never change; everything derived is computed once, on first use, and is meaningful
     down to weights of size 1e-300. Raises InvalidInput where the shapes do not fit.
     """
 
     w: Tensor
     a: Tensor
+    activation: Activation = RELU
 
     def __post_init__(self) -> None:
         if self.w.ndim != 2 or self.a.shape != self.w.shape[:1]:
@@ -43,10 +46,10 @@ class Neurons:
             raise InvalidInput("neurons", shapes, "w of shape (m, d) and a of shape (m,)")
 
     @classmethod
-    def copy_of(cls, w: Tensor, a: Tensor) -> Neurons:
+    def copy_of(cls, w: Tensor, a: Tensor, activation: Activation = RELU) -> Neurons:
         """A snapshot: float64 copies on the CPU, detached, that do not follow the network's later steps."""
         w, a = (weights.detach().to("cpu", torch.float64, copy=True) for weights in (w, a))
-        return cls(w, a)
+        return cls(w, a, activation)
 
     @cached_property
     def norms(self) -> Tensor:
@@ -75,8 +78,8 @@ class Neurons:
         return 0.5 * float(self.w.square().sum() + self.a.square().sum())
 
     def outputs(self, x: Tensor) -> Tensor:
-        """h(x) = sum_j a_j relu(<w_j, x>), shape (n,), for inputs x (n, d)."""
-        return (x @ self.w.T).clamp(min=0) @ self.a
+        """h(x) = sum_j a_j phi(<w_j, x>), shape (n,), for inputs x (n, d)."""
+        return self.activation.value(x @ self.w.T) @ self.a
 
     def distance(self, other: Neurons) -> float:
         """||theta - theta'||, the Euclidean distance in all weights."""

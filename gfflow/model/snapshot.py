@@ -19,8 +19,7 @@ class Snapshot:
     neurons: Neurons
     training_set: TrainingSet
     iteration: int = 0
-    time: float | None = 0.0  # flow time; None where iterations have none
-    slope: float = 0.0  # of the activation below zero: 0 for the ReLU, another for a leaky one
+    time: float | None = None  # flow time; None where it is not known, or iterations have none
 
     @cached_property
     def preactivations(self) -> Tensor:
@@ -34,28 +33,27 @@ class Snapshot:
 
     @cached_property
     def outputs(self) -> Tensor:
-        """h(x_k) = sum_j a_j relu(z_jk), shape (n,)."""
-        if self.slope:
-            return self.neurons.a @ torch.nn.functional.leaky_relu(self.preactivations, self.slope)
-        return self.neurons.a @ self.preactivations.clamp(min=0)
+        """h(x_k) = sum_j a_j phi(z_jk), shape (n,)."""
+        return self.neurons.a @ self.neurons.activation.value(self.preactivations)
 
     @cached_property
     def residuals(self) -> Tensor:
-        """r_k = y_k - h(x_k), shape (n,)."""
-        return self.training_set.y - self.outputs
+        """r_k = -dl/dh at h(x_k), shape (n,): y_k - h(x_k) for the square loss."""
+        return self.training_set.loss.residual(self.outputs, self.training_set.y)
 
     @cached_property
     def loss(self) -> float:
-        """L = 1/(2n) sum_k r_k^2 (Eq. 1)."""
-        return float(self.residuals.square().mean() / 2)
+        """L = (1/n) sum_k l(h(x_k), y_k): 1/(2n) sum_k r_k^2 for the square loss (Eq. 1)."""
+        return float(self.training_set.loss.value(self.outputs, self.training_set.y).mean())
 
     @cached_property
     def fields(self) -> Tensor:
-        """D_j = (1/n) sum_k 1[<w_j, x_k> > 0] r_k x_k (Eq. 3), shape (m, d); with a leaky activation the other
-        samples count too, by its slope."""
+        """D_j = (1/n) sum_k phi'(<w_j, x_k>) r_k x_k (Eq. 3), shape (m, d); for the ReLU a sum over open gates."""
         weighted = self.training_set.x * (self.residuals / self.training_set.n).unsqueeze(1)
-        gates = self.gates.to(weighted.dtype)
-        return (gates + self.slope * (1 - gates) if self.slope else gates) @ weighted
+        activation = self.neurons.activation
+        if activation.is_relu:
+            return self.gates.to(weighted.dtype) @ weighted
+        return activation.derivative(self.preactivations) @ weighted
 
     @cached_property
     def field_norms(self) -> Tensor:

@@ -12,16 +12,13 @@ of x_k) has the same gate, on where that of k is off: it belongs to d_off, and i
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
+
+from gfflow.compiled import compiled
 
 OFF, ON, SLIDING = 0, 1, 2
 ROUNDING = 1e-12  # relative size below which a drift, or a sample's part outside a span, is rounding
 ROUNDS = 8  # changes of each gate, at most, in search of states that agree with their drifts
-
-compiled: Any = njit(cache=True, error_model="numpy")
 
 
 @compiled

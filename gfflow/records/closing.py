@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from gfflow.records.summary import Event, Nearest, Summary
 
 EVENT_NAMES = {
     "aligned": "neurons aligned, cosine 0.999",
@@ -15,40 +14,40 @@ EVENT_NAMES = {
 Row = tuple[str, str, str, str]  # name, predicted, measured, difference
 
 
-def closing_sections(summary: Mapping[str, Any]) -> dict[str, list[Row]]:
+def closing_sections(summary: Summary) -> dict[str, list[Row]]:
     """What the closing table says, section by section: events by iteration, then the end, then the saddle; a section
     without anything to say is left out."""
     sections = {
-        "iteration of the event": _event_rows(summary["events"]),
-        f"at the end, iteration {summary['iterations']:,}": _final_rows(summary),
-        "least distance to the saddle": _saddle_rows(summary["saddle"]),
+        "iteration of the event": _event_rows(summary.events),
+        f"at the end, iteration {summary.iterations:,}": _final_rows(summary),
+        "least distance to the saddle": _saddle_rows(summary.saddle),
     }
     return {title: rows for title, rows in sections.items() if rows}
 
 
-def _event_rows(events: dict[str, dict[str, float | None] | None]) -> list[Row]:
+def _event_rows(events: dict[str, Event | None]) -> list[Row]:
     rows = []
     known = [(key, event) for key, event in events.items() if event is not None]
-    for key, event in sorted(known, key=lambda item: item[1]["predicted_step"] or 0.0):
-        predicted, measured = event["predicted_step"] or 0.0, event["measured_step"]
+    for key, event in sorted(known, key=lambda item: item[1].predicted_step):
+        predicted, measured = event.predicted_step, event.measured_step
         shown = "not reached" if measured is None else f"{measured:,.0f}"
         difference = "" if measured is None or predicted == 0 else f"{measured / predicted - 1:+.2%}"
         rows.append((EVENT_NAMES[key], f"{predicted:,.0f}", shown, difference))
     return rows
 
 
-def _final_rows(summary: Mapping[str, Any]) -> list[Row]:
-    theory, final = summary["theory"], summary["final"]
-    norm, minimum = "1/2 ||theta||^2", theory["min_half_norm"]
+def _final_rows(summary: Summary) -> list[Row]:
+    theory, final = summary.theory, summary.final
+    norm, minimum = "1/2 ||theta||^2", theory.min_half_norm
     values = [
-        ("u+", theory["u_plus_limit"], final["u_plus"]),
-        ("u-", theory["u_minus_limit"], final["u_minus"]),
-        (norm if minimum is None else f"{norm}, minimum norm", minimum, final["half_norm_squared"]),
-        ("distance to the limit", None, final["limit_distance"]),
-        ("loss", None, final["loss"]),
+        ("u+", theory.u_plus_limit, final.u_plus),
+        ("u-", theory.u_minus_limit, final.u_minus),
+        (norm if minimum is None else f"{norm}, minimum norm", minimum, final.half_norm_squared),
+        ("distance to the limit", None, final.limit_distance),
+        ("loss", None, final.loss),
     ]
-    rows = [_value_row(*value) for value in values if value[2] is not None]
-    kinks, clusters = summary["structure"]["kinks"], summary["structure"]["clusters"]
+    rows = [_value_row(name, predicted, measured) for name, predicted, measured in values if measured is not None]
+    kinks, clusters = summary.structure.kinks, summary.structure.clusters
     if clusters is not None:
         rows.append(("clusters (99% of the mass)", "", str(clusters), ""))
     if kinks is not None:
@@ -56,10 +55,10 @@ def _final_rows(summary: Mapping[str, Any]) -> list[Row]:
     return rows
 
 
-def _saddle_rows(saddle: dict[str, Any]) -> list[Row]:
-    if saddle["distance_min"] is None:
+def _saddle_rows(saddle: Nearest) -> list[Row]:
+    if saddle.distance_min is None:
         return []
-    return [_value_row(f"at iteration {saddle['step']:,}", None, saddle["distance_min"])]
+    return [_value_row(f"at iteration {saddle.step:,}", None, saddle.distance_min)]
 
 
 def _value_row(name: str, predicted: float | None, measured: float) -> Row:
@@ -73,10 +72,10 @@ def _number(value: float) -> str:
     return f"{value:.6f}" if 1e-2 <= value < 1e6 else f"{value:.2e}"
 
 
-def end_point_line(summary: Mapping[str, Any]) -> str | None:
+def end_point_line(summary: Summary) -> str | None:
     """What kind of point of positive loss the run has ended at, in one line; None where it was on its way."""
-    point = summary["final"]["point"]
+    point = summary.final.point
     if point is None:
         return None
-    loss = "" if point["loss"] is None else f", loss {point['loss']:.6g}"
-    return f"end point    {point['kind']}{loss}: {point['reason']}"
+    loss = "" if point.loss is None else f", loss {point.loss:.6g}"
+    return f"end point    {point.kind}{loss}: {point.reason}"

@@ -12,28 +12,29 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.tensorboard import SummaryWriter
 
 from gfflow.records.closing import closing_sections, end_point_line
+from gfflow.records.event_file import add_summary
+from gfflow.records.summary import Summary
+from gfflow.scalars import MEASURES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_SIDES = {"plus": "S+ with D+", "minus": "S- with -D-", "own": "every neuron with its own direction"}
-CHARTS = {
-    "theory beside measurement": {
-        "u+ and its prediction": ["Multiline", ["^mass/u_plus$", "^theory/u_plus$"]],
-        "u- and its prediction": ["Multiline", ["^mass/u_minus$", "^theory/u_minus$"]],
-        "all four over 1000 log10(iteration)": ["Multiline", ["^log10_iteration/(mass|theory)/u_(plus|minus)$"]],
-    },
-    "alignment: mean, and the band down to the least": {
-        title: ["Margin", [f"alignment/{side}_{part}" for part in ("mean", "min", "mean")]]
-        for side, title in _SIDES.items()
-    },
-    "landmarks": {
-        "distance to the saddle and to the limit": ["Multiline", ["^saddle/distance$", "^limit/distance$"]],
-    },
-}
+SECTIONS = ("theory beside measurement",)  # of the custom charts, those that come first
+
+
+def charts() -> dict[str, dict[str, list[Any]]]:
+    """The layout of the custom scalar charts, by section and title, from the measures' own."""
+    layout: dict[str, dict[str, list[Any]]] = {section: {} for section in SECTIONS}
+    for entry in MEASURES.values():
+        for chart in entry.charts:
+            layout.setdefault(chart.section, {})[chart.title] = [chart.kind, list(chart.tags)]
+    return layout
+
+
 FINAL = ("loss", "half_norm_squared", "norm_gap", "limit_distance", "u_plus", "u_minus")
 NOT_HYPERPARAMETERS = (
     "name", "verbose", "figures", "verify", "fail_fast", "optimized_metric", "resume", "callbacks", "schedule",
+    "loggers",
 )  # fmt: skip
 
 
@@ -50,25 +51,23 @@ def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def write_opening(writer: SummaryWriter, config: Mapping[str, Any]) -> None:
     """Before training: the layout of the custom scalar charts, and the configuration as text."""
-    writer.add_custom_scalars(CHARTS)
+    writer.add_custom_scalars(charts())
     lines = [f"    {key}: {value}" for key, value in flattened(config).items()]
     writer.add_text("configuration", "\n".join(lines), 0)
 
 
-def write_closing(
-    writer: SummaryWriter, config: Mapping[str, Any], summary: Mapping[str, Any], notes: Iterable[str]
-) -> None:
+def write_closing(writer: SummaryWriter, config: Mapping[str, Any], summary: Summary, notes: Iterable[str]) -> None:
     """After training: the closing table and the notes as text, and the run's row in the HParams table."""
     table = ["| | predicted | measured | difference |", "|---|--:|--:|--:|"]
     for title, rows in closing_sections(summary).items():
         table += [f"| **{title}** | | | |"] + ["| " + " | ".join(row).replace("||", "\\|\\|") + " |" for row in rows]
     ended = end_point_line(summary)
     text = "\n".join([*(f"- {note}" for note in (*notes, *([ended] if ended else []))), "", *table])
-    writer.add_text("closing table", text, summary["iterations"])
+    writer.add_text("closing table", text, summary.iterations)
     write_hyperparameters(writer, config, summary)
 
 
-def write_hyperparameters(writer: SummaryWriter, config: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+def write_hyperparameters(writer: SummaryWriter, config: Mapping[str, Any], summary: Summary) -> None:
     """One row of the HParams table: the configuration and the final values, the same columns for every run. Runs that
     differ in their seed alone form one group."""
     from tensorboard.plugins.hparams import summary_v2
@@ -78,12 +77,12 @@ def write_hyperparameters(writer: SummaryWriter, config: Mapping[str, Any], summ
     fixed = {key: value for key, value in parameters.items() if key != "seed"}
     group = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
     metrics = [summary_v2.Metric(f"final/{key}", display_name=key) for key in FINAL]
-    file = writer._get_file_writer()
-    file.add_summary(summary_v2.hparams_config_pb([summary_v2.HParam(key) for key in parameters], metrics))
-    file.add_summary(summary_v2.hparams_pb(parameters, trial_id=group, start_time_secs=0))
+    add_summary(writer, summary_v2.hparams_config_pb([summary_v2.HParam(key) for key in parameters], metrics))
+    add_summary(writer, summary_v2.hparams_pb(parameters, trial_id=group, start_time_secs=0))
     for key in FINAL:
-        if summary["final"][key] is not None:
-            writer.add_scalar(f"final/{key}", summary["final"][key], summary["iterations"])
+        value = getattr(summary.final, key)
+        if value is not None:
+            writer.add_scalar(f"final/{key}", value, summary.iterations)
 
 
 def append_text(folder: Path, tag: str, text: str, step: int) -> None:
@@ -94,11 +93,11 @@ def append_text(folder: Path, tag: str, text: str, step: int) -> None:
 
 def write_image(writer: SummaryWriter, tag: str, png: bytes, step: int) -> None:
     """An encoded PNG as an image."""
-    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.compat.proto import summary_pb2
 
     width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))  # where every PNG's header has them
-    image = Summary.Image(encoded_image_string=png, width=width, height=height, colorspace=3)
-    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+    image = summary_pb2.Summary.Image(encoded_image_string=png, width=width, height=height, colorspace=3)
+    add_summary(writer, summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, image=image)]), step)
 
 
 def write_figure(writer: SummaryWriter, tag: str, figure: Figure, step: int) -> None:

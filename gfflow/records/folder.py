@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from gfflow.errors import InvalidInput
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
 NOT_PART_OF_A_RUN = (
@@ -23,6 +28,7 @@ NOT_PART_OF_A_RUN = (
     "fail_fast",
     "optimized_metric",
     "resume",
+    "loggers",
 )  # may differ when a run is resumed
 
 
@@ -30,19 +36,49 @@ NOT_PART_OF_A_RUN = (
 def claimed(folder: Path) -> Iterator[None]:
     """Makes the folder and holds it for this process alone; raises InvalidInput where another one holds it.
 
-    The lock goes with the process, so that a killed run leaves none behind.
+    The lock goes with the process, so that a killed run leaves none behind. Where there are no such locks (on
+    Windows, on some network file systems) a UserWarning says so, and nothing keeps a second process out.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / LOCK
-    with open(path, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InvalidInput("run folder", str(folder), "a folder that no other process is writing") from None
+    lock = _locked(folder / LOCK)
+    if lock is None:
+        warnings.warn(f"no lock could be had on {folder}: start no second process that writes into it", stacklevel=3)
+        yield
+        return
+    with lock:
         try:
             yield
         finally:
+            (folder / LOCK).unlink(missing_ok=True)  # while it is still held
+
+
+def _locked(path: Path) -> IO[str] | None:
+    """The lock file, open and locked; None where the system or the file system has no locks."""
+    if fcntl is None:
+        return None
+    while True:
+        lock = open(path, "w")  # noqa: SIM115 (it stays open for as long as the lock is held)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_file(lock, path):
+                return lock
+            lock.close()  # its last holder has removed it between our opening and our locking: once more
+        except BlockingIOError:
+            lock.close()
+            allowed = "a folder that no other process is writing"
+            raise InvalidInput("run folder", str(path.parent), allowed) from None
+        except OSError:
+            lock.close()
             path.unlink(missing_ok=True)
+            return None
+
+
+def _is_file(lock: IO[str], path: Path) -> bool:
+    """Whether the open file is still the one at the path."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def holds_run(folder: Path) -> bool:
@@ -88,15 +124,6 @@ def check_same_configuration(folder: Path, begun: Mapping[str, Any], asked: Mapp
         if key not in NOT_PART_OF_A_RUN and begun.get(key) != asked[key]:
             allowed = f"{begun.get(key)!r}, with which the run in {folder} was begun"
             raise InvalidInput(key, repr(asked[key]), allowed)
-
-
-def sync(path: Path) -> None:
-    """Puts a file or folder on the disk itself."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def reason_of(error: Exception) -> str:

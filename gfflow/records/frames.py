@@ -21,9 +21,11 @@ def training_set(trajectory: Trajectory) -> TrainingSet:
 
 
 def snapshot(trajectory: Trajectory, data: TrainingSet, frame: int) -> Snapshot:
-    """The network at one recorded frame."""
+    """The network at one recorded frame, with its flow time where the run's iterations have one."""
     neurons = Neurons(torch.from_numpy(trajectory.w[frame]), torch.from_numpy(trajectory.a[frame]))
-    return Snapshot(neurons, data, int(trajectory.step[frame]))
+    step = int(trajectory.step[frame])
+    time = None if trajectory.step_size is None else trajectory.step_size * step
+    return Snapshot(neurons, data, step, time)
 
 
 def prediction(run: Run) -> Prediction | None:

@@ -6,7 +6,7 @@ import csv
 import math
 import time
 from argparse import Namespace
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +16,12 @@ from lightning.pytorch.loggers.logger import Logger
 from numpy.typing import NDArray
 
 from gfflow.errors import InvalidInput
+from gfflow.records.event_file import add_event, add_scalars, read_events
+from gfflow.records.files import whole_file
 from gfflow.records.run import read_table
+from gfflow.scalars.base import over_log_iteration
 
-MIRRORED = (
-    "loss",
-    "alignment/plus_min",
-    "alignment/minus_min",
-    "alignment/own_min",
-    "mass/u_plus",
-    "mass/u_minus",
-    "theory/u_plus",
-    "theory/u_minus",
-    "saddle/distance",
-    "limit/distance",
-)
-
-
-TOLD_ANEW = (  # tags of what is no measurement: layout and configuration before training, the rest after it
+AROUND_TRAINING = (  # tags of what is no measurement: layout and configuration before it, the rest after it
     "configuration",
     "custom_scalars__config__",
     "closing table",
@@ -101,20 +90,18 @@ class MetricsTable(Logger):
                 raise InvalidInput("metrics", str(self.path), f"a row of every measurement, that of {step} too")
 
     def save(self) -> None:
-        """Writes the whole table (to a neighbouring file first, so that readers never see half of it)."""
+        """Writes the whole table."""
         self._written = time.monotonic()
         if not self._changed:
             return
         self._changed = False
         names = list(dict.fromkeys(name for row in self.rows.values() for name in row))
-        temporary = self.path.with_name(self.path.name + ".part")
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
+        with whole_file(self.path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["step", *names])
             for step in sorted(self.rows):
                 row = self.rows[step]
                 writer.writerow([step, *(repr(float(row[name])) if name in row else "" for name in names)])
-        temporary.replace(self.path)
 
     def finalize(self, status: str) -> None:
         self.save()
@@ -123,15 +110,15 @@ class MetricsTable(Logger):
 class EventLogger(TensorBoardLogger):
     """Lightning's TensorBoard logger, with all scalars of an iteration in one event.
 
-    TensorBoard has no logarithmic axis, so the `mirrored` scalars appear once more as `log10_iteration/NAME`, at
-    "step" 1000 log10(iteration) rounded: 3000 is iteration 1000. Iterations that round to the same step keep the
-    first.
+    TensorBoard has no logarithmic axis, so the `mirrored` scalars (by default those registered with
+    `over_log`) appear once more as `log10_iteration/NAME`, at "step" 1000 log10(iteration) rounded: 3000 is
+    iteration 1000. Iterations that round to the same step keep the first.
 
     Events are handed to TensorBoard's writer every few seconds and at the end: its thread, woken at every event,
     would take turns with the training thread, which costs more than the training of a small network.
     """
 
-    def __init__(self, folder: Path, mirrored: Collection[str] = MIRRORED, every_seconds: float = 5.0) -> None:
+    def __init__(self, folder: Path, mirrored: Collection[str] | None = None, every_seconds: float = 5.0) -> None:
         super().__init__(
             folder,
             name="tensorboard",
@@ -142,7 +129,7 @@ class EventLogger(TensorBoardLogger):
         self.every_seconds = every_seconds
         self._pending: dict[int, tuple[float, dict[str, float]]] = {}
         self._handed_over = time.time()
-        self._mirrored = frozenset(mirrored)
+        self._mirrored = over_log_iteration() if mirrored is None else frozenset(mirrored)
         self._mirrored_at: dict[int, int] = {}  # position -> the iteration that has it
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -155,16 +142,17 @@ class EventLogger(TensorBoardLogger):
     def restore(self, iteration: int, rows: Mapping[int, Mapping[str, float]]) -> None:
         """Makes the folder's events those of a run that stands at `iteration` and goes on, whatever was written after
         it before the interruption; `rows` are the measurements until then, by iteration: those that a damaged file
-        has lost are written anew. What is told before training and after it is left out: it is told again."""
+        has lost are written anew. What is written before training and after it (configuration, closing table, images)
+        is left out, since the resumed run writes it itself."""
         old = sorted(Path(self.log_dir).glob("events.out.tfevents.*"))
-        file = self.experiment._get_file_writer()
+        self.experiment.flush()  # makes the new file, which is none of the old
         kept: set[tuple[int, str]] = set()  # a restoration that was cut off itself has left events twice
-        for event in _events(old):
+        for event in read_events(old):
             tags = [value.tag for value in event.summary.value]
-            if not tags or event.step >= iteration or (event.step, tags[0]) in kept or _told_anew(event):
+            if not tags or event.step >= iteration or (event.step, tags[0]) in kept or _around_training(event):
                 continue
             kept.update((event.step, tag) for tag in tags)
-            file.add_event(event, event.step, event.wall_time)
+            add_event(self.experiment, event)
         for step, row in sorted(rows.items()):
             lost = {tag: value for tag, value in row.items() if (step, tag) not in kept}
             if lost:
@@ -181,7 +169,7 @@ class EventLogger(TensorBoardLogger):
         self.experiment.flush()
 
     def finalize(self, status: str) -> None:
-        """Lightning's end of training; the writer stays open for what is told after it, until `close`."""
+        """Lightning's end of training; the writer stays open for what is written after it, until `close`."""
         if status != "success":  # there may be no `close`
             self.save()
 
@@ -206,22 +194,9 @@ class EventLogger(TensorBoardLogger):
             self._write(mirrored, position, moment)
 
     def _write(self, scalars: Mapping[str, float], step: int, moment: float) -> None:
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        values = [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in scalars.items()]
-        self.experiment._get_file_writer().add_summary(Summary(value=values), step, moment)
+        add_scalars(self.experiment, scalars, step, moment)
 
 
-def _told_anew(event: Any) -> bool:
+def _around_training(event: Any) -> bool:
     first = event.summary.value[0]
-    return first.tag.startswith(TOLD_ANEW) or first.WhichOneof("value") == "image"
-
-
-def _events(paths: Iterable[Path]) -> Iterator[Any]:
-    """The events in the files, up to where one was cut off."""
-    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
-    from tensorboard.compat.proto.event_pb2 import Event
-
-    for path in paths:
-        for record in RawEventFileLoader(str(path)).Load():
-            yield Event.FromString(record)
+    return first.tag.startswith(AROUND_TRAINING) or first.WhichOneof("value") == "image"

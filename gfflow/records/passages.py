@@ -15,6 +15,7 @@ from rich.progress import track
 
 from gfflow.measures import CriticalPoint, Plateau, critical_point_near, plateaus, resting_point
 from gfflow.model.neurons import Neurons
+from gfflow.records.files import whole_file, write_text
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Array, Run
 
@@ -75,7 +76,7 @@ def write_saddles(run: Run) -> list[Path]:
             columns[name] = dict(zip(run.trajectory.step.tolist(), passage.distances.tolist(), strict=True))
         entries.append(_described(passage, name))
     path = run.folder / "saddles.json"
-    _replace(path, json.dumps(entries, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(entries, indent=2, allow_nan=False) + "\n")
     _add_columns(run.folder / "metrics.csv", columns)
     return [path, *_write_events(run.folder / "tensorboard", columns)]
 
@@ -116,10 +117,8 @@ def _add_columns(path: Path, columns: dict[str, dict[int, float]]) -> None:
     for row in rows:
         values = [column.get(int(float(row[at]))) for column in columns.values()]
         lines.append([row[i] for i in kept] + ["" if value is None else repr(value) for value in values])
-    temporary = path.with_name(path.name + ".part")
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(lines)
-    temporary.replace(path)
 
 
 def _write_events(folder: Path, columns: dict[str, dict[int, float]]) -> list[Path]:
@@ -135,9 +134,3 @@ def _write_events(folder: Path, columns: dict[str, dict[int, float]]) -> list[Pa
             for step, value in column.items():
                 writer.add_scalar(name, value, step)
     return sorted(folder.glob("*.saddles"))
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -30,6 +30,7 @@ class Trajectory:
     a: Array  # (T, m)
     x: Array  # (n, d)
     y: Array  # (n,)
+    step_size: float | None = None  # flow time per iteration; None where iterations have none
 
     def nearest(self, step: float) -> int:
         """The index of the frame whose iteration is nearest to `step`."""
@@ -68,7 +69,7 @@ class Run:
                 arrays = {key: file[key] for key in ("step", "w", "a", "x", "y")}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InvalidInput("trajectory", str(path), f"a whole trajectory.npz ({_line(error)})") from None
-        return Trajectory(**arrays)
+        return Trajectory(**arrays, step_size=self.step_size)
 
     @property
     def name(self) -> str:
@@ -77,27 +78,15 @@ class Run:
 
     @property
     def step_size(self) -> float | None:
-        """eta: flow time per iteration; None before the first step."""
-        step, time = self.metrics["step"], self.metrics["time"]
-        return float(time[-1] / step[-1]) if step[-1] > 0 else None
+        """eta: flow time per iteration; None before the first step, or where iterations have no flow time."""
+        step, time = self.column("time")
+        return float(time[-1] / step[-1]) if len(step) and step[-1] > 0 else None
 
     def column(self, name: str) -> tuple[Array, Array]:
         """(step, values) of one scalar where it was measured; both empty where it does not apply to the run."""
         values = self.metrics.get(name, np.full(len(self.metrics["step"]), np.nan))
         there = np.isfinite(values)
         return self.metrics["step"][there], values[there]
-
-
-def find_runs(folder: str | Path) -> list[Path]:
-    """The run folders at or under `folder`, those of a sweep in the order of their numbers.
-
-    Raises InvalidInput where there is none.
-    """
-    folder = Path(folder)
-    found = sorted((path.parent for path in folder.rglob("metrics.csv")), key=natural_order)
-    if not found:
-        raise InvalidInput("folder", str(folder), "the folder of a run (with metrics.csv) or of a sweep of runs")
-    return found
 
 
 def natural_order(path: Path) -> list[tuple[int, str]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +18,146 @@ from gfflow.measures.events import crossing, mass_crossing
 from gfflow.measures.kinks import kinks_on_line
 from gfflow.measures.rest import resting_point
 from gfflow.model.snapshot import Snapshot
+from gfflow.records.files import write_text
 from gfflow.theory import Prediction
-from gfflow.theory.phase import phase
+from gfflow.theory.phase import Phase, phase
+from gfflow.theory.prediction import ALIGNED, FITTED, LEFT
 from gfflow.training.module import GradientFlowModule
 
 Table = dict[str, NDArray[np.float64]]
 EVENTS = ("aligned", "plus_leaves_zero", "plus_fitted", "minus_leaves_zero", "minus_fitted")
-ALIGNED = 0.999  # cosine from which a neuron counts as aligned
+
+
+@dataclass(frozen=True)
+class Event:
+    """The iteration of an event, predicted (from a flow time: no integer) and measured; None: not reached."""
+
+    predicted_step: float
+    measured_step: float | None
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """Which assumptions of the paper the run meets."""
+
+    orthogonal_inputs: bool
+    labels: bool
+    cones_nonempty: bool
+
+
+@dataclass(frozen=True)
+class Theory:
+    """What was known before the first step; `scale` is lambda, under which name the file has it."""
+
+    source: str
+    orthogonal: bool
+    assumptions: Assumptions
+    d_plus_norm: float
+    d_minus_norm: float
+    r: float | None
+    scale: float
+    n_plus: int
+    n_minus: int
+    u_plus_limit: float | None
+    u_minus_limit: float | None
+    min_half_norm: float | None
+    epsilon_max: float | None
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The least measured distance to the saddle, and its iteration."""
+
+    distance_min: float | None
+    step: int | None
+
+
+@dataclass(frozen=True)
+class FlowDistances:
+    """Descent beside the flow: largest and last distance in all weights, largest on the inputs."""
+
+    distance_max: float | None
+    distance_final: float | None
+    function_distance_max: float | None
+
+
+@dataclass(frozen=True)
+class EndPoint:
+    """What kind of point of positive loss the run has ended at, its loss, and why it is of this kind."""
+
+    kind: str
+    loss: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Final:
+    """The last measurement; all but the loss is None where the weights are no longer finite."""
+
+    loss: float | None
+    half_norm_squared: float | None
+    norm_gap: float | None
+    limit_distance: float | None
+    u_plus: float | None
+    u_minus: float | None
+    phase: Phase | None
+    point: EndPoint | None
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The learned function: where it has kinks on a line around the data, and how many directions carry its mass."""
+
+    kinks: list[float] | None
+    clusters: int | None
+
+
+@dataclass(frozen=True)
+class SolverRecord:
+    """The solver, and its own counters (in the file beside name and lr)."""
+
+    name: str
+    lr: float
+    counters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds in the solver, and in everything else between the beginning and the end of training."""
+
+    train_seconds: float
+    measure_seconds: float
+    steps_per_second: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was predicted, what was measured, and how the run ended; None is what does not apply.
+
+    `stop_reason` is 'iterations', 'loss', 'stationary' or 'diverged' (see GradientFlowModule); `time` is flow time.
+    """
+
+    experiment: str
+    seed: int
+    stop_reason: str | None
+    iterations: int
+    time: float
+    theory: Theory
+    events: dict[str, Event | None]
+    saddle: Nearest
+    flow: FlowDistances
+    final: Final
+    structure: Structure
+    solver: SolverRecord
+    timing: Timing
+    config: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values under the names of summary.json, in its order."""
+        values = dataclasses.asdict(self)
+        values["theory"] = {"lambda" if key == "scale" else key: value for key, value in values["theory"].items()}
+        values["solver"] |= values["solver"].pop("counters")
+        return values
 
 
 def measured_events(table: Table, prediction: Prediction) -> dict[str, float | None]:
@@ -32,106 +168,123 @@ def measured_events(table: Table, prediction: Prediction) -> dict[str, float | N
     minima = [table[f"alignment/{side}_min"] for side in ("plus", "minus") if f"alignment/{side}_min" in table]
     if minima:
         found["aligned"] = crossing(step, np.minimum.reduce(minima), ALIGNED)
-    for side, group in (("plus", prediction.plus), ("minus", prediction.minus)):
-        if group is not None and f"mass/u_{side}" in table:
-            mass = table[f"mass/u_{side}"]
-            found[f"{side}_leaves_zero"] = mass_crossing(step, mass, group.mass_limit, 0.01)
-            found[f"{side}_fitted"] = mass_crossing(step, mass, group.mass_limit, 0.99)
+    for group in prediction.groups:
+        if f"mass/u_{group.name}" in table:
+            mass = table[f"mass/u_{group.name}"]
+            found[f"{group.name}_leaves_zero"] = mass_crossing(step, mass, group.mass_limit, LEFT)
+            found[f"{group.name}_fitted"] = mass_crossing(step, mass, group.mass_limit, FITTED)
     return found
 
 
 def summarise(
-    name: str, seed: int, module: GradientFlowModule, prediction: Prediction, table: Table, fit_seconds: float
-) -> dict[str, Any]:
-    """The summary of a finished run as plain values; what does not apply is None."""
-    last = {key: float(column[-1]) for key, column in table.items() if math.isfinite(column[-1])}
+    config: Mapping[str, Any], module: GradientFlowModule, prediction: Prediction, table: Table, fit_seconds: float
+) -> Summary:
+    """The summary of a training that has ended; `config` is the run's as plain values, with its name and seed, and
+    `fit_seconds` is the time from the beginning of training to its end."""
     iterations = int(table["step"][-1])
-    measured = measured_events(table, prediction)
-    snapshot = module.snapshot()
-    diverged = module.stop_reason == "diverged"
-    bends = None if diverged else kinks_on_line(snapshot)
-    return {
-        "experiment": name,
-        "seed": seed,
-        "stop_reason": module.stop_reason,
-        "iterations": iterations,
-        "time": module.solver.lr * iterations,
-        "theory": _theory(prediction),
-        "events": {
-            event: None
-            if time is None
-            else {"predicted_step": time / module.solver.lr, "measured_step": measured[event]}
-            for event, time in ((event, prediction.events.get(event)) for event in EVENTS)
-        },
-        "saddle": _nearest(table, "saddle/distance"),
-        "flow": {
-            "distance_max": _largest(table, "flow/distance"),
-            "distance_final": last.get("flow/distance"),
-            "function_distance_max": _largest(table, "flow/function_distance"),
-        },
-        "final": {
-            "loss": last.get("loss"),
-            "half_norm_squared": None if diverged else snapshot.neurons.half_norm_squared,
-            "norm_gap": last.get("limit/norm_gap"),
-            "limit_distance": last.get("limit/distance"),
-            "u_plus": last.get("mass/u_plus"),
-            "u_minus": last.get("mass/u_minus"),
-            "phase": None if diverged else phase(snapshot, prediction),
-            "point": None if diverged else _resting(snapshot, module.solver.resolution),
-        },
-        "structure": {
-            "kinks": None if bends is None else bends.places.tolist(),
-            "clusters": None if diverged else len(clusters(snapshot.neurons)),
-        },
-        "solver": {"name": module.solver.name, "lr": module.solver.lr, **module.solver.summary()},
-        "timing": {
-            "train_seconds": module.train_seconds,
-            "measure_seconds": max(0.0, fit_seconds - module.train_seconds),
-            "steps_per_second": iterations / module.train_seconds if module.train_seconds > 0 else None,
-        },
-    }
+    return Summary(
+        experiment=config["name"],
+        seed=config["seed"],
+        stop_reason=module.stop_reason,
+        iterations=iterations,
+        time=module.solver.lr * iterations,
+        theory=_theory(prediction),
+        events=_events(table, prediction, module.solver.lr),
+        saddle=_nearest(table, "saddle/distance"),
+        flow=FlowDistances(
+            distance_max=_largest(table, "flow/distance"),
+            distance_final=_last(table, "flow/distance"),
+            function_distance_max=_largest(table, "flow/function_distance"),
+        ),
+        final=_final(module, prediction, table),
+        structure=_structure(module),
+        solver=SolverRecord(module.solver.name, module.solver.lr, module.solver.summary()),
+        timing=Timing(
+            train_seconds=module.train_seconds,
+            measure_seconds=max(0.0, fit_seconds - module.train_seconds),
+            steps_per_second=iterations / module.train_seconds if module.train_seconds > 0 else None,
+        ),
+        config=dict(config),
+    )
 
 
-def write_summary(path: Path, summary: dict[str, Any]) -> None:
+def write_summary(path: Path, summary: Summary) -> None:
     """Writes summary.json whole or not at all; raises ValueError if a number in it is not finite."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, json.dumps(summary.to_dict(), indent=2, allow_nan=False) + "\n")
 
 
-def _theory(prediction: Prediction) -> dict[str, Any]:
-    plus, minus = prediction.plus, prediction.minus
+def _theory(prediction: Prediction) -> Theory:
+    plus, minus = prediction.group("plus"), prediction.group("minus")
+    return Theory(
+        source=prediction.source,
+        orthogonal=prediction.orthogonal,
+        assumptions=Assumptions(
+            orthogonal_inputs=prediction.assumptions.orthogonal_inputs,
+            labels=prediction.assumptions.labels,
+            cones_nonempty=prediction.assumptions.cones_nonempty,
+        ),
+        d_plus_norm=prediction.d_plus_norm,
+        d_minus_norm=prediction.d_minus_norm,
+        r=prediction.r,
+        scale=prediction.scale,
+        n_plus=int(prediction.s_plus.sum()),
+        n_minus=int(prediction.s_minus.sum()),
+        u_plus_limit=None if plus is None else plus.mass_limit,
+        u_minus_limit=None if minus is None else minus.mass_limit,
+        min_half_norm=prediction.min_half_norm,
+        epsilon_max=prediction.epsilon_max,
+    )
+
+
+def _events(table: Table, prediction: Prediction, lr: float) -> dict[str, Event | None]:
+    measured = measured_events(table, prediction)
+    times = {event: prediction.events.get(event) for event in EVENTS}
     return {
-        "orthogonal": prediction.orthogonal,
-        "assumptions": {
-            "orthogonal_inputs": prediction.assumptions.orthogonal_inputs,
-            "labels": prediction.assumptions.labels,
-            "cones_nonempty": prediction.assumptions.cones_nonempty,
-        },
-        "d_plus_norm": prediction.d_plus_norm,
-        "d_minus_norm": prediction.d_minus_norm,
-        "r": prediction.r,
-        "lambda": prediction.scale,
-        "n_plus": int(prediction.s_plus.sum()),
-        "n_minus": int(prediction.s_minus.sum()),
-        "u_plus_limit": None if plus is None else plus.mass_limit,
-        "u_minus_limit": None if minus is None else minus.mass_limit,
-        "min_half_norm": prediction.min_half_norm,
-        "epsilon_max": prediction.epsilon_max,
+        event: None if time is None else Event(predicted_step=time / lr, measured_step=measured[event])
+        for event, time in times.items()
     }
+
+
+def _final(module: GradientFlowModule, prediction: Prediction, table: Table) -> Final:
+    diverged, snapshot = not module.measurable(), module.snapshot()
+    return Final(
+        loss=_last(table, "loss"),
+        half_norm_squared=None if diverged else snapshot.neurons.half_norm_squared,
+        norm_gap=_last(table, "limit/norm_gap"),
+        limit_distance=_last(table, "limit/distance"),
+        u_plus=_last(table, "mass/u_plus"),
+        u_minus=_last(table, "mass/u_minus"),
+        phase=None if diverged else phase(snapshot, prediction),
+        point=None if diverged else _end_point(snapshot, module.solver.resolution),
+    )
+
+
+def _structure(module: GradientFlowModule) -> Structure:
+    if not module.measurable():
+        return Structure(kinks=None, clusters=None)
+    found = kinks_on_line(module.snapshot())
+    return Structure(
+        kinks=None if found is None else found.tolist(),
+        clusters=len(clusters(module.snapshot().neurons)),
+    )
+
+
+def _end_point(snapshot: Snapshot, resolution: float) -> EndPoint | None:
+    point = resting_point(snapshot, resolution)
+    return None if point is None else EndPoint(kind=point.kind, loss=point.loss, reason=point.reason)
+
+
+def _nearest(table: Table, key: str) -> Nearest:
+    if key not in table:
+        return Nearest(distance_min=None, step=None)
+    i = int(np.nanargmin(table[key]))
+    return Nearest(distance_min=float(table[key][i]), step=int(table["step"][i]))
 
 
 def _largest(table: Table, key: str) -> float | None:
     return float(np.nanmax(table[key])) if key in table else None
 
 
-def _resting(snapshot: Snapshot, resolution: float) -> dict[str, Any] | None:
-    point = resting_point(snapshot, resolution)
-    return None if point is None else {"kind": point.kind, "loss": point.loss, "reason": point.reason}
-
-
-def _nearest(table: Table, key: str) -> dict[str, Any]:
-    if key not in table:
-        return {"distance_min": None, "step": None}
-    i = int(np.nanargmin(table[key]))
-    return {"distance_min": float(table[key][i]), "step": int(table["step"][i])}
+def _last(table: Table, key: str) -> float | None:
+    """The scalar at the last measurement; None where it was not measured there."""
+    return float(table[key][-1]) if key in table and math.isfinite(table[key][-1]) else None

@@ -47,7 +47,7 @@ def band(runs: Sequence[Run], scalar: str, clock: Clock = iterations, points: in
     the union of all of theirs, and each run is interpolated linearly between its measurements; nothing is
     extrapolated: the grid begins where the last of the runs begins and ends where the first of them ends, so that
     every point is taken over all `count` runs. A run that ended because it had become stationary is the exception:
-    it stays where it is for good, and is counted on. Of a grid of more than `points` evenly chosen ones stay, the
+    its value no longer changes, and is continued. Of a grid of more than `points` evenly chosen ones stay, the
     ends among them.
     """
     curves = []

@@ -10,6 +10,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from gfflow.records.dashboard import write_image
+from gfflow.records.event_file import add_scalars
 from gfflow.reports.bands import Clock, band, iterations, rescaled_time
 from gfflow.reports.jobs import Group, Sweep
 
@@ -39,11 +40,7 @@ def write_events(sweep: Sweep, scalars: Sequence[str], images: Iterable[Path]) -
 def _write_bands(
     writer: SummaryWriter, group: Group, scalars: Sequence[str], prefix: str, clock: Clock, unit: float
 ) -> None:
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    at: dict[
-        int, dict[str, float]
-    ] = {}  # all scalars of one step go into one event: ten times cheaper than each alone
+    at: dict[int, dict[str, float]] = {}  # step -> its scalars, which go into one event
     for scalar in scalars:
         found = band(group.runs, scalar, clock, POINTS)
         if found is None:
@@ -52,8 +49,7 @@ def _write_bands(
             tags = (f"{prefix}{scalar}/{part}" for part in PARTS)
             at.setdefault(round(unit * x), {}).update(zip(tags, map(float, numbers), strict=True))
     for step in sorted(at):
-        values = [Summary.Value(tag=tag, simple_value=number) for tag, number in at[step].items()]
-        writer._get_file_writer().add_summary(Summary(value=values), step)
+        add_scalars(writer, at[step], step)
 
 
 def _charts(scalars: Sequence[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from gfflow.errors import InvalidInput
+from gfflow.records.files import whole_file
 from gfflow.records.run import Run, natural_order
 
 SEED = "seed"
@@ -123,7 +124,7 @@ class Sweep:
 def write_table(columns: Mapping[str, list[Any]], folder: Path) -> list[Path]:
     """Writes summary.csv, and summary.parquet where pyarrow is installed; returns the paths."""
     paths = [folder / "summary.csv"]
-    with open(paths[0], "w", newline="", encoding="utf-8") as file:
+    with whole_file(paths[0]) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows([_cell(value) for value in row] for row in zip(*columns.values(), strict=True))
@@ -132,7 +133,9 @@ def write_table(columns: Mapping[str, list[Any]], folder: Path) -> list[Path]:
         from pyarrow import parquet
 
         paths.append(folder / "summary.parquet")
-        parquet.write_table(pyarrow.table({name: _one_type(column) for name, column in columns.items()}), paths[1])
+        table = pyarrow.table({name: _one_type(column) for name, column in columns.items()})
+        with whole_file(paths[1]) as temporary:
+            parquet.write_table(table, temporary)
     return paths
 
 

@@ -81,7 +81,7 @@ def read_panels(sweep: Sweep) -> dict[str, Panel]:
 
 
 def _named(rows: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """The rows under names of their own: a second row of a statement is told by a prime. B.2 and what needs a second
+    """The rows under names of their own: a prime marks a second row of a statement. B.2 and what needs a second
     run have no lambda* and are left out."""
     named: dict[str, dict[str, Any]] = {}
     for row in rows:

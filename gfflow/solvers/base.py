@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
+from gfflow.solvers.options import PLACES, SolverOptions, all_classes
 
 
 class Abandoned(Exception):
@@ -23,16 +24,33 @@ class Solver(ABC):
     """
 
     name: ClassVar[str]
+    is_descent: ClassVar[bool] = True  # it takes steps of size lr; False: it follows the flow itself
+    compiles: ClassVar[bool] = False  # the first use on data of a new shape waits for a compiler
+    runs_on: ClassVar[tuple[str, ...]] = ("cpu",)  # kinds of device, as torch names them
+    takes_batches: ClassVar[bool] = False
+    any_activation: ClassVar[bool] = False  # False: the ReLU with relu'(0) = 0 alone
     resolution: float = 1e-12  # relative size of a field D_j that the solver cannot tell from zero
     stop_asked: Callable[[], bool] = staticmethod(lambda: False)  # a solver whose strides are long looks in between
 
     def __init__(self, lr: float) -> None:
-        if not 0 < lr < float("inf"):
-            raise InvalidInput("solver.lr", lr, "a positive finite number")
+        SolverOptions.check(lr=lr)
         self.lr = lr
 
-    def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:  # noqa: B027
-        """Raises InvalidInput, naming the solver that can, where this one cannot do what is asked."""
+    def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
+        """Raises InvalidInput, naming the solver that can, where this one cannot do what is asked. The network may
+        still lie on another device than the one it will train on."""
+        if not (self.any_activation or network.activation.is_relu):
+            able = " or ".join(f"solver={cls.name}" for cls in all_classes() if cls.any_activation)
+            allowed = f"with network.activation=relu and network.relu_derivative_at_zero=0; {able} for others"
+            raise InvalidInput("solver", self.name, allowed)
+
+    def check_device(self, network: TwoLayerReLU) -> None:
+        """Raises InvalidInput, naming the solvers that can, where this one does not run on the network's device."""
+        device = network.hidden.device.type
+        if device not in self.runs_on:
+            able = " or ".join(f"solver={cls.name}" for cls in all_classes() if device in cls.runs_on)
+            here, there = PLACES.get(device, f"on {device}"), " or ".join(PLACES[place] for place in self.runs_on)
+            raise InvalidInput("solver", self.name, f"{there}; {here} {able or 'none'}")
 
     def stride(self, network: TwoLayerReLU, training_set: TrainingSet) -> int:
         """How many steps may pass between two looks at whether a signal has come: about a tenth of a second's worth.

@@ -7,7 +7,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
 from gfflow.solvers.base import Solver
@@ -36,21 +35,17 @@ class Captured(Solver):
     leap step by step."""
 
     name: ClassVar[str] = "captured"
+    runs_on: ClassVar[tuple[str, ...]] = ("cuda",)
 
     def __init__(self, lr: float) -> None:
         super().__init__(lr)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._recorded: tuple[Tensor, ...] = ()  # what the graph reads and writes; kept alive with it
 
-    def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
-        if network.relu_derivative_at_zero != 0:
-            raise InvalidInput("solver", self.name, "with network.relu_derivative_at_zero=0; solver=sgd for others")
-
     @torch.no_grad()
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
         w, a = network.hidden.detach(), network.output.detach()
-        if w.device.type != "cuda":
-            raise InvalidInput("solver", self.name, "on CUDA; solver=fused on a CPU, solver=sgd on any device")
+        self.check_device(network)
         if not self._is_recorded(w, a, training_set):
             self._record(w, a, training_set)
         assert self._graph is not None

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
 from gfflow.solvers.base import Solver
+from gfflow.solvers.options import SolverOptions
 
 if TYPE_CHECKING:
     from gfflow.motion.flow.integrator import Integrator
@@ -29,13 +29,12 @@ class Flow(Solver):
     """
 
     name: ClassVar[str] = "flow"
+    is_descent: ClassVar[bool] = False
+    compiles: ClassVar[bool] = True
 
     def __init__(self, lr: float, rtol: float = 1e-6, method: str = "auto") -> None:
         super().__init__(lr)
-        if not 1e-13 <= rtol <= 0.1:
-            raise InvalidInput("solver.rtol", rtol, "a number between 1e-13 and 0.1")
-        if method not in ("auto", "runge_kutta", "splitting"):
-            raise InvalidInput("solver.method", method, "one of auto, runge_kutta, splitting")
+        SolverOptions.check(rtol=rtol, method=method)
         self.rtol = self.resolution = rtol
         self.method = method
         self._integrator: Integrator | None = None
@@ -46,10 +45,8 @@ class Flow(Solver):
         self._loaded = False
 
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
-        if network.hidden.device.type != "cpu":
-            raise InvalidInput("solver", self.name, "on a CPU; solver=captured on CUDA, solver=sgd on any device")
-        if network.relu_derivative_at_zero != 0:
-            raise InvalidInput("solver", self.name, "with network.relu_derivative_at_zero=0; solver=sgd for others")
+        super().check(network, training_set)
+        self.check_device(network)
         if not self._loaded:  # compiled code is loaded by a trial step, before anybody times the training
             integrator = self._integrator_from(network, training_set, 0.0)
             integrator.attempt(integrator.h)

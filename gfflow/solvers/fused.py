@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
 from gfflow.solvers.base import Solver
@@ -93,6 +92,7 @@ class Fused(Solver):
     """Full-batch gradient descent on CPU, equal to `SGD` up to rounding and about a thousand times faster."""
 
     name: ClassVar[str] = "fused"
+    compiles: ClassVar[bool] = True
 
     def __init__(self, lr: float) -> None:
         super().__init__(lr)
@@ -100,10 +100,8 @@ class Fused(Solver):
         self._leap: Any = None  # the descent and the arrays that it moves, prepared for the key
 
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
-        if network.hidden.device.type != "cpu":
-            raise InvalidInput("solver", self.name, "on a CPU; solver=captured on CUDA, solver=sgd on any device")
-        if network.relu_derivative_at_zero != 0:
-            raise InvalidInput("solver", self.name, "with network.relu_derivative_at_zero=0; solver=sgd for others")
+        super().check(network, training_set)
+        self.check_device(network)
 
     def stride(self, network: TwoLayerReLU, training_set: TrainingSet) -> int:
         n, d = training_set.x.shape

@@ -17,12 +17,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
-from numba.cpython.unsafe import tuple as _tuples
 
-tuple_setitem: Any = _tuples.tuple_setitem
-_plain: Any = njit(cache=True, error_model="numpy")
-_reordered: Any = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+from gfflow.compiled import compiled, tuple_setitem
+
+_plain: Any = compiled
+_reordered: Any = compiled(fastmath={"reassoc", "contract"})
 
 
 @cache

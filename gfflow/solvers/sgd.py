@@ -11,6 +11,7 @@ from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
 from gfflow.solvers.base import Solver
+from gfflow.solvers.options import SolverOptions
 
 
 class SGD(Solver):
@@ -22,11 +23,13 @@ class SGD(Solver):
     """
 
     name: ClassVar[str] = "sgd"
+    runs_on: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+    takes_batches: ClassVar[bool] = True
+    any_activation: ClassVar[bool] = True
 
     def __init__(self, lr: float, batch_size: int | None = None, seed: int = 0) -> None:
         super().__init__(lr)
-        if batch_size is not None and batch_size < 1:
-            raise InvalidInput("solver.batch_size", batch_size, "null or an integer of at least 1")
+        SolverOptions.check(batch_size=batch_size)
         self.batch_size = batch_size
         self._generator = torch.Generator().manual_seed(seed)
         self._queue = torch.empty(0, dtype=torch.int64)  # samples of the running epoch, not yet used
@@ -44,7 +47,7 @@ class SGD(Solver):
             batch = self._next_batch(training_set.n)
             inputs, labels = (x, y) if batch is None else (x[batch], y[batch])
             optimizer.zero_grad(set_to_none=True)
-            loss = (network(inputs) - labels).square().mean() / 2
+            loss = training_set.loss.value(network(inputs), labels).mean()
             torch.autograd.backward(loss)
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)

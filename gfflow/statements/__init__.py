@@ -1,23 +1,31 @@
-"""The paper's statements, each checked on a run: one small function under its name in the paper."""
+"""The paper's statements, each checked on a run: one small function under its name in the paper.
 
+The order of the parts here is that of the reports.
+"""
+
+# isort: off
 from gfflow.statements import (
-    alignment,
     assumptions,
     conservation,
+    alignment,
+    saddle,
     convergence,
     minimum_norm,
     relu_at_zero,
-    saddle,
 )
-from gfflow.statements.base import STATEMENTS, Finding, Statement, Verdict, judge
-from gfflow.statements.case import Case, NotApplicable
+
+# isort: on
+from gfflow.statements.base import PARTS, Finding, Part, Statement, Verdict, judge, statements
+from gfflow.statements.case import Case, NotApplicable, OutsideSetting
 from gfflow.statements.verdicts import Report, verify
 
 __all__ = [
-    "STATEMENTS",
+    "PARTS",
     "Case",
     "Finding",
     "NotApplicable",
+    "OutsideSetting",
+    "Part",
     "Report",
     "Statement",
     "Verdict",
@@ -29,5 +37,6 @@ __all__ = [
     "minimum_norm",
     "relu_at_zero",
     "saddle",
+    "statements",
     "verify",
 ]

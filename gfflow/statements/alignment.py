@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from gfflow.measures import Snapshot
-from gfflow.statements.base import Finding, statement
+from gfflow.statements.base import Finding, Part
 from gfflow.statements.case import Case, misalignment
 from gfflow.theory import Group
+
+PART = Part("alignment", "early alignment")
 
 
 def _aligned(case: Case, group: Group) -> Finding:
@@ -15,17 +17,17 @@ def _aligned(case: Case, group: Group) -> Finding:
     return Finding(misalignment(group, case.at("t1")), "<=", bound, empty_from=group.rate)
 
 
-@statement("Lemma 2 (i)", "||D{p}|| - <w_j/||w_j||, {d}> <= 2λ^ε ||D{p}|| at t1, j in S{p}")
+@PART.statement("Lemma 2 (i)", "||D{p}|| - <w_j/||w_j||, {d}> <= 2λ^ε ||D{p}|| at t1, j in S{p}")
 def first_aligned(case: Case) -> Finding:
     return _aligned(case, case.first)
 
 
-@statement("Lemma 2 (ii)", "||D{m}|| - <w_j/||w_j||, {e}> <= 2λ^ε ||D{m}|| at t1, j in S{m}")
+@PART.statement("Lemma 2 (ii)", "||D{m}|| - <w_j/||w_j||, {e}> <= 2λ^ε ||D{m}|| at t1, j in S{m}")
 def second_aligned(case: Case) -> Finding:
     return _aligned(case, case.second)
 
 
-@statement("Lemma 2 (iii)", "||w_j|| <= 2c λ^(1-rε) at t1, all j")
+@PART.statement("Lemma 2 (iii)", "||w_j|| <= 2c λ^(1-rε) at t1, all j")
 def all_small(case: Case) -> Finding:
     bound = 2 * case.c * case.scale * case.power(-case.r * case.epsilon)
     return Finding(float(case.at("t1").neurons.norms.max()), "<=", bound)
@@ -38,12 +40,12 @@ def _open_gates(s: Snapshot, group: Group) -> Finding:
     return Finding(float(wrong.sum()), "<=", 0.0)
 
 
-@statement("Lemma 7 (iii)", "<w_j, x_k> <= 0 at t+1, j in S{p}, y_k of sign {m} (gates that are open)")
+@PART.statement("Lemma 7 (iii)", "<w_j, x_k> <= 0 at t+1, j in S{p}, y_k of sign {m} (gates that are open)")
 def first_deactivated(case: Case) -> Finding:
     return _open_gates(case.at("t+1"), case.first)
 
 
-@statement("Lemma 8 (iii)", "<w_j, x_k> <= 0 at t-1 = t1, j in S{m}, y_k of sign {p} (gates that are open)")
+@PART.statement("Lemma 8 (iii)", "<w_j, x_k> <= 0 at t-1 = t1, j in S{m}, y_k of sign {p} (gates that are open)")
 def second_deactivated(case: Case) -> Finding:
     return _open_gates(case.at("t1"), case.second)
 
@@ -58,11 +60,11 @@ def _not_collapsed(case: Case, group: Group, until: str, exponent: float) -> Fin
     return Finding(measured / case.scale, ">", smallest * case.power(exponent) / 2)
 
 
-@statement("Lemma 9 (i)", "||w_j||/λ > c_ λ^ε/2 up to t+1, j in S{p}, c_ = min ||w_j(0)||/λ")
+@PART.statement("Lemma 9 (i)", "||w_j||/λ > c_ λ^ε/2 up to t+1, j in S{p}, c_ = min ||w_j(0)||/λ")
 def first_not_collapsed(case: Case) -> Finding:
     return _not_collapsed(case, case.first, "t+1", case.epsilon)
 
 
-@statement("Lemma 9 (ii)", "||w_j||/λ > c_ λ^(rε)/2 up to t-1 = t1, j in S{m}")
+@PART.statement("Lemma 9 (ii)", "||w_j||/λ > c_ λ^(rε)/2 up to t-1 = t1, j in S{m}")
 def second_not_collapsed(case: Case) -> Finding:
     return _not_collapsed(case, case.second, "t1", case.r * case.epsilon)

@@ -7,40 +7,42 @@ import math
 import torch
 
 from gfflow.model.data import TrainingSet
-from gfflow.statements.base import Finding, statement
+from gfflow.statements.base import Finding, Part
 from gfflow.statements.case import BALANCED, Case, NotApplicable
 from gfflow.theory.directions import ORTHOGONAL
 
+PART = Part("assumptions", "what the paper assumes")
 
-@statement("Assumption 1", "<x_k, x_l> = 0 for k != l (cosines, to rounding)", epsilon=False)
+
+@PART.statement("Assumption 1", "<x_k, x_l> = 0 for k != l (cosines, to rounding)", epsilon=False)
 def orthogonal_inputs(case: Case) -> Finding:
     defect = case.data.orthogonality_defect
     coarse = defect > case.scale and defect <= ORTHOGONAL
     return Finding(defect, "<=", ORTHOGONAL, note="not small against lambda: gates can reopen" if coarse else "")
 
 
-@statement("Assumption 1", "||x_k|| = 1 for all k (to rounding)", epsilon=False)
+@PART.statement("Assumption 1", "||x_k|| = 1 for all k (to rounding)", epsilon=False)
 def unit_norms(case: Case) -> Finding:
     return Finding(float((case.data.norms - 1).abs().max()), "<=", ORTHOGONAL)
 
 
-@statement("Assumption 2", "y_k != 0 for all k", epsilon=False)
+@PART.statement("Assumption 2", "y_k != 0 for all k", epsilon=False)
 def labels_not_zero(case: Case) -> Finding:
     return Finding(float(case.data.y.abs().min()), ">", 0.0)
 
 
-@statement("Assumption 2", "||D+|| != ||D-|| (relative difference, beyond rounding)", epsilon=False)
+@PART.statement("Assumption 2", "||D+|| != ||D-|| (relative difference, beyond rounding)", epsilon=False)
 def sides_differ(case: Case) -> Finding:
     plus, minus = case.prediction.d_plus_norm, case.prediction.d_minus_norm
     return Finding(abs(plus - minus) / max(plus, minus), ">", ORTHOGONAL)
 
 
-@statement("Assumption 3", "S+ and S- are not empty (size of the smaller)", epsilon=False)
+@PART.statement("Assumption 3", "S+ and S- are not empty (size of the smaller)", epsilon=False)
 def cones_not_empty(case: Case) -> Finding:
     return Finding(float(min(case.prediction.s_plus.sum(), case.prediction.s_minus.sum())), ">=", 1.0)
 
 
-@statement("Eq. 4", "|a_j| = ||w_j|| at the start for all j (relative, to rounding)", epsilon=False)
+@PART.statement("Eq. 4", "|a_j| = ||w_j|| at the start for all j (relative, to rounding)", epsilon=False)
 def balanced_start(case: Case) -> Finding:
     return Finding(case.imbalance, "<=", BALANCED)
 
@@ -63,11 +65,11 @@ def _admitted(case: Case, sharp: bool) -> Finding:
     return Finding(left, "<=", (1 - e) * (1 + 8 * torch.finfo(torch.float64).eps))  # equality at the largest epsilon
 
 
-@statement("B.2", "(1+3ε) max(1-α, 1/r) <= 1-ε and (1+3rε)(1-β) <= 1-ε, α = min y²/(2||D{p}||²) as printed")
+@PART.statement("B.2", "(1+3ε) max(1-α, 1/r) <= 1-ε and (1+3rε)(1-β) <= 1-ε, α = min y²/(2||D{p}||²) as printed")
 def epsilon_as_printed(case: Case) -> Finding:
     return _admitted(case, sharp=False)
 
 
-@statement("B.2", "the same with the sharp α = min y²||x||²/(2n²||D{p}||²), which its proof needs")
+@PART.statement("B.2", "the same with the sharp α = min y²||x||²/(2n²||D{p}||²), which its proof needs")
 def epsilon_sharp(case: Case) -> Finding:
     return _admitted(case, sharp=True)

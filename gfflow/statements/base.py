@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gfflow.statements.case import Case, NotApplicable
+from gfflow.statements.case import Case, NotApplicable, OutsideSetting
 
 RELATIONS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -50,6 +50,9 @@ class Finding:
         return ratio if math.isfinite(ratio) else None
 
 
+Check = Callable[[Case], Finding]
+
+
 @dataclass(frozen=True)
 class Statement:
     """A statement under its name in the paper. `says` has {p} and {m} for the signs fitted first and second, {d} and
@@ -58,27 +61,42 @@ class Statement:
     name: str
     says: str
     uses_epsilon: bool
-    check: Callable[[Case], Finding]
-
-    @property
-    def part(self) -> str:
-        """The part of the paper: the name of the file that the statement stands in."""
-        return self.check.__module__.rpartition(".")[2]
+    check: Check
 
 
-STATEMENTS: list[Statement] = []
+PARTS: list[Part] = []  # in the order of the reports, which show every one of them
 
 
-def statement(
-    name: str, says: str, *, epsilon: bool = True
-) -> Callable[[Callable[[Case], Finding]], Callable[[Case], Finding]]:
-    """Registers a function under the statement's name; `epsilon` tells whether it depends on epsilon."""
+class Part:
+    """A part of the paper under a name of one word and the title that reports show. Its statements can be registered
+    in it alone, so that there is none that a report does not show. Raises ValueError for a name that is taken."""
 
-    def register(check: Callable[[Case], Finding]) -> Callable[[Case], Finding]:
-        STATEMENTS.append(Statement(name, says, epsilon, check))
-        return check
+    name: str
+    title: str
 
-    return register
+    def __init__(self, name: str, title: str) -> None:
+        if any(part.name == name for part in PARTS):
+            raise ValueError(f"the part {name!r} is registered already")
+        self.name, self.title = name, title
+        self.statements: list[Statement] = []
+        PARTS.append(self)
+
+    def statement(self, name: str, says: str, *, epsilon: bool = True) -> Callable[[Check], Check]:
+        """Registers a function under the statement's name; `epsilon` says whether it depends on epsilon. Raises
+        ValueError where a statement of that name says the same already."""
+
+        def register(check: Check) -> Check:
+            if any((known.name, known.says) == (name, says) for known in statements()):
+                raise ValueError(f"the statement {name!r} is registered already with the words {says!r}")
+            self.statements.append(Statement(name, says, epsilon, check))
+            return check
+
+        return register
+
+
+def statements() -> list[Statement]:
+    """Every registered statement, in the order of the reports."""
+    return [entry for part in PARTS for entry in part.statements]
 
 
 @dataclass(frozen=True)
@@ -89,6 +107,7 @@ class Verdict:
     says: str
     finding: Finding | None
     reason: str = ""
+    outside: bool = False  # the reason is that the paper's setting is not this run's
 
     @property
     def word(self) -> str:
@@ -109,4 +128,4 @@ def judge(entry: Statement, case: Case) -> Verdict:
         try:
             return Verdict(entry.name, says, entry.check(case))
         except NotApplicable as reason:
-            return Verdict(entry.name, says, None, str(reason))
+            return Verdict(entry.name, says, None, str(reason), isinstance(reason, OutsideSetting))

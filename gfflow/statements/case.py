@@ -11,7 +11,8 @@ from torch import Tensor
 
 from gfflow.measures import Snapshot
 from gfflow.model.data import TrainingSet
-from gfflow.theory import Group, Milestone, Prediction, milestones, ordered_groups
+from gfflow.model.neurons import Neurons
+from gfflow.theory import Group, Milestone, Prediction, milestones, ordered
 
 BALANCED = 1e-6  # largest | |a_j| / ||w_j|| - 1 | at a balanced start: float32 rounds to 6e-8
 EQUAL_NORMS = 1e-12  # relative, as for orthogonality: rounding only
@@ -21,6 +22,10 @@ NEAREST = 0.02  # a frame stands for a time if it is at most this share of the t
 
 class NotApplicable(Exception):  # not an error: a verdict
     """Why a statement says nothing of a run: one line."""
+
+
+class OutsideSetting(NotApplicable):
+    """The paper's setting is not the run's: one reason for all statements that are made in it."""
 
 
 @dataclass(frozen=True)
@@ -79,24 +84,30 @@ class Case:
     def groups(self) -> tuple[Group, Group]:
         """(first, second): S+ and S- where ||D+|| > ||D-||, as the paper assumes; S- and S+ otherwise.
 
-        Raises NotApplicable where the paper's setting is not this run's.
+        Raises OutsideSetting where the paper's setting is not this run's.
         """
         if not self.prediction.assumptions.orthogonal_inputs:
-            raise NotApplicable("inputs are not orthogonal (Assumption 1)")
+            raise OutsideSetting("inputs are not orthogonal (Assumption 1)")
         if not self.prediction.assumptions.labels:
-            raise NotApplicable("Assumption 2 fails")
-        found = ordered_groups(self.prediction)
+            raise OutsideSetting("Assumption 2 fails")
+        found = ordered(self.prediction.groups)
         if found is None:
-            raise NotApplicable("S+ or S- is empty (Assumption 3)")
+            raise OutsideSetting("S+ or S- is empty (Assumption 3)")
         if not self.imbalance <= BALANCED:
-            raise NotApplicable("the start is not balanced (Eq. 4)")
+            raise OutsideSetting("the start is not balanced (Eq. 4)")
         for group in found:
             norms = self.data.norms[group.sign * self.data.y > 0]
             if float(norms.max() / norms.min()) - 1 > EQUAL_NORMS:
-                raise NotApplicable("inputs of one sign differ in norm")
+                raise OutsideSetting("inputs of one sign differ in norm")
         if self.scale >= 1:
-            raise NotApplicable("lambda is not below 1")
+            raise OutsideSetting("lambda is not below 1")
         return found
+
+    @property
+    def saddle(self) -> Neurons:
+        """theta_S (Fact 1); raises NotApplicable as `groups` does."""
+        _ = self.groups
+        return self.prediction.saddles[0].neurons
 
     @property
     def first(self) -> Group:
@@ -194,7 +205,7 @@ class Case:
 
 
 def largest(values: Tensor) -> float:
-    """The maximum; 0 for an empty tensor, so that 'for all' over nobody holds."""
+    """The maximum; 0 for an empty tensor: a bound on all neurons of an empty group is true."""
     return float(values.max()) if values.numel() else 0.0
 
 

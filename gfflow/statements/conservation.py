@@ -7,11 +7,13 @@ from itertools import pairwise
 import torch
 
 from gfflow.measures import balance_drift
-from gfflow.statements.base import Finding, statement
-from gfflow.statements.case import BALANCED, Case, NotApplicable
+from gfflow.statements.base import Finding, Part
+from gfflow.statements.case import BALANCED, Case, OutsideSetting
+
+PART = Part("conservation", "what training keeps")
 
 
-@statement("Lemma 1", "a_j² - ||w_j||² is kept; by descent to η (L(0) - L(t)), first order in η", epsilon=False)
+@PART.statement("Lemma 1", "a_j² - ||w_j||² is kept; by descent to η (L(0) - L(t)), first order in η", epsilon=False)
 def balance_kept(case: Case) -> Finding:
     """Along the flow it is constant. A step of descent changes it by lr^2 (<D_j, w_j>^2 - a_j^2 ||D_j||^2), at most
     lr^2 ||grad L||^2, and lr ||grad L||^2 is what the step takes off the loss, to first order in lr."""
@@ -22,20 +24,22 @@ def balance_kept(case: Case) -> Finding:
     return Finding(max(drifts), "<=", (case.lr * taken if case.descent else 1e-6 * squares) + rounding)
 
 
-@statement("Lemma 1", "from a balanced start sign(a_j) is kept and a_j, w_j != 0 (neurons that fail)", epsilon=False)
+@PART.statement(
+    "Lemma 1", "from a balanced start sign(a_j) is kept and a_j, w_j != 0 (neurons that fail)", epsilon=False
+)
 def signs_kept(case: Case) -> Finding:
     if not case.imbalance <= BALANCED:
-        raise NotApplicable("the start is not balanced (Eq. 4)")
+        raise OutsideSetting("the start is not balanced (Eq. 4)")
     failed = torch.zeros_like(case.start.neurons.a, dtype=torch.bool)
     for s in case.snapshots:
         failed |= (s.neurons.signs != case.start.neurons.signs) | (s.neurons.norms == 0)
     return Finding(float(failed.sum()), "<=", 0.0)
 
 
-@statement("Lemma 6", "<w_j, x_k> < 0 at t implies < 0 ever after (gates that fail)", epsilon=False)
+@PART.statement("Lemma 6", "<w_j, x_k> < 0 at t implies < 0 ever after (gates that fail)", epsilon=False)
 def closed_stays_closed(case: Case) -> Finding:
     if not case.prediction.orthogonal:
-        raise NotApplicable("inputs are not orthogonal (Assumption 1)")
+        raise OutsideSetting("inputs are not orthogonal (Assumption 1)")
     reopened = torch.zeros_like(case.start.gates)
     for before, after in pairwise(case.snapshots):
         reopened |= (before.preactivations < 0) & (after.preactivations >= 0)

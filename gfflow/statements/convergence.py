@@ -8,8 +8,10 @@ import torch
 
 from gfflow.measures import Snapshot
 from gfflow.model.neurons import Neurons
-from gfflow.statements.base import Finding, statement
+from gfflow.statements.base import Finding, Part
 from gfflow.statements.case import Case, NotApplicable, deficit, largest, misalignment
+
+PART = Part("convergence", "convergence")
 
 FLOOR = 1e-24  # of the loss at the start: residuals are then 1e-12 of the labels, four digits above rounding
 END_PHASE = 1e-2  # share of the loss at the start below which the exponential rate is fitted
@@ -25,18 +27,16 @@ def _limit(case: Case) -> Neurons:
 
 def _distance_to_limit(case: Case, limit: Neurons) -> Finding:
     """||theta(t3) - theta*|| <= lambda^(epsilon/31); the saddle is one of the points farther away."""
-    saddle = case.prediction.saddle
-    assert saddle is not None
     distance = case.t3.at.neurons.distance(limit)
-    return Finding(distance, "<=", case.power(case.epsilon / 31), limit.distance(saddle))
+    return Finding(distance, "<=", case.power(case.epsilon / 31), limit.distance(case.saddle))
 
 
-@statement("Lemma 12", "||θ(t3) - θ*|| <= λ^(ε/31), θ* from the limit process, which knows no λ")
+@PART.statement("Lemma 12", "||θ(t3) - θ*|| <= λ^(ε/31), θ* from the limit process, which knows no λ")
 def near_the_limit(case: Case) -> Finding:
     return _distance_to_limit(case, _limit(case))
 
 
-@statement("Lemma 12", "the second run's ||θ(t3) - θ*|| <= λ^(ε/31), λ the second run's, θ* this run's")
+@PART.statement("Lemma 12", "the second run's ||θ(t3) - θ*|| <= λ^(ε/31), λ the second run's, θ* this run's")
 def limit_independent_of_scale(case: Case) -> Finding:
     return _distance_to_limit(_second_run(case), _limit(case))
 
@@ -56,7 +56,7 @@ def _second_run(case: Case) -> Case:
     return other
 
 
-@statement("Lemma 13", "L(θ(t3)) <= λ^(ε'/2), ε' = ε/30, given the conditions (ii)-(iv) of B.6 with λ^ε'")
+@PART.statement("Lemma 13", "L(θ(t3)) <= λ^(ε'/2), ε' = ε/30, given the conditions (ii)-(iv) of B.6 with λ^ε'")
 def small_loss(case: Case) -> Finding:
     end, bound = case.t3.at, case.power(case.epsilon / 30)
     conditions = {
@@ -70,7 +70,7 @@ def small_loss(case: Case) -> Finding:
     return Finding(end.loss, "<=", case.power(case.epsilon / 60), case.start.loss)
 
 
-@statement("Lemma 14", "||grad L||² >= 2L min(Σ_S+, Σ_S- ||w_j||²/n), every frame (least ratio)", epsilon=False)
+@PART.statement("Lemma 14", "||grad L||² >= 2L min(Σ_S+, Σ_S- ||w_j||²/n), every frame (least ratio)", epsilon=False)
 def gradient_dominates(case: Case) -> Finding:
     """For inputs of other norms than 1 each sum carries the least ||x_k||^2 of its sign."""
     ratios = []
@@ -95,7 +95,7 @@ def _dominance(s: Snapshot) -> float:
     return s.gradient_norm**2 / s.loss if s.loss > 0 else float("inf")
 
 
-@statement("Lemma 15", "||grad L||²/L >= min(||D+||, ||D-||) from t3 on, on frames within λ^(ε/240) of θ(t3)")
+@PART.statement("Lemma 15", "||grad L||²/L >= min(||D+||, ||D-||) from t3 on, on frames within λ^(ε/240) of θ(t3)")
 def dominated_after_t3(case: Case) -> Finding:
     centre, radius = case.t3.at, case.power(case.epsilon / 240)
     near = [s for s in case.snapshots if s.iteration >= centre.iteration]
@@ -103,7 +103,7 @@ def dominated_after_t3(case: Case) -> Finding:
     return Finding(min(_dominance(s) for s in near), ">=", case.second.rate)
 
 
-@statement("Lemma 5", "||grad L||²/L >= min(||D+||, ||D-||) on frames within λ^(ε/240) of θ*")
+@PART.statement("Lemma 5", "||grad L||²/L >= min(||D+||, ||D-||) on frames within λ^(ε/240) of θ*")
 def dominated_on_frames(case: Case) -> Finding:
     limit, radius = _limit(case), case.power(case.epsilon / 240)
     near = [s for s in case.snapshots if s.neurons.distance(limit) <= radius]
@@ -112,7 +112,7 @@ def dominated_on_frames(case: Case) -> Finding:
     return Finding(min(_dominance(s) for s in near), ">=", case.second.rate)
 
 
-@statement("Lemma 5", "the same at the point of the ball B(θ*, λ^(ε/240)) that is nearest to the saddle")
+@PART.statement("Lemma 5", "the same at the point of the ball B(θ*, λ^(ε/240)) that is nearest to the saddle")
 def dominated_in_the_ball(case: Case) -> Finding:
     """The point theta* with the second group's neurons shrunk, balanced and as near to the saddle as the ball allows:
     where the infimum over the ball is small, it is small here."""
@@ -126,16 +126,15 @@ def dominated_in_the_ball(case: Case) -> Finding:
     )
 
 
-@statement("Theorem 2", "||θ(t) - θ*|| <= 2 λ^(ε/240) from t3 on")
+@PART.statement("Theorem 2", "||θ(t) - θ*|| <= 2 λ^(ε/240) from t3 on")
 def stays_near(case: Case) -> Finding:
-    limit, saddle = _limit(case), case.prediction.saddle
-    assert saddle is not None
+    limit = _limit(case)
     frames = [s for s in case.snapshots if s.iteration >= case.t3.at.iteration]
     measured = max(s.neurons.distance(limit) for s in frames)
-    return Finding(measured, "<=", 2 * case.power(case.epsilon / 240), limit.distance(saddle))
+    return Finding(measured, "<=", 2 * case.power(case.epsilon / 240), limit.distance(case.saddle))
 
 
-@statement("Theorem 2", "L falls as e^(-at), a >= min(||D+||, ||D-||) (fitted below L(0)/100)", epsilon=False)
+@PART.statement("Theorem 2", "L falls as e^(-at), a >= min(||D+||, ||D-||) (fitted below L(0)/100)", epsilon=False)
 def exponential_rate(case: Case) -> Finding:
     _ = case.groups
     start = case.start.loss
@@ -147,13 +146,15 @@ def exponential_rate(case: Case) -> Finding:
     return Finding(-float(slope), ">=", case.second.rate)
 
 
-@statement("Theorem 1", "L tends to 0: labels fitted at the end to 1% (largest |r_k| / |y_k|)", epsilon=False)
+@PART.statement("Theorem 1", "L tends to 0: labels fitted at the end to 1% (largest |r_k| / |y_k|)", epsilon=False)
 def reaches_zero_loss(case: Case) -> Finding:
     _ = case.groups
     return Finding(float((case.end.residuals / case.data.y).abs().max()), "<=", 0.01)
 
 
-@statement("Theorem 1", "the end tends to θ* as λ -> 0: nearer for the smaller λ of two runs (ratio)", epsilon=False)
+@PART.statement(
+    "Theorem 1", "the end tends to θ* as λ -> 0: nearer for the smaller λ of two runs (ratio)", epsilon=False
+)
 def nearer_with_smaller_scale(case: Case) -> Finding:
     pair = sorted((case, _second_run(case)), key=lambda run: run.scale)
     small, large = (run.end.neurons.distance(_limit(case)) for run in pair)

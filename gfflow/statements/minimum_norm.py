@@ -8,8 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gfflow.statements.base import Finding, statement
-from gfflow.statements.case import Case, NotApplicable
+from gfflow.statements.base import Finding, Part
+from gfflow.statements.case import Case, OutsideSetting
+
+PART = Part("minimum_norm", "the end point against the interpolators of least norm")
 
 TOLERANCE = 0.01
 
@@ -18,16 +20,20 @@ def _minimum(case: Case) -> float:
     """n(||D+|| + ||D-||) on orthonormal inputs."""
     minimum = case.prediction.min_half_norm
     if minimum is None:
-        raise NotApplicable("inputs are not orthogonal (Assumption 1)")
+        raise OutsideSetting("inputs are not orthogonal (Assumption 1)")
     return minimum
 
 
-@statement("Proposition 1", "½||θ||² = n(||D+|| + ||D-||) at the end, to 1% (relative difference)", epsilon=False)
+@PART.statement(
+    "Proposition 1", "½||θ||² = n(||D+|| + ||D-||) at the end, to 1% (relative difference)", epsilon=False
+)
 def least_norm(case: Case) -> Finding:
     return Finding(abs(case.end.neurons.half_norm_squared / _minimum(case) - 1), "<=", TOLERANCE)
 
 
-@statement("Proposition 1", "θ balanced at the end, to 1% (norm of all |a_j| - ||w_j||, relative)", epsilon=False)
+@PART.statement(
+    "Proposition 1", "θ balanced at the end, to 1% (norm of all |a_j| - ||w_j||, relative)", epsilon=False
+)
 def end_balanced(case: Case) -> Finding:
     _minimum(case)
     neurons = case.end.neurons
@@ -42,7 +48,9 @@ def _fits(case: Case) -> dict[int, Tensor]:
     return {sign: fit for sign, fit in fits.items() if float(fit.norm()) > 0}
 
 
-@statement("Proposition 1", "w_j along D+ where a_j > 0, along -D- where a_j < 0, to 1% (relative)", epsilon=False)
+@PART.statement(
+    "Proposition 1", "w_j along D+ where a_j > 0, along -D- where a_j < 0, to 1% (relative)", epsilon=False
+)
 def end_aligned(case: Case) -> Finding:
     neurons, worst = case.end.neurons, 0.0
     for sign, fit in _fits(case).items():
@@ -52,7 +60,7 @@ def end_aligned(case: Case) -> Finding:
     return Finding(worst, "<=", TOLERANCE)
 
 
-@statement("Proposition 1", "Σ||w_j||² = n||D+|| where a_j > 0, n||D-|| where a_j < 0, to 1%", epsilon=False)
+@PART.statement("Proposition 1", "Σ||w_j||² = n||D+|| where a_j > 0, n||D-|| where a_j < 0, to 1%", epsilon=False)
 def end_masses(case: Case) -> Finding:
     neurons = case.end.neurons
     gaps = [
@@ -62,7 +70,9 @@ def end_masses(case: Case) -> Finding:
     return Finding(max(gaps), "<=", TOLERANCE)
 
 
-@statement("Eq. 8", "½||θ||² = variation norm of h at the end, to 1% (gap to its dual lower bound)", epsilon=False)
+@PART.statement(
+    "Eq. 8", "½||θ||² = variation norm of h at the end, to 1% (gap to its dual lower bound)", epsilon=False
+)
 def variation_norm(case: Case) -> Finding:
     """||h||_F1 >= sum_k p_k h(x_k) for every p with |sum_k p_k relu(<w, x_k>)| <= 1 on the unit sphere. On orthogonal
     inputs p_k = +-<u, x_k>/||x_k||^2 is one, u the unit vector of the sign's fit. And ||h||_F1 <= 1/2 ||theta||^2."""

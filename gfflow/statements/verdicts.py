@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -16,22 +17,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from gfflow.errors import InvalidInput
+from gfflow.records.files import write_text
 from gfflow.records.frames import prediction, snapshot, training_set
 from gfflow.records.run import Run
-from gfflow.statements.base import STATEMENTS, Verdict, judge
+from gfflow.solvers.options import solver_class
+from gfflow.statements.base import PARTS, Part, Verdict, judge
 from gfflow.statements.case import Case, NotApplicable
 from gfflow.theory import admitted_epsilons
 from gfflow.theory.directions import ORTHOGONAL
 
-PARTS = {
-    "assumptions": "what the paper assumes",
-    "conservation": "what training keeps",
-    "alignment": "early alignment",
-    "saddle": "the two signs and the saddle between them",
-    "convergence": "convergence",
-    "minimum_norm": "the end point against the interpolators of least norm",
-    "relu_at_zero": "the ReLU's derivative at 0",
-}
 WIDE = 120  # columns of a terminal, from which on there is room for what the statements say
 COLOURS = {"holds": "green", "violated": "bold red", "not applicable": "dim"}
 
@@ -45,7 +39,12 @@ class Section:
     constants: str | None  # of B.2: 'as printed', 'sharp' or 'given'
     times: dict[str, int]  # the theory's times, in iterations
     notes: list[str]
-    verdicts: list[tuple[str, Verdict]]  # with the part of the paper
+    verdicts: list[tuple[Part, Verdict]]  # with the part of the paper
+
+    @property
+    def shown(self) -> list[tuple[Part, Verdict]]:
+        """Those that have a line of their own: all within the paper's setting."""
+        return [(part, verdict) for part, verdict in self.verdicts if not verdict.outside]
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,13 @@ class Report:
     def verdicts(self) -> list[Verdict]:
         """Every verdict, in the order of the table."""
         return [verdict for section in self.sections for _, verdict in section.verdicts]
+
+    @property
+    def outside(self) -> list[str]:
+        """One line for each way in which the run is outside the paper's setting, in place of the verdicts that say
+        so."""
+        counts = Counter(verdict.reason for verdict in self.verdicts if verdict.outside)
+        return [f"{count} statements are not applicable: {reason}" for reason, count in counts.items()]
 
     def count(self, word: str) -> int:
         """How many verdicts read 'holds', 'violated' or 'not applicable'."""
@@ -82,7 +88,7 @@ def read_case(run: Run) -> Case:
         predicted,
         frames,
         lr=run.summary["solver"]["lr"],
-        descent=run.summary["solver"]["name"] != "flow",
+        descent=solver_class(run.summary["solver"]["name"]).is_descent,
         relu_derivative_at_zero=float(network.get("relu_derivative_at_zero", 0.0)),
     )
 
@@ -115,9 +121,13 @@ def verify(run: Run, epsilon: float | None = None, other: Run | None = None) -> 
     return Report(str(run.folder), name, case.scale, _notes(run, case), sections)
 
 
-def _judge_all(case: Case, uses_epsilon: bool) -> list[tuple[str, Verdict]]:
-    chosen = [entry for entry in STATEMENTS if entry.uses_epsilon == uses_epsilon]
-    return [(part, judge(entry, case)) for part in PARTS for entry in chosen if entry.part == part]
+def _judge_all(case: Case, uses_epsilon: bool) -> list[tuple[Part, Verdict]]:
+    return [
+        (part, judge(entry, case))
+        for part in PARTS
+        for entry in part.statements
+        if entry.uses_epsilon == uses_epsilon
+    ]
 
 
 def _times(case: Case) -> dict[str, int]:
@@ -200,8 +210,8 @@ def table(section: Section, wide: bool = True) -> Table:
     ):
         if wide or name != "what it says":
             drawn.add_column(name, width=width, justify=justify)  # type: ignore[arg-type]
-    for part, group in groupby(section.verdicts, key=itemgetter(0)):
-        drawn.add_row(*([""] if wide else []), f"[italic]{PARTS[part]}[/]")
+    for part, group in groupby(section.shown, key=itemgetter(0)):
+        drawn.add_row(*([""] if wide else []), f"[italic]{part.title}[/]")
         for _, verdict in group:
             *numbers, word = cells(verdict)
             colour = "yellow" if "says nothing" in word else COLOURS[verdict.word]
@@ -218,7 +228,11 @@ def print_report(report: Report) -> None:
     wide = console.width >= WIDE
     for note in report.notes:
         console.print(f"[yellow]note[/]  {note}", highlight=False)
+    for line in report.outside:
+        console.print(f"[yellow]note[/]  {line}", highlight=False)
     for section in report.sections:
+        if not section.shown:
+            continue
         console.rule(f"[bold]{escape(section.title)}[/]", align="left")
         if section.times:
             times = ", ".join(f"{name} {i:,}" for name, i in section.times.items())
@@ -242,8 +256,10 @@ def print_report(report: Report) -> None:
 
 def as_markdown(report: Report) -> str:
     """The same as text for TensorBoard."""
-    lines = [f"- {note}" for note in report.notes]
+    lines = [f"- {note}" for note in (*report.notes, *report.outside)]
     for section in report.sections:
+        if not section.shown:
+            continue
         lines += [
             "",
             f"**{section.title}**",
@@ -253,7 +269,7 @@ def as_markdown(report: Report) -> str:
             "| statement | what it says | measured | bound | room | verdict |",
         ]
         lines += ["|---|---|--:|--:|--:|---|"]
-        for _, verdict in section.verdicts:
+        for _, verdict in section.shown:
             row = " | ".join((verdict.name, verdict.says.replace("|", "\\|"), *cells(verdict)))
             lines.append(f"| {row} |")
     return "\n".join(lines)
@@ -289,7 +305,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "constants": section.constants,
                 "iterations": section.times,
                 "notes": section.notes,
-                "statements": [{"part": part, **plain(verdict)} for part, verdict in section.verdicts],
+                "statements": [{"part": part.name, **plain(verdict)} for part, verdict in section.verdicts],
             }
             for section in report.sections
         ],
@@ -303,8 +319,6 @@ def _finite(value: float) -> float | None:
 def write(report: Report, folder: Path) -> Path:
     """Writes verification.json into the run's folder, whole or not at all."""
     path = folder / "verification.json"
-    temporary = path.with_name(path.name + ".part")
     text = json.dumps(as_json(report), indent=2, ensure_ascii=False, allow_nan=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, text + "\n")
     return path

@@ -4,8 +4,8 @@ from gfflow.motion.field import Escape, ExtremalDirection, escape, extremal_dire
 from gfflow.theory.directions import Assumptions, Timeline
 from gfflow.theory.early_phase import EarlyPhase, solve_early_phase, takes_seconds
 from gfflow.theory.limit_process import LimitProcess, solve_limit_process
-from gfflow.theory.milestones import Milestone, admitted_epsilons, milestone_iterations, milestones, ordered_groups
-from gfflow.theory.prediction import Group, Prediction, predict
+from gfflow.theory.milestones import Milestone, admitted_epsilons, milestone_iterations, milestones
+from gfflow.theory.prediction import Group, Prediction, Saddle, ordered, predict
 
 __all__ = [
     "Assumptions",
@@ -16,13 +16,14 @@ __all__ = [
     "LimitProcess",
     "Milestone",
     "Prediction",
+    "Saddle",
     "Timeline",
     "admitted_epsilons",
     "escape",
     "extremal_directions",
     "milestone_iterations",
     "milestones",
-    "ordered_groups",
+    "ordered",
     "predict",
     "solve_early_phase",
     "solve_limit_process",

@@ -32,6 +32,11 @@ class MassCurve(ABC):
     def time_of_fraction(self, fraction: float) -> float:
         """The flow time at which u reaches the fraction (between 0 and 1) of its limit."""
 
+    @abstractmethod
+    def time_of_loss(self, share: float) -> float:
+        """The flow time at which the loss of the group's samples has fallen to the share (between 0 and 1) of what it
+        is at h = 0."""
+
 
 class Logistic(MassCurve):
     """u = u* / (1 + u*/(lambda^2 K) e^{-2 ||D|| t}): exact for a single sample, and for inputs of equal norms."""
@@ -45,6 +50,10 @@ class Logistic(MassCurve):
     def time_of_fraction(self, fraction: float) -> float:
         logit = math.log(fraction) - math.log1p(-fraction)
         return (logit + math.log(self.limit) - self.log_amplitude) / (2 * self.rate)
+
+    def time_of_loss(self, share: float) -> float:
+        """Every residual is 1 - u/u* of its label."""
+        return self.time_of_fraction(1 - math.sqrt(share))
 
 
 class SingleNeuron(MassCurve):
@@ -101,3 +110,13 @@ class SingleNeuron(MassCurve):
         after = int(np.argmax(self._solution.y[0] >= goal))
         bracket = self._solution.t[max(after - 1, 0)], self._solution.t[after]
         return self._begin + brentq(lambda t: self._solution.sol(t)[0] - goal, *bracket, xtol=1e-12)
+
+    def time_of_loss(self, share: float) -> float:
+        from scipy.optimize import brentq
+
+        def above(t: float) -> float:
+            state = self._solution.sol(t)
+            residual = self._y - math.exp(state[0]) * (self._x @ state[1:])
+            return float(residual @ residual / (self._y @ self._y)) - share
+
+        return self._begin + brentq(above, 0.0, self._solution.t[-1], xtol=1e-12)

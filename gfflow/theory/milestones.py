@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from gfflow.theory.prediction import Group, Prediction
+from gfflow.theory.prediction import Prediction, ordered
 
 END_PHASE = 8  # frames of the last, exponential phase, in which the loss falls by e^2 or more from each to the next
 
@@ -29,15 +29,6 @@ class Milestone:
         return round(self.time * self.rate / math.log1p(lr * self.rate) if descent else self.time / lr)
 
 
-def ordered_groups(prediction: Prediction) -> tuple[Group, Group] | None:
-    """The groups (first, second) by the order in which their labels are fitted; None where a group is missing or
-    ||D+|| = ||D-||."""
-    plus, minus = prediction.plus, prediction.minus
-    if plus is None or minus is None or math.isclose(plus.rate, minus.rate, rel_tol=1e-12):
-        return None
-    return (plus, minus) if plus.rate > minus.rate else (minus, plus)
-
-
 def milestones(prediction: Prediction, epsilon: float) -> dict[str, Milestone]:
     """The times of Figure 1 and of Eq. 12, 15, 17 and 23 for lambda < 1 and the given epsilon; empty where the theory
     does not apply.
@@ -46,7 +37,7 @@ def milestones(prediction: Prediction, epsilon: float) -> dict[str, Milestone]:
     (Fact 1); 't2' and 't3' are where the predicted masses reach the thresholds of Eq. 17 and 23, absent where lambda
     is so large that the thresholds are not positive.
     """
-    groups = ordered_groups(prediction)
+    groups = ordered(prediction.groups)
     if groups is None or prediction.scale >= 1:
         return {}
     first, second = groups
@@ -74,7 +65,7 @@ def admitted_epsilons(prediction: Prediction) -> dict[str, float]:
 
 def milestone_iterations(prediction: Prediction, lr: float, descent: bool = True) -> set[int]:
     """Where a lemma speaks, for the largest epsilons that B.2 admits, and a few iterations in the end phase."""
-    groups = ordered_groups(prediction)
+    groups = ordered(prediction.groups)
     if groups is None:
         return set()
     epsilons = admitted_epsilons(prediction).values()

@@ -1,31 +1,49 @@
-"""The phase of training that a network is in, told by the prediction."""
+"""The phase of training that a network is in, by the prediction."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from gfflow.measures.masses import mass
 from gfflow.model.snapshot import Snapshot
-from gfflow.theory.prediction import Prediction
+from gfflow.theory.prediction import CLOSE, FITTED, LEFT, Prediction
 
 
-def phase(snapshot: Snapshot, prediction: Prediction | None = None) -> str:
+class Phase(StrEnum):
+    """The phases of Figure 1, and what can be said without named groups of neurons (FITTING, FITTED). The values are
+    what people read, on the progress bar and in summary.json; code compares members."""
+
+    EARLY_ALIGNMENT = "early alignment"
+    FITTING_POSITIVE = "fitting positive labels"
+    FITTING_NEGATIVE = "fitting negative labels"
+    NEAR_SADDLE = "near the saddle"
+    CONVERGENCE = "convergence"
+    FITTING = "fitting"
+    FITTED = "fitted"
+
+
+_FITTING = {1: Phase.FITTING_POSITIVE, -1: Phase.FITTING_NEGATIVE}
+
+
+def phase(snapshot: Snapshot, prediction: Prediction | None = None) -> Phase:
     """The phase of Figure 1 that the network is in, by the masses of S+ and S- against their limits.
 
-    Where the theory does not name the groups, the phase is told by the loss alone: 'early alignment' while it
-    is within 1% of its value for the zero network, 'fitted' below one part in 10^6 of it, 'fitting' between.
+    Where the theory does not name the groups, the loss alone decides: EARLY_ALIGNMENT while it is within 1% of its
+    value for the zero network, FITTED below one part in 10^6 of it, FITTING between.
     """
-    named = () if prediction is None else (prediction.plus, prediction.minus)
-    groups = [group for group in named if group is not None]
+    groups = () if prediction is None else prediction.groups
     if len(groups) < 2:
         share = snapshot.loss / float(snapshot.training_set.y.square().mean() / 2 or 1)
-        return "early alignment" if 0.99 < share < 1.01 else "fitted" if share < 1e-6 else "fitting"
+        if abs(share - 1) < CLOSE:
+            return Phase.EARLY_ALIGNMENT
+        return Phase.FITTED if share < 1e-6 else Phase.FITTING
     first, second = sorted(groups, key=lambda group: -group.rate)
-    labels = {1: "positive", -1: "negative"}
     share = mass(snapshot.neurons, first.members) / first.mass_limit
-    if share < 0.01:
-        return "early alignment"
-    if share < 0.99:
-        return f"fitting {labels[first.sign]} labels"
+    if share < LEFT:
+        return Phase.EARLY_ALIGNMENT
+    if share < FITTED:
+        return _FITTING[first.sign]
     share = mass(snapshot.neurons, second.members) / second.mass_limit
-    if share < 0.01:
-        return "near the saddle"
-    return f"fitting {labels[second.sign]} labels" if share < 0.99 else "convergence"
+    if share < LEFT:
+        return Phase.NEAR_SADDLE
+    return _FITTING[second.sign] if share < FITTED else Phase.CONVERGENCE

@@ -25,16 +25,20 @@ from gfflow.theory.directions import (
 from gfflow.theory.limit_process import LimitProcess, solve_limit_process
 
 ALIGNED = 0.999  # cosine from which a neuron counts as aligned
+LEFT, FITTED = 0.01, 0.99  # fractions of a mass's limit at which it has left zero, and is fitted
+CLOSE = 0.01  # part of the fall of the loss between two critical points by which one is left and the next reached
+NAMES = {1: "plus", -1: "minus"}
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """S+ (sign +1) or S- (sign -1): which neurons, where they align, how they share the mass, how it grows.
+    """Neurons that align with one direction and grow as one: S+ ('plus') and S- ('minus') on orthogonal inputs.
 
     The members are those that the limit process brings to the direction: from a balanced start the cone of Eq. 5.
     """
 
-    sign: int
+    name: str
+    sign: int  # of a_j
     members: Tensor  # (m,), boolean
     direction: Tensor  # (d,), unit: D+/||D+|| or -D-/||D-||
     rate: float  # ||D+|| or ||D-||
@@ -65,12 +69,25 @@ class Group:
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
-    """What is known before training. What does not apply to the data is None.
+class Saddle:
+    """A critical point of positive loss that training passes, and when."""
 
-    Groups, saddle, limit and events need orthogonal inputs (of any norms); min_half_norm needs them too, but
-    no neuron. The saddle needs both groups and ||D+|| != ||D-||, the limit a group for each sign with labels.
+    neurons: Neurons
+    loss: float
+    escape_rate: float  # at which the next group leaves zero there
+    reached: float | None  # flow time, once the loss is within 1% of its fall to this saddle; None: not known
+    left: float | None  # flow time, once it has fallen by 1% of its fall to the next critical point
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What is known before training. What does not apply to the data is None, or empty.
+
+    Groups, saddles, limit and events need orthogonal inputs (of any norms); min_half_norm needs them too, but
+    no neuron. A saddle needs both groups and ||D+|| != ||D-||, the limit a group for each sign with labels.
     """
+
+    source: str  # 'closed form' where the inputs are orthogonal; 'none' where only the early phase is known
 
     assumptions: Assumptions
     scale: float  # lambda
@@ -80,9 +97,8 @@ class Prediction:
     s_minus: Tensor
     epsilon_max: float | None  # with alpha and beta as printed in B.2
     epsilon_max_sharp: float | None
-    plus: Group | None
-    minus: Group | None
-    saddle: Neurons | None  # theta_S (Fact 1)
+    groups: tuple[Group, ...]
+    saddles: tuple[Saddle, ...]  # in the order of passage; theta_S of Fact 1 on orthogonal inputs
     limit: Neurons | None  # theta* (Theorem 1)
     min_half_norm: float | None  # min 1/2 ||theta||^2 at zero loss (Proposition 1, Eq. 8)
     events: dict[str, float | None]  # flow times
@@ -91,6 +107,10 @@ class Prediction:
     def orthogonal(self) -> bool:
         """Whether the inputs are orthogonal (to 1e-12, relative)."""
         return self.assumptions.orthogonal_inputs
+
+    def group(self, name: str) -> Group | None:
+        """The group of that name; None where it is not there."""
+        return next((group for group in self.groups if group.name == name), None)
 
     @property
     def d_plus_norm(self) -> float:
@@ -123,16 +143,19 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
     d_plus, d_minus = attractors(training_set)
     s_plus, s_minus = cones(training_set, start)
     assumptions = check_assumptions(training_set, start, scale, s_plus, s_minus)
-    plus = minus = saddle = limit = minimum = epsilon = epsilon_sharp = process = None
+    limit = minimum = epsilon = epsilon_sharp = process = None
+    groups: tuple[Group, ...] = ()
+    saddles: tuple[Saddle, ...] = ()
     if assumptions.orthogonal_inputs:
         process = solve_limit_process(training_set, start)
-        plus = _group(1, training_set, process, d_plus, scale)
-        minus = _group(-1, training_set, process, d_minus, scale)
+        found = (_group(sign, training_set, process, d, scale) for sign, d in ((1, d_plus), (-1, d_minus)))
+        groups = tuple(group for group in found if group is not None)
         minimum = sum(float(_fit(training_set, sign).norm()) for sign in (1, -1))
-        saddle, limit = _saddle(plus, minus), _limit(training_set, plus, minus)
+        saddles, limit = _saddles(training_set, groups), _limit(training_set, groups)
         epsilon = largest_epsilon(training_set)
         epsilon_sharp = largest_epsilon(training_set, sharp=True)
     return Prediction(
+        source="closed form" if assumptions.orthogonal_inputs else "none",
         assumptions=assumptions,
         scale=scale,
         d_plus=d_plus,
@@ -141,12 +164,11 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
         s_minus=s_minus,
         epsilon_max=epsilon,
         epsilon_max_sharp=epsilon_sharp,
-        plus=plus,
-        minus=minus,
-        saddle=saddle,
+        groups=groups,
+        saddles=saddles,
         limit=limit,
         min_half_norm=minimum,
-        events=_events(process, plus, minus),
+        events=_events(process, groups),
     )
 
 
@@ -179,6 +201,7 @@ def _group(
         x, y = training_set.x[mine].numpy(), training_set.y[mine].numpy()
         curve = SingleNeuron(float(total), rate, limit, x, y, training_set.n)
     return Group(
+        name=NAMES[sign],
         sign=sign,
         members=members,
         direction=sign * attractor / rate,
@@ -191,35 +214,48 @@ def _group(
     )
 
 
-def _saddle(plus: Group | None, minus: Group | None) -> Neurons | None:
-    """theta_S: the group of the larger rate has fitted its labels, every other neuron is zero (Fact 1)."""
-    if plus is None or minus is None or math.isclose(plus.rate, minus.rate, rel_tol=1e-12):
+def ordered(groups: tuple[Group, ...]) -> tuple[Group, Group] | None:
+    """The groups (first, second) by the order in which their labels are fitted; None where a group is missing or
+    ||D+|| = ||D-||."""
+    if len(groups) < 2:
         return None
-    return (plus if plus.rate > minus.rate else minus).fitted()
+    first, second = sorted(groups, key=lambda group: -group.rate)
+    return None if math.isclose(first.rate, second.rate, rel_tol=1e-12) else (first, second)
 
 
-def _limit(training_set: TrainingSet, plus: Group | None, minus: Group | None) -> Neurons | None:
+def _saddles(training_set: TrainingSet, groups: tuple[Group, ...]) -> tuple[Saddle, ...]:
+    """theta_S: the group of the larger rate has fitted its labels, every other neuron is zero (Fact 1)."""
+    both = ordered(groups)
+    if both is None:
+        return ()
+    first, second = both
+    left_over = training_set.y[second.sign * training_set.y > 0]
+    loss = float(left_over.square().sum()) / (2 * training_set.n)
+    reached, left = first.curve.time_of_loss(CLOSE), second.curve.time_of_loss(1 - CLOSE)
+    return (Saddle(first.fitted(), loss, second.rate, reached, left),)
+
+
+def _limit(training_set: TrainingSet, groups: tuple[Group, ...]) -> Neurons | None:
     """theta*: both signs fitted (Theorem 1); None where a sign has labels and no group to fit them."""
     signs = [sign for sign in (1, -1) if bool((sign * training_set.y > 0).any())]
-    groups = [group for group in (plus, minus) if group is not None]
     if not groups or len(groups) < len(signs):
         return None
     parts = [group.fitted() for group in groups]
     return Neurons(sum(part.w for part in parts), sum(part.a for part in parts))  # type: ignore[arg-type]
 
 
-def _events(process: LimitProcess | None, plus: Group | None, minus: Group | None) -> dict[str, float | None]:
+def _events(process: LimitProcess | None, groups: tuple[Group, ...]) -> dict[str, float | None]:
     events: dict[str, float | None] = {"aligned": None}
-    for name, group in (("plus", plus), ("minus", minus)):
-        events[f"{name}_leaves_zero"] = None if group is None else group.time_of_fraction(0.01)
-        events[f"{name}_fitted"] = None if group is None else group.time_of_fraction(0.99)
-    groups = [group for group in (plus, minus) if group is not None]
+    for name in NAMES.values():
+        group = next((group for group in groups if group.name == name), None)
+        events[f"{name}_leaves_zero"] = None if group is None else group.time_of_fraction(LEFT)
+        events[f"{name}_fitted"] = None if group is None else group.time_of_fraction(FITTED)
     if process is not None and groups:
         events["aligned"] = _alignment_time(process, groups)
     return events
 
 
-def _alignment_time(process: LimitProcess, groups: list[Group]) -> float | None:
+def _alignment_time(process: LimitProcess, groups: tuple[Group, ...]) -> float | None:
     """The first time at which every member of every group is within cosine ALIGNED of its direction."""
 
     def aligned(time: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from gfflow.errors import InvalidInput
+from gfflow.model.activations import RELU, Activation, leaky_relu
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
@@ -53,8 +55,11 @@ def layers_weights(module: nn.Module) -> Weights:
     return (w, output.weight) if output.bias is None else (w, output.weight, output.bias)
 
 
-def read_weights(module: nn.Module, view: WeightsOf | None = None) -> tuple[Neurons, float]:
-    """The neurons as they stand, copied in float64 onto the CPU, and the output bias (0 without one).
+def read_weights(
+    module: nn.Module, view: WeightsOf | None = None, activation: Activation | None = None
+) -> tuple[Neurons, float]:
+    """The neurons as they stand, copied in float64 onto the CPU, and the output bias (0 without one). The activation
+    is the given one, or else the module's own (own_activation).
 
     Raises InvalidInput where `view` returns something else than weights of one hidden layer with one output.
     """
@@ -66,13 +71,23 @@ def read_weights(module: nn.Module, view: WeightsOf | None = None) -> tuple[Neur
         a = a.flatten()
     if a.ndim != 1:
         raise InvalidInput("network", f"{a.shape[0]} outputs", REMEDY)
-    return Neurons.copy_of(w, a), float(bias[0].detach()) if bias and bias[0] is not None else 0.0
+    neurons = Neurons.copy_of(w, a, activation or own_activation(module))
+    return neurons, float(bias[0].detach()) if bias and bias[0] is not None else 0.0
 
 
-def layers_slope(module: nn.Module) -> float:
-    """The slope below zero of the activation that find_layers finds: 0 for an nn.ReLU."""
-    activation = find_layers(module)[1]
-    return activation.negative_slope if isinstance(activation, nn.LeakyReLU) else 0.0
+def own_activation(module: nn.Module) -> Activation:
+    """The activation of the module's nn.ReLU or nn.LeakyReLU; the ReLU where it has neither, and calls a function
+    instead. Raises InvalidInput where it has several different ones."""
+    slopes = {
+        leaf.negative_slope if isinstance(leaf, nn.LeakyReLU) else 0.0
+        for leaf in module.modules()
+        if isinstance(leaf, (nn.ReLU, nn.LeakyReLU))
+    }
+    if len(slopes) > 1:
+        received = f"activations with the slopes {', '.join(map(str, sorted(slopes)))} below zero"
+        raise InvalidInput("network", received, "one activation, or the slope of the hidden layer's")
+    slope = slopes.pop() if slopes else 0.0
+    return leaky_relu(slope) if slope else RELU
 
 
 def read_samples(loader: Any) -> tuple[Tensor, Tensor]:
@@ -123,14 +138,14 @@ def shifted(training_set: TrainingSet, output_bias: float) -> TrainingSet:
         return training_set
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # y_k = b by chance says nothing of Assumption 2
-        return TrainingSet(training_set.x, training_set.y - output_bias)
+        return replace(training_set, y=training_set.y - output_bias)
 
 
-def check_forward(module: nn.Module, x: Tensor, snapshot: Snapshot, output_bias: float) -> None:
+def check_forward(module: nn.Module, x: Tensor, snapshot: Snapshot, output_bias: float) -> bool:
     """Raises InvalidInput where the module's forward is not the snapshot's h(x) + b on its training inputs x.
 
-    To the accuracy of the module's own dtype. A module whose forward cannot be called so, outside its training step,
-    is taken at its word.
+    To the accuracy of the module's own dtype. False where the forward cannot be called so, outside its training step:
+    what the view says is then believed.
     """
     parameter = next(module.parameters())
     modes = {part: part.training for part in module.modules()}
@@ -139,7 +154,7 @@ def check_forward(module: nn.Module, x: Tensor, snapshot: Snapshot, output_bias:
         with torch.no_grad(), torch.random.fork_rng():
             output = module(x[:CHECKED].to(parameter.device, parameter.dtype))
     except Exception:  # somebody else's code, which may need anything
-        return
+        return False
     finally:
         for part, mode in modes.items():
             part.training = mode
@@ -152,32 +167,54 @@ def check_forward(module: nn.Module, x: Tensor, snapshot: Snapshot, output_bias:
     # Rounding is of the size eps * sum of |terms|; 1000 leaves room for tensor cores (TF32) and long sums.
     if bool((error > 1000 * finest.eps * activity[:CHECKED] + finest.tiny).any()):
         received = f"a forward that differs from the view by {float(error.max()):.1e}"
-        remedy = f"{REMEDY}; View(training_set=...) where the module transforms its inputs"
+        inputs = "View(training_set=...) where the module transforms its inputs"
+        remedy = f"{REMEDY}; {inputs}; slope=... where its activation is leaky"
         raise InvalidInput("network", received, remedy)
+    return True
 
 
-def snapshot_of(module: nn.Module, data: TrainingSet | DataLoader[Any], view: WeightsOf | None = None) -> Snapshot:
-    """The module as it stands on its training data; an output bias is taken from the labels."""
-    neurons, bias = read_weights(module, view)
-    if not isinstance(data, TrainingSet):
-        data = as_training_set(*read_samples(data), neurons.w.shape[1])
-    return Snapshot(neurons, shifted(data, bias), time=None, slope=layers_slope(module) if view is None else 0.0)
+def snapshot_of(
+    module: nn.Module,
+    data: TrainingSet | DataLoader[Any],
+    view: WeightsOf | None = None,
+    slope: float | None = None,
+) -> Snapshot:
+    """The module as it stands on its training data; an output bias is taken from the labels.
+
+    `slope` is the activation's below zero, by default that of the module's own nn.ReLU or nn.LeakyReLU. Raises
+    InvalidInput as View does: for weights that are not one hidden layer's, and where the module's forward is another
+    function than the snapshot's.
+    """
+    neurons, bias = read_weights(module, view, None if slope is None else leaky_relu(slope))
+    if isinstance(data, TrainingSet):
+        x = data.x
+    else:
+        x, y = read_samples(data)
+        data = as_training_set(x, y, neurons.w.shape[1])
+    found = Snapshot(neurons, shifted(data, bias))
+    if not check_forward(module, x, found, bias):  # the module may add the last coordinate, a hidden bias, itself
+        check_forward(module, x[:, :-1], found, bias)
+    return found
 
 
 def predict_module(
-    module: nn.Module, data: TrainingSet | DataLoader[Any], scale: float, view: WeightsOf | None = None
+    module: nn.Module,
+    data: TrainingSet | DataLoader[Any],
+    scale: float,
+    view: WeightsOf | None = None,
+    slope: float | None = None,
 ) -> Prediction:
     """What the theory says of the module's training from its weights as they stand, lambda = scale.
 
     Raises InvalidInput for a network with an output bias or a leaky ReLU: the paper's model has neither.
     """
-    if view is None and layers_slope(module) != 0:
+    start = snapshot_of(module, data, view, slope)
+    if not start.neurons.activation.is_relu:
         raise InvalidInput("network", "a leaky ReLU", "an nn.ReLU: the theory is of that activation alone")
     if len((view or layers_weights)(module)) == 3:
         raise InvalidInput(
             "network", "an output bias", "an output layer with bias=False: the theory has no output bias"
         )
-    start = snapshot_of(module, data, view)
     return predict(start.training_set, start.neurons, scale)
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from gfflow.errors import InvalidInput
+from gfflow.solvers.options import SolverOptions
+from gfflow.training.options import ScheduleOptions
 
 FEW = 16  # how many times the costlier measures are taken
 
@@ -27,12 +28,8 @@ class Schedule:
         ratio None leaves the log-spaced ones out, linear 0 the others; `extra` iterations are added where
         they lie within [0, last].
         """
-        if last < 1:
-            raise InvalidInput("solver.iterations", last, "an integer of at least 1")
-        if ratio is not None and not (math.isfinite(ratio) and ratio >= 1.001):
-            raise InvalidInput("schedule.ratio", ratio, "null or a number of at least 1.001")
-        if linear < 0:
-            raise InvalidInput("schedule.linear", linear, "an integer of at least 0")
+        SolverOptions.check(iterations=last)
+        ScheduleOptions.check(ratio=ratio, linear=linear)
         chosen = {0, last, *(i for i in extra if 0 <= i <= last)}
         if ratio is not None:
             powers = int(math.log(last) / math.log(ratio)) + 1

@@ -4,47 +4,63 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from types import TracebackType
+from typing import Any, ClassVar
 
-received: list[int] = []
-"""The signals that came while `stopped_by_signals` lasted. What it raises cannot be relied on alone: an exception is
-lost where a library drops all of them, or Python calls back from collecting garbage, and turned into another where
-one leaves something half made. So no job begins, and no training, once a signal is in this list."""
+
+class StopSignals:
+    """Within it (`with StopSignals() as signals:`) SIGTERM raises KeyboardInterrupt as SIGINT does, so that a
+    launcher ends its workers on either, and the signals that came are kept by number in `received`, also afterwards.
+
+    The exception alone cannot be relied on: it is lost where a library drops all exceptions, or where Python calls
+    back from collecting garbage, and turned into another where one leaves something half made. So no job begins, and
+    no training, once a signal has been received (`end_if_stopped`, `first_received`).
+
+    A signal that is ignored or handled already when the block begins stays so; training handles both in its own way
+    meanwhile. What Python would print of an interruption that a `__del__` dropped, such as that of Lightning's
+    profiler, is not shown.
+    """
+
+    current: ClassVar[StopSignals | None] = None  # the one whose block is being run
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self._before: dict[int, Any] = {}
+        self._print_dropped: Any = None
+
+    def __enter__(self) -> StopSignals:
+        usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+        self._before = {number: usual[number] for number in usual if signal.getsignal(number) == usual[number]}
+        self._print_dropped, sys.unraisablehook = sys.unraisablehook, self._on_dropped
+        StopSignals.current = self
+        for number in self._before:
+            signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        StopSignals.current = None
+        sys.unraisablehook = self._print_dropped
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _: Any) -> None:
+        self.received.append(number)
+        raise KeyboardInterrupt
+
+    def _on_dropped(self, dropped: Any) -> None:
+        if not (self.received and dropped.exc_type is KeyboardInterrupt):
+            self._print_dropped(dropped)
+
+
+def first_received() -> int | None:
+    """The first signal that the command under way has received; None where there was none, or is no command."""
+    signals = StopSignals.current
+    return signals.received[0] if signals is not None and signals.received else None
 
 
 def end_if_stopped() -> None:
-    """Raises KeyboardInterrupt again, where a signal has come and its own has not ended the command."""
-    if received:
+    """Raises KeyboardInterrupt again, where a signal has come and the exception that it raised was lost."""
+    if first_received() is not None:
         raise KeyboardInterrupt
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """While it lasts, SIGTERM raises KeyboardInterrupt as SIGINT does, so that a launcher ends its workers on either,
-    and which one it was is kept in `received`. A signal that is ignored or handled already stays so; training handles
-    both in its own way meanwhile. What Python would say of an interruption that a `__del__` dropped, such as that of
-    Lightning's profiler, is not shown."""
-
-    def stop(number: int, _: Any) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    tell = sys.unraisablehook
-
-    def dropped(told: Any) -> None:
-        if not (received and told.exc_type is KeyboardInterrupt):
-            tell(told)
-
-    usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-    ours = [number for number, handler in usual.items() if signal.getsignal(number) == handler]
-    for number in ours:
-        signal.signal(number, stop)
-    sys.unraisablehook = dropped
-    try:
-        yield
-    finally:
-        sys.unraisablehook = tell
-        for number in ours:
-            signal.signal(number, usual[number])

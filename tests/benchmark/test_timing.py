@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
-from gfflow.benchmark import contestants
-from gfflow.benchmark.cases import CASES, FIGURE_2, gaussian_set
-from gfflow.benchmark.processes import process
+from gfflow.benchmark import contestants, processes
+from gfflow.benchmark.cases import CASES, LR, gaussian_set
+from gfflow.benchmark.processes import BUSY, busy_processes, process, typed_run
 from gfflow.benchmark.timing import paired, slope, spread
+from gfflow.commands.train import CONF
 from gfflow.model.data import orthogonal_pair
 from gfflow.model.initialization import draw_start
 from gfflow.model.network import TwoLayerReLU
@@ -70,9 +74,51 @@ def test_cases_are_the_papers():
         "Figure 4": ((5, 2), (60, 2)),
         "Figure 6": ((75, 150), (200, 150)),
     }
-    config = FIGURE_2.config("fused", 100)
-    assert (config.solver.iterations, config.solver.lr, config.figures) == (100, 2e-3, False)
     assert gaussian_set(3, 4).x.shape == (3, 4)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.experiment)
+def test_a_case_is_its_experiments_own_file(case):
+    """What is descended here and what `experiment=` trains are the same problem."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", [f"experiment={case.experiment}", "name=any"])
+    assert (config.data.name, config.network.width, config.solver.lr) == (case.data, case.m, LR)
+    assert (config.init.scale, config.init.normalization) == (case.scale, case.normalization)
+    assert (config.solver.name, config.solver.iterations) == ("auto", case.iterations)
+
+
+def alive(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_busy_processes_are_there_inside_and_gone_afterwards():
+    with busy_processes(2) as numbers:
+        assert len(numbers) == 2 and all(alive(number) for number in numbers)
+    assert not any(alive(number) for number in numbers)
+
+
+def test_busy_processes_are_gone_after_an_exception():
+    with contextlib.suppress(KeyError), busy_processes(1) as numbers:
+        raise KeyError
+    assert not alive(numbers[0])
+
+
+def test_a_busy_process_ends_by_itself():
+    child = subprocess.Popen([sys.executable, "-c", BUSY, "0.1"])
+    assert child.wait(timeout=60) == 0
+
+
+def test_a_run_is_timed_as_typed(monkeypatch):
+    """By its own summary, in the environment as it is: nothing set, nothing taken away."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    passed_on = processes._environment()
+    assert passed_on == {**os.environ, "PYTHONPATH": passed_on["PYTHONPATH"]}
+    summary = typed_run("experiment=fig2", "solver.iterations=100", "schedule.linear=4")
+    assert (summary["experiment"], summary["iterations"], summary["solver"]["name"]) == ("fig2", 100, "fused")
 
 
 def test_process_measures_time_and_memory():

@@ -58,7 +58,7 @@ def test_neurons_come_to_their_directions(tmp_path):
     loss is still what it was: the slowest, of rate 0.07, to 1e-3 in cosine."""
     callbacks, module = [cb.AssignedAlignment(), cb.AssignedAlignment()], Custom(scale=1e-12)
     rows = fit(tmp_path, module, callbacks[0], X, Y, 1650)
-    phase = callbacks[0].phase
+    phase = callbacks[0].source.phase
     assert phase is not None and bool((phase.index >= 0).any())
     chosen = phase.index.numpy()
     for step, row in rows.items():

@@ -180,7 +180,7 @@ def test_plain_descent_has_a_flow_time_and_the_theory_speaks(tmp_path):
     rows = fit(tmp_path, module, callbacks, loader, max_epochs=400)
     assert rows[400]["time"] == pytest.approx(40.0)
     assert "structure/clusters" in rows[400] and "limit/norm_gap" in rows[400]
-    limit = prediction.plus.mass_limit
+    limit = prediction.group("plus").mass_limit
     errors = [abs(row["mass/u_plus"] - row["theory/u_plus"]) / limit for row in rows.values()]
     assert rows[400]["mass/u_plus"] > 0.9 * limit
     assert (
@@ -300,3 +300,34 @@ def test_a_training_that_diverges_is_measured_until_then(tmp_path):
     rows = fit(tmp_path, module, measurements())
     assert 0 in rows and 60 not in rows
     assert all(np.isfinite(list(row.values())).all() for row in rows.values())
+
+
+class FunctionalLeaky(Plain):
+    """A leaky ReLU that only its forward knows of."""
+
+    def forward(self, x):
+        return self.net[1](nn.functional.leaky_relu(self.net[0](x), 0.2))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_snapshot_with_a_view_has_the_modules_activation(own):
+    """A custom view returns weights alone: the activation is the module's, given, or seen to be wrong."""
+    torch.manual_seed(0)
+    hidden, output = nn.Linear(3, 8), nn.Linear(8, 1)
+    module = Plain(hidden, nn.LeakyReLU(0.2), output) if own else FunctionalLeaky(hidden, output)
+    x, y = torch.randn(20, 3), torch.randn(20)
+    loader = DataLoader(TensorDataset(x, y), batch_size=20)
+
+    def view(m):
+        return torch.cat([m.net[0].weight, m.net[0].bias[:, None]], dim=1), m.net[-1].weight, m.net[-1].bias
+
+    if not own:
+        with pytest.raises(InvalidInput, match=r"forward that differs.*slope=\.\.\."):
+            gfflow.snapshot_of(module, loader, view)
+    found = gfflow.snapshot_of(module, loader, view, slope=None if own else 0.2)
+    expected = module(x).detach().flatten().double() - float(output.bias.detach())
+    torch.testing.assert_close(found.outputs, expected, rtol=0, atol=1e-5)  # float32
+    given = gfflow.snapshot_of(module, gfflow.TrainingSet(torch.cat([x, torch.ones(20, 1)], 1), y), view, 0.2)
+    assert torch.equal(given.outputs, found.outputs)
+    with pytest.raises(InvalidInput, match="leaky"):
+        gfflow.predict_module(module, loader, 1.0, view, 0.2)

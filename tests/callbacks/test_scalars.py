@@ -130,13 +130,13 @@ def test_distances_and_predictions_are_those_of_the_prediction(run):
         if prediction.limit is None:
             assert "limit/distance" not in row and "saddle/distance" not in row
             continue
-        for name, point in (("saddle", prediction.saddle), ("limit", prediction.limit)):
+        for name, point in (("saddle", prediction.saddles[0].neurons), ("limit", prediction.limit)):
             expected = np.sqrt(((w - point.w.numpy()) ** 2).sum() + ((a - point.a.numpy()) ** 2).sum())
             assert row[f"{name}/distance"] == pytest.approx(expected, rel=1e-12)
         assert row["limit/norm_gap"] == pytest.approx(
             ((w**2).sum() + (a**2).sum()) / 2 / prediction.min_half_norm - 1, rel=1e-12, abs=1e-15
         )
-        assert row["theory/u_plus"] == pytest.approx(float(prediction.plus.mass(row["time"])), rel=1e-12)
+        assert row["theory/u_plus"] == pytest.approx(float(prediction.group("plus").mass(row["time"])), rel=1e-12)
 
 
 def test_reactivations_count_gates_that_came_on_again(run):

@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from gfflow.commands import train as command
-from gfflow.commands.sweep import THREADS, KnowSweep, OneThreadEach, one_of_each_kind
+from gfflow.commands.sweep import THREADS, OneThreadPerJob, RecordSweep, one_of_each_kind
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
 from gfflow.records.run import Run
@@ -65,7 +65,7 @@ def test_a_run_returns_its_optimized_metric_to_the_sweeper(monkeypatch, tmp_path
     returned = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        KnowSweep, "on_job_end", lambda self, config, job_return, **_: returned.append(job_return.return_value)
+        RecordSweep, "on_job_end", lambda self, config, job_return, **_: returned.append(job_return.return_value)
     )
     metric = "optimized_metric=theory.u_minus_limit"
     run_command(monkeypatch, "-m", *QUICK, metric, "seed=0,1", "hydra.sweep.dir=sweep")
@@ -102,7 +102,7 @@ def test_parallel_jobs_get_one_thread_each_and_the_environment_comes_back(launch
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MKL_NUM_THREADS", "3")  # a person's own choice stays
     config = OmegaConf.create({"hydra": {"launcher": {"_target_": launcher}}})
-    callback = OneThreadEach()
+    callback = OneThreadPerJob()
     callback.on_multirun_start(config)
     assert [os.environ.get(name) for name in THREADS] == [set_to, "3", set_to, set_to]
     callback.on_multirun_end(config)

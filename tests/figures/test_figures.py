@@ -18,9 +18,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
-from gfflow.figures import ALL, MAIN, draw_all, draw_main, early_directions, overview, training_state
+from gfflow.figures import FIGURES, draw_all, draw_main, early_directions, overview, training_state
 from gfflow.figures.moments import moments
-from gfflow.figures.style import quantity, spread
+from gfflow.figures.registry import figure as register
+from gfflow.figures.style import BY_SIGN, quantity, spread
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
 from gfflow.theory import solve_early_phase
@@ -43,7 +44,7 @@ APPLIES = {
 @pytest.mark.parametrize("name", APPLIES)
 def test_each_figure_applies_where_it_should(trained: Trained, name: str) -> None:
     run = trained(name)
-    figures = {key: drawing(run) for key, drawing in ALL.items()}
+    figures = {key: drawing.draw(run) for key, drawing in FIGURES.items()}
     extra = {"least_norm"} if installed() and "training" in APPLIES[name] else set()  # both need inputs on a line
     assert {key for key, figure in figures.items() if figure is not None} == APPLIES[name] | extra
     assert all(figure is None or isinstance(figure, Figure) for figure in figures.values())
@@ -51,8 +52,8 @@ def test_each_figure_applies_where_it_should(trained: Trained, name: str) -> Non
 
 @pytest.mark.parametrize("name", ["pair", "points", "teacher"])
 def test_every_text_lies_within_its_figure_and_has_its_glyphs(trained: Trained, name: str) -> None:
-    for key, drawing in ALL.items():
-        figure = drawing(trained(name))
+    for key, drawing in FIGURES.items():
+        figure = drawing.draw(trained(name))
         if figure is None:
             continue
         with warnings.catch_warnings():
@@ -138,7 +139,8 @@ def test_files_are_written_and_global_style_is_left_alone(trained: Trained, tmp_
     for path in written:
         content = path.read_bytes()
         assert content.startswith(b"%PDF") if path.suffix == ".pdf" else Image.open(path).size[0] > 1000
-    assert {path.stem for path in draw_main(Run.read(folder))} == set(MAIN) & APPLIES["bare"]
+    main = {"overview", "training", "loss", "timeline"}
+    assert {path.stem for path in draw_main(Run.read(folder))} == main & APPLIES["bare"]
 
 
 def test_drawing_needs_no_model_and_no_pyplot(trained: Trained, tmp_path: Path) -> None:
@@ -177,3 +179,23 @@ def test_quantities_are_readable() -> None:
     assert quantity(0.16) == "0.16"
     assert quantity(2.1e-4) == r"$2.1\times10^{-4}$"
     assert quantity(19695.06) == r"$2.0\times10^{4}$"
+
+
+def test_directions_in_space_have_the_colours_of_their_signs(trained: Trained) -> None:
+    """Blue and its family for a_j > 0, orange and its family for a_j < 0, as everywhere."""
+    run = trained("teacher")
+    figure = early_directions(run)
+    assert figure is not None and run.trajectory is not None
+    data = training_set(run.trajectory)
+    phase = solve_early_phase(data, snapshot(run.trajectory, data, 0).neurons)
+    lines = figure.axes[0].lines[: len(phase.rates)]
+    assert {int(sign) for sign in phase.signs} == {1, -1}
+    for line, sign in zip(lines, phase.signs, strict=True):
+        look = BY_SIGN[int(sign)]
+        assert line.get_color() in look.family and line.is_dashed() == (look.line != "-")
+
+
+def test_figures_are_registered_once() -> None:
+    with pytest.raises(ValueError, match="registered already"):
+        register("loss", "every run")(overview)
+    assert FIGURES["loss"].draw is not overview

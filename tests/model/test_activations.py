@@ -1,4 +1,4 @@
-"""The ReLU against its definition, at the points where libraries disagree."""
+"""Activations against their definition, at the points where libraries disagree."""
 
 import math
 
@@ -6,13 +6,18 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from gfflow.model.activations import relu
+from gfflow.errors import InvalidInput
+from gfflow.model.activations import RELU, Activation, leaky_relu
 
 DEVICES = [
     "cpu",
     pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")),
 ]
 DTYPES = [torch.float64, torch.float32]
+
+
+def relu(z: torch.Tensor, at_zero: float = 0.0) -> torch.Tensor:
+    return Activation(at_zero=at_zero)(z)
 
 
 def special_points(dtype: torch.dtype, device: str) -> torch.Tensor:
@@ -96,3 +101,28 @@ def test_second_derivative_under_functional_transforms() -> None:
     z = special_points(torch.float64, "cpu")
     second = torch.func.vmap(torch.func.grad(torch.func.grad(relu)))(z)
     assert torch.equal(second, torch.zeros_like(z))
+
+
+@pytest.mark.parametrize("slope", [0.1, 1.5, -0.3])
+def test_leaky_relu_is_that_of_torch(slope: float) -> None:
+    z = special_points(torch.float64, "cpu").requires_grad_()
+    theirs = torch.nn.functional.leaky_relu(z, slope)
+    (wanted,) = torch.autograd.grad(theirs.sum(), z)
+    if not 0 <= slope <= 1:
+        with pytest.raises(InvalidInput, match="between 0 and 1"):
+            leaky_relu(slope)
+        return
+    ours = leaky_relu(slope)(z)
+    (gradient,) = torch.autograd.grad(ours.sum(), z)
+    assert torch.equal(ours, theirs)
+    assert torch.equal(gradient, wanted)
+
+
+@pytest.mark.parametrize("activation", [RELU, Activation(at_zero=0.5), leaky_relu(0.2), Activation(0.2, 0.0)])
+def test_value_and_derivative_without_autograd_are_those_with_it(activation: Activation) -> None:
+    z = special_points(torch.float64, "cpu").requires_grad_()
+    value = activation(z)
+    (gradient,) = torch.autograd.grad(value.sum(), z)
+    assert torch.equal(activation.value(z.detach()), value.detach())
+    assert torch.equal(activation.derivative(z.detach()), gradient)
+    assert activation.is_relu is (activation == RELU)

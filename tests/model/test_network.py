@@ -1,9 +1,12 @@
 """The network against its formula, neuron by neuron."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from gfflow.errors import InvalidInput
+from gfflow.model.activations import Activation
 from gfflow.model.initialization import draw_start
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
@@ -42,7 +45,7 @@ def test_neuron_on_a_gate_gets_no_gradient_unless_asked_for() -> None:
     start = Neurons(torch.tensor([[0.0, 1.0]]).double(), torch.ones(1).double())
     x = torch.tensor([[1.0, 0.0]]).double()
     for c in (0.0, 0.5):
-        network = TwoLayerReLU(start, relu_derivative_at_zero=c)
+        network = TwoLayerReLU(replace(start, activation=Activation(at_zero=c)))
         torch.autograd.backward(network(x).sum())
         assert network.hidden.grad.tolist() == [[c, 0.0]]
 
@@ -71,4 +74,4 @@ def test_snapshot_stays_while_the_network_moves() -> None:
 @pytest.mark.parametrize("c", [-0.1, 1.5, float("nan")])
 def test_derivative_at_zero_outside_the_subdifferential_is_refused(c: float) -> None:
     with pytest.raises(InvalidInput, match="relu_derivative_at_zero"):
-        TwoLayerReLU(draw_start(2, 2, 1.0, seed=0), relu_derivative_at_zero=c)
+        Activation(at_zero=c)

@@ -60,10 +60,10 @@ def test_saddle_of_figure_2_is_that_of_the_theory(run):
     data = frames.training_set(run.trajectory)
     point = strict(run, 0.25).point
     x = torch.randn(1000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    h = [torch.relu(x @ s.w.T) @ s.a for s in (point.neurons, prediction.saddle)]
+    h = [torch.relu(x @ s.w.T) @ s.a for s in (point.neurons, prediction.saddles[0].neurons)]
     assert float((h[0] - h[1]).abs().max()) < 1e-6
     # the shares of the neurons are those of the run, which has left the limit lambda -> 0 by its step size
-    assert point.neurons.distance(prediction.saddle) < 1e-2
+    assert point.neurons.distance(prediction.saddles[0].neurons) < 1e-2
     assert point.escape.rate == pytest.approx(prediction.d_minus_norm, rel=1e-12)
     assert point.escape.sign == -1
     np.testing.assert_allclose(point.escape.direction, -prediction.d_minus / prediction.d_minus_norm, atol=1e-12)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from gfflow.errors import InvalidInput
+from gfflow.model.activations import Activation
 from gfflow.model.data import TrainingSet, five_points, gaussian_teacher, orthogonal_pair
 from gfflow.model.initialization import draw_start
 from gfflow.model.network import TwoLayerReLU
@@ -60,7 +63,7 @@ def test_on_a_cpu_names_who_can():
 
 
 def test_another_derivative_at_zero_is_for_sgd():
-    network = TwoLayerReLU(draw_start(3, 2, 0.1, seed=0), relu_derivative_at_zero=0.5)
+    network = TwoLayerReLU(replace(draw_start(3, 2, 0.1, seed=0), activation=Activation(at_zero=0.5)))
     with pytest.raises(InvalidInput, match="solver=sgd"):
         Captured(1e-3).check(network, orthogonal_pair())
 

@@ -138,7 +138,7 @@ def test_limit_distance_is_proportional_to_lambda():
         stops = range(1, 301)
         frames = trained(Flow(0.3, 1e-6), training_set, start, stops)
         limits.append(frames[-1].distance(prediction.limit))
-        saddles.append(min(frame.distance(prediction.saddle) for frame in frames))
+        saddles.append(min(frame.distance(prediction.saddles[0].neurons) for frame in frames))
     ratios = np.array(limits) / np.array(scales)
     assert np.abs(ratios / ratios[0] - 1).max() < 0.01
     assert abs(frames[-1].half_norm_squared / prediction.min_half_norm - 1) < 1e-9
@@ -152,13 +152,13 @@ def test_tiny_scales(scale):
     start = started(training_set, 60, scale)
     prediction = predict(training_set, start, scale / 60**0.5)
     solver = Flow(1.0, 1e-6)
-    stops = [1, 500, *(round(prediction.plus.time_of_fraction(q)) for q in (0.1, 0.9)), 3000]
+    stops = [1, 500, *(round(prediction.group("plus").time_of_fraction(q)) for q in (0.1, 0.9)), 3000]
     frames = trained(solver, training_set, start, sorted(stops))
     assert all(bool(torch.isfinite(frame.log_norms).all()) for frame in frames)
     for stop, frame in zip(sorted(stops), frames, strict=True):
-        mass = float(frame.w[prediction.plus.members].square().sum())
+        mass = float(frame.w[prediction.group("plus").members].square().sum())
         # rtol accumulated over the whole rise, 1400 e-foldings
-        assert mass == pytest.approx(float(prediction.plus.mass(stop)), rel=1e-3)
+        assert mass == pytest.approx(float(prediction.group("plus").mass(stop)), rel=1e-3)
     # the residual is held to rtol of itself down to 1e-9 of the labels only
     assert frames[-1].distance(prediction.limit) < 1e-9
     gates = [frame.w @ training_set.x.T > 0 for frame in frames]

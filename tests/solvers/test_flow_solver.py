@@ -1,12 +1,14 @@
 """The flow as a solver: leaps, resuming, weights changed by others, what it refuses."""
 
 import io
+from dataclasses import replace
 
 import pytest
 import torch
 from flow_runs import METHODS, by_scipy, started, trained
 
 from gfflow.errors import InvalidInput, Stalled
+from gfflow.model.activations import Activation
 from gfflow.model.data import five_points, orthogonal_pair
 from gfflow.model.network import TwoLayerReLU
 from gfflow.motion.flow import integrator
@@ -82,6 +84,6 @@ def test_what_it_cannot_do_is_refused(options, key):
 
 def test_another_derivative_at_zero_is_refused():
     training_set = orthogonal_pair()
-    network = TwoLayerReLU(started(training_set, 3, 1e-2), relu_derivative_at_zero=0.5)
+    network = TwoLayerReLU(replace(started(training_set, 3, 1e-2), activation=Activation(at_zero=0.5)))
     with pytest.raises(InvalidInput, match="solver=sgd"):
         make_solver("flow", 1e-3).check(network, training_set)

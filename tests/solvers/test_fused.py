@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from gfflow.errors import InvalidInput
+from gfflow.model.activations import Activation
 from gfflow.model.data import TrainingSet, five_points, gaussian_teacher, orthogonal_pair
 from gfflow.model.initialization import draw_start, initialization_scale
 from gfflow.model.network import TwoLayerReLU
@@ -251,6 +253,6 @@ def test_form_by_shape():
 def test_says_which_solver_can():
     start = draw_start(3, 2, 0.1, seed=0)
     with pytest.raises(InvalidInput, match="solver=sgd"):
-        Fused(1e-3).check(TwoLayerReLU(start, relu_derivative_at_zero=0.5), orthogonal_pair())
+        Fused(1e-3).check(TwoLayerReLU(replace(start, activation=Activation(at_zero=0.5))), orthogonal_pair())
     with pytest.raises(InvalidInput, match=r"solver\.lr"):
         Fused(0.0)

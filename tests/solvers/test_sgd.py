@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from gfflow.errors import InvalidInput
+from gfflow.model.activations import Activation
 from gfflow.model.data import TrainingSet, five_points, orthogonal_pair
 from gfflow.model.initialization import draw_start
 from gfflow.model.network import TwoLayerReLU
@@ -121,7 +123,7 @@ def test_derivative_at_zero_is_the_networks():
     start = draw_start(1, 2, 1.0, seed=0)
     on_gate = type(start)(torch.tensor([[1.0, 2.0]], dtype=torch.float64), torch.ones(1, dtype=torch.float64))
     for at_zero, moved in [(0.0, False), (1.0, True)]:
-        network = TwoLayerReLU(on_gate, relu_derivative_at_zero=at_zero)
+        network = TwoLayerReLU(replace(on_gate, activation=Activation(at_zero=at_zero)))
         SGD(0.1).advance(network, TrainingSet(x, y), 0, 1)
         assert bool((network.hidden != on_gate.w).any()) is moved
 
@@ -140,7 +142,7 @@ def test_refuses_a_batch_larger_than_the_data():
 def test_auto_is_the_fastest_that_can():
     assert isinstance(make_solver("auto", 1e-3), Fused)
     assert isinstance(make_solver("auto", 1e-3, batch_size=1), SGD)
-    assert isinstance(make_solver("auto", 1e-3, relu_derivative_at_zero=1.0), SGD)
+    assert isinstance(make_solver("auto", 1e-3, activation=Activation(at_zero=1.0)), SGD)
 
 
 @pytest.mark.parametrize("lr", [0.0, -1.0, float("nan"), float("inf")])
@@ -160,5 +162,5 @@ def test_fused_on_cuda_names_who_can():
 
 
 def test_refuses_an_unknown_name():
-    with pytest.raises(InvalidInput, match=r"solver\.name: received adam; allowed: auto, fused"):
+    with pytest.raises(InvalidInput, match=r"solver\.name: received adam; allowed: one of auto, fused"):
         make_solver("adam", 1e-3)

@@ -134,3 +134,29 @@ def test_single_neuron_settles_on_data_of_any_norms(norms: list[float], label: f
     assert math.isfinite(curve.time_of_fraction(1 - 1e-15))
     assert float(curve.mass(1e12 / rate)) == pytest.approx(limit, rel=1e-12)
     assert len(curve._solution.t) < 5000  # an explicit method takes 10^5 and never ends on some of these
+
+
+def neuron_loss(x: Array, y: Array, n: int, log_amplitude: float, time: float) -> float:
+    """The loss of the samples at the time over that at zero, along the flow of one neuron itself."""
+    rate = float(np.linalg.norm(y @ x / n))
+    size = math.exp(log_amplitude / 2)
+
+    def slope(_: float, state: Array) -> Array:
+        d = (y - state[-1] * (x @ state[:-1])) @ x / n
+        return np.concatenate([state[-1] * d, [d @ state[:-1]]])
+
+    start = np.concatenate([size * (y @ x / n) / rate, [size]])
+    end = solve_ivp(slope, (0, time), start, "DOP853", rtol=1e-12, atol=1e-20).y[:, -1]
+    residual = y - end[-1] * (x @ end[:-1])
+    return float(residual @ residual / (y @ y))
+
+
+@pytest.mark.parametrize("share", [0.99, 0.5, 0.01])
+@pytest.mark.parametrize(("norms", "labels"), EQUAL[:2] + EQUAL[2:3] + UNEQUAL)
+def test_time_of_loss_is_when_the_flow_has_that_loss(norms: list[float], labels: list[float], share: float) -> None:
+    x, y = samples(norms, labels)
+    rate, limit = constants(x, y, len(y))
+    kind = Logistic if (norms, labels) in EQUAL else SingleNeuron
+    curve = kind(math.log(1e-9), rate, limit, *(() if kind is Logistic else (x, y, len(y))))
+    # the start is of size 1e-9, and the integration's own error is 1e-12 a step
+    assert neuron_loss(x, y, len(y), math.log(1e-9), curve.time_of_loss(share)) == pytest.approx(share, abs=1e-7)

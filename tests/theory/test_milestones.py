@@ -43,8 +43,8 @@ def test_times_are_those_of_figure_1_with_the_faster_sign_first(labels: list[flo
 def test_predicted_ends_of_phases_are_where_the_masses_reach_the_thresholds() -> None:
     found, e = prediction(), 0.01
     times = milestones(found, e)
-    assert found.plus is not None and found.minus is not None
-    for name, group, divisor in (("t2", found.plus, 5), ("t3", found.minus, 29)):
+    assert found.group("plus") is not None and found.group("minus") is not None
+    for name, group, divisor in (("t2", found.group("plus"), 5), ("t3", found.group("minus"), 29)):
         gap = group.mass_limit - float(group.mass(times[name].time))
         assert gap == pytest.approx(1e-100 ** (e / divisor), rel=1e-9)  # 1 - fraction loses three digits
 

@@ -45,10 +45,10 @@ def test_numbers_of_figure_2() -> None:
     assert prediction.d_plus_norm == pytest.approx(1.118034, abs=5e-7)  # six printed digits
     assert prediction.d_minus_norm == pytest.approx(0.559017, abs=5e-7)
     assert prediction.r == pytest.approx(2, rel=1e-15)
-    assert prediction.plus is not None
-    assert prediction.minus is not None
-    assert prediction.plus.mass_limit == pytest.approx(1 / math.sqrt(5), rel=1e-15)
-    assert prediction.minus.mass_limit == pytest.approx(2 / math.sqrt(5), rel=1e-15)
+    assert prediction.group("plus") is not None
+    assert prediction.group("minus") is not None
+    assert prediction.group("plus").mass_limit == pytest.approx(1 / math.sqrt(5), rel=1e-15)
+    assert prediction.group("minus").mass_limit == pytest.approx(2 / math.sqrt(5), rel=1e-15)
     assert prediction.min_half_norm == pytest.approx(1.341641, abs=5e-7)
     assert prediction.assumptions.notes == ()
 
@@ -56,13 +56,13 @@ def test_numbers_of_figure_2() -> None:
 @pytest.mark.parametrize("name", DATA)
 def test_saddle_and_limit_are_critical_points_with_the_right_loss(name: str) -> None:
     data, prediction = DATA[name], predicted(DATA[name])
-    assert prediction.saddle is not None
+    assert len(prediction.saddles) == 1
     assert prediction.limit is not None
     loss, gradient = loss_and_gradient(data, prediction.limit)
     assert loss < ROUNDING
     assert gradient < 1e-15
     first = 1 if prediction.d_plus_norm > prediction.d_minus_norm else -1
-    loss, gradient = loss_and_gradient(data, prediction.saddle)
+    loss, gradient = loss_and_gradient(data, prediction.saddles[0].neurons)
     left = sum(y * y for y in data.y.tolist() if first * y < 0) / (2 * data.n)
     assert loss == pytest.approx(left, rel=1e-14)
     if data.orthogonality_defect == 0:  # otherwise a gate that should be on zero can be open, by a rounding
@@ -79,7 +79,7 @@ def test_limit_has_the_minimum_norm_and_is_balanced(name: str) -> None:
     others = ~(prediction.s_plus | prediction.s_minus)
     assert limit.w[others].eq(0).all()
     assert limit.a[others].eq(0).all()
-    for group in (prediction.plus, prediction.minus):
+    for group in (prediction.group("plus"), prediction.group("minus")):
         assert group is not None
         assert float(group.shares.sum()) == pytest.approx(1, rel=1e-13)
 
@@ -122,7 +122,7 @@ def test_minimum_norm_is_the_optimum_in_space() -> None:
 def assert_same_curves(one: Prediction, other: Prediction, swap: bool = False) -> None:
     sides = {"plus": "minus", "minus": "plus"} if swap else {"plus": "plus", "minus": "minus"}
     for side, mirrored in sides.items():
-        group, image = getattr(one, side), getattr(other, mirrored)
+        group, image = one.group(side), other.group(mirrored)
         assert (group is None) == (image is None)
         if group is not None:
             assert torch.allclose(group.shares, image.shares, rtol=0, atol=1e-12)
@@ -162,8 +162,9 @@ def test_symmetries(n: int, seed: int, sign: int, m: int) -> None:
     q = torch.from_numpy(q)
     turned = predict(TrainingSet(data.x @ q, data.y), Neurons(start.w @ q, start.a), scale)
     assert_same_curves(one, turned)
-    if one.saddle is not None:
-        assert torch.allclose(turned.saddle.w, one.saddle.w @ q, rtol=0, atol=1e-10)
+    for image, saddle in zip(turned.saddles, one.saddles, strict=True):
+        assert torch.allclose(image.neurons.w, saddle.neurons.w @ q, rtol=0, atol=1e-10)
+        assert (image.reached, image.left) == pytest.approx((saddle.reached, saddle.left), rel=1e-9)
 
     order = torch.from_numpy(random.permutation(m))
     shuffled = predict(data, Neurons(start.w[order], start.a[order]), scale)
@@ -184,7 +185,7 @@ def test_rescaling(log_inputs: float, log_labels: float) -> None:
     assert other.min_half_norm == pytest.approx(one.min_half_norm * q / c, rel=1e-12)
     assert other.epsilon_max_sharp == pytest.approx(one.epsilon_max_sharp, rel=1e-10)
     assert other.events["aligned"] == pytest.approx(one.events["aligned"] / (c * q), rel=1e-7)
-    for group, image in ((one.plus, other.plus), (one.minus, other.minus)):
+    for group, image in zip(one.groups, other.groups, strict=True):
         assert image.rate == pytest.approx(group.rate * c * q, rel=1e-12)
         assert torch.allclose(image.shares, group.shares, rtol=0, atol=1e-12)
         later = math.log(q / c) / (2 * group.rate)  # in the old unit: the growth that reaches another limit
@@ -196,13 +197,14 @@ def all_numbers(prediction: Prediction) -> list[float]:
     numbers = [prediction.d_plus_norm, prediction.d_minus_norm]
     optional = [prediction.r, prediction.epsilon_max, prediction.epsilon_max_sharp, prediction.min_half_norm]
     numbers += [v for v in [*optional, *prediction.events.values()] if v is not None]
-    for neurons in (prediction.saddle, prediction.limit):
+    for neurons in (*(saddle.neurons for saddle in prediction.saddles), prediction.limit):
         if neurons is not None:
             numbers += neurons.w.flatten().tolist() + neurons.a.tolist()
-    for group in (prediction.plus, prediction.minus):
-        if group is not None:
-            numbers += group.shares.tolist() + group.kappa[group.members].tolist()
-            numbers += group.mass(np.array([0.0, 1.0, 1e3, 1e6])).tolist()
+    for saddle in prediction.saddles:
+        numbers += [saddle.loss, saddle.escape_rate, saddle.reached, saddle.left]
+    for group in prediction.groups:
+        numbers += group.shares.tolist() + group.kappa[group.members].tolist()
+        numbers += group.mass(np.array([0.0, 1.0, 1e3, 1e6])).tolist()
     return numbers
 
 
@@ -225,16 +227,17 @@ def test_what_does_not_apply_is_none_and_nothing_is_nan(data: TrainingSet, missi
     for seed in range(5):
         prediction = predicted(data, m, seed=seed)
         assert all(math.isfinite(v) for v in all_numbers(prediction))
+        found = {"saddle": prediction.saddles, **{side: prediction.group(side) for side in ("plus", "minus")}}
         for name in missing:
-            assert getattr(prediction, name) is None
+            assert not (found[name] if name in found else getattr(prediction, name))
         for side in ("plus", "minus"):
-            group = getattr(prediction, side)
+            group = prediction.group(side)
             assert (prediction.events[f"{side}_fitted"] is None) == (group is None)
-        if prediction.plus is None and prediction.minus is None:
+        if not prediction.groups:
             assert prediction.limit is None
             assert prediction.events["aligned"] is None
     if m == 60 and not missing:
-        assert prediction.saddle is not None
+        assert len(prediction.saddles) == 1
         assert prediction.limit is not None
 
 
@@ -270,7 +273,7 @@ def test_aligned_is_the_first_time_of_cosine_0_999() -> None:
     for data in DATA.values():
         start = draw_start(400, data.d, 1e-6, 0)
         prediction = predict(data, start, 1e-6)
-        process, groups = solve_limit_process(data, start), (prediction.plus, prediction.minus)
+        process, groups = solve_limit_process(data, start), (prediction.group("plus"), prediction.group("minus"))
 
         def smallest(time: float, process=process, groups=groups) -> float:
             _, v = process.at(time)
@@ -290,9 +293,9 @@ def test_groups_are_those_that_grow_in_a_descent(balanced: bool, seed: int) -> N
     start = draw_start(40, 3, scale, seed, balanced)
     prediction = predict(data, start, scale)
     assert prediction.limit is not None
-    assert prediction.plus is not None
+    assert prediction.group("plus") is not None
     if balanced:
-        assert torch.equal(prediction.plus.members, prediction.s_plus)
+        assert torch.equal(prediction.group("plus").members, prediction.s_plus)
     w, a = start.w.numpy().copy(), start.a.numpy().copy()
     descend(w, a, data.x.numpy(), data.y.numpy(), 1e-2, 60_000)
     end = Neurons(torch.from_numpy(w), torch.from_numpy(a))

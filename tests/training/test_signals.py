@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 import gfflow.commands.train as command
+from gfflow.commands.session import Session
 from gfflow.run import build
-from gfflow.training.signals import received, stopped_by_signals
+from gfflow.training.signals import StopSignals, first_received
 
 QUICK = ("figures=false", "verbose=false", "solver.iterations=200", "schedule.linear=10", "schedule.ratio=2")
 
@@ -30,16 +31,15 @@ def usual_handlers() -> Iterator[None]:
 
 def test_both_signals_stop_the_command_and_an_ignored_one_stays_ignored() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        with pytest.raises(KeyboardInterrupt), stopped_by_signals():
+        with pytest.raises(KeyboardInterrupt), StopSignals() as signals:
             signal.raise_signal(number)
-        assert received == [number]
-        received.clear()
+        assert signals.received == [number] and first_received() is None
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for a command that a shell started with nohup and &
-    with stopped_by_signals():
+    with StopSignals() as signals:
         signal.raise_signal(signal.SIGINT)
-    assert received == [] and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    assert signals.received == [] and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
 def lost() -> None:
@@ -97,7 +97,7 @@ def test_a_signal_stops_a_sweep_whatever_becomes_of_its_exception(place, way, mo
     done = len(list(Path("sweep").glob("*/summary.json")))
     assert done == (1 if place == "after training" else 0)
     assert told.count("\n") == 1 and f"sweep interrupted, {done} job(s) have ended" in told
-    assert received == []
+    assert Session.current is None and first_received() is None
 
 
 @pytest.mark.parametrize("way", [lost, collected, turned])
@@ -108,4 +108,4 @@ def test_a_signal_before_training_stops_a_run_whatever_becomes_of_its_exception(
     with pytest.raises(SystemExit) as ended:
         command.main()
     assert ended.value.code == 128 + signal.SIGTERM and "interrupted" in capfd.readouterr().err
-    assert not Path("run/summary.json").exists() and received == []
+    assert not Path("run/summary.json").exists() and first_received() is None

@@ -1,0 +1,133 @@
+"""The measures of gfflow.scalars as callbacks: any of them by `Measured`, the built-in ones by their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+
+from gfflow import scalars
+from gfflow.callbacks.base import Measurement
+from gfflow.callbacks.observed import observed
+from gfflow.model.snapshot import Snapshot
+from gfflow.scalars import Measure
+from gfflow.solvers import Solver
+from gfflow.theory import Prediction
+from gfflow.training.schedule import FEW, Schedule
+
+
+class Measured(Measurement):
+    """Logs the scalars of a measure.
+
+    `few`: at a few of the training's scheduled iterations alone, for costly measures; `schedule`: at those of the
+    scheduled iterations that are in it.
+    """
+
+    def __init__(self, source: Measure, *, few: bool = False, schedule: Schedule | None = None) -> None:
+        self.source = source
+        self.few, self.wanted = few, schedule
+
+    @property
+    def state_key(self) -> str:
+        """One for each kind of measure: a training may have several of this class."""
+        return f"Measured({type(self.source).__qualname__})"
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        network = observed(trainer, pl_module)
+        if self.few and self.wanted is None:
+            self.wanted = network.schedule.thinned(FEW)
+        if network.measurable():
+            lr = network.step_size
+            self.source.begin(network.snapshot(), [] if lr is None else [lr * i for i in network.schedule])
+        super().on_train_start(trainer, pl_module)
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        if self.wanted is not None and snapshot.iteration not in self.wanted:
+            return {}
+        return self.source.measure(snapshot)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.source.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.source.load_state_dict(state_dict)
+
+
+class Loss(Measured):
+    """`loss` and, where training is descent on L, `time` (scalars.Loss)."""
+
+    def __init__(self) -> None:
+        super().__init__(scalars.Loss())
+
+
+class GradientNorm(Measured):
+    """`gradient/norm` and `gradient/pl_ratio` (scalars.GradientNorm)."""
+
+    def __init__(self) -> None:
+        super().__init__(scalars.GradientNorm())
+
+
+class AlignmentCosines(Measured):
+    """`alignment/own_*` and, with a prediction, `alignment/plus_*` and `alignment/minus_*`
+    (scalars.AlignmentCosines)."""
+
+    def __init__(self, prediction: Prediction | None = None) -> None:
+        super().__init__(scalars.AlignmentCosines(prediction))
+
+
+class AssignedAlignment(Measured):
+    """`alignment/assigned_*`, on data that is not orthogonal (scalars.AssignedAlignment)."""
+
+    def __init__(self) -> None:
+        super().__init__(scalars.AssignedAlignment())
+
+
+class GroupMasses(Measured):
+    """`mass/*` and, with a prediction, `theory/u_plus` and `theory/u_minus` (scalars.GroupMasses)."""
+
+    def __init__(self, prediction: Prediction | None = None) -> None:
+        super().__init__(scalars.GroupMasses(prediction))
+
+
+class SaddleDistance(Measured):
+    """`saddle/distance` (scalars.SaddleDistance)."""
+
+    def __init__(self, prediction: Prediction) -> None:
+        super().__init__(scalars.SaddleDistance(prediction))
+
+
+class LimitDistance(Measured):
+    """`limit/distance` and `limit/norm_gap` (scalars.LimitDistance)."""
+
+    def __init__(self, prediction: Prediction) -> None:
+        super().__init__(scalars.LimitDistance(prediction))
+
+
+class Invariants(Measured):
+    """`invariant/*` (scalars.Invariants)."""
+
+    def __init__(self) -> None:
+        super().__init__(scalars.Invariants())
+
+
+class SolverState(Measured):
+    """The scalars that the solver reports of itself (scalars.SolverState)."""
+
+    def __init__(self, solver: Solver) -> None:
+        super().__init__(scalars.SolverState(solver))
+
+
+class FlowDistance(Measured):
+    """`flow/distance` and `flow/function_distance`: lr is the flow time of an iteration, rtol the flow's relative
+    tolerance (scalars.FlowDistance)."""
+
+    def __init__(self, lr: float, rtol: float = 1e-6) -> None:
+        super().__init__(scalars.FlowDistance(lr, rtol))
+
+
+class Structure(Measured):
+    """`structure/*`, at those of the training's scheduled iterations that are in `schedule`, a few by default
+    (scalars.Structure)."""
+
+    def __init__(self, schedule: Schedule | None = None) -> None:
+        super().__init__(scalars.Structure(), few=True, schedule=schedule)

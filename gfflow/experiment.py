@@ -1,0 +1,179 @@
+"""From a configuration to everything that a run needs, before a single step."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from gfflow import callbacks as cb
+from gfflow.callbacks.trajectory import frame_count
+from gfflow.cautions import cautions, check_numbers
+from gfflow.config import RunConfig
+from gfflow.errors import InvalidInput
+from gfflow.model.data import TrainingSet
+from gfflow.model.data_sets import Given
+from gfflow.model.initialization import check_alive, initialization_scale
+from gfflow.model.network import TwoLayerReLU
+from gfflow.model.neurons import Neurons
+from gfflow.records.trackers import check_installed
+from gfflow.scalars import MEASURES, Setting
+from gfflow.solvers import Solver
+from gfflow.solvers.options import given
+from gfflow.theory import Prediction, milestone_iterations, predict
+from gfflow.training.module import GradientFlowModule
+from gfflow.training.schedule import FEW, Schedule
+
+Samples = TrainingSet | tuple[Any, Any]  # or x (n, d) and y (n,), of whatever torch.as_tensor takes
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a configuration stands for, before a single step: data, start, prediction and the module."""
+
+    training_set: TrainingSet
+    start: Neurons
+    prediction: Prediction
+    module: GradientFlowModule
+    lemma_times: frozenset[int]  # the iterations at which the paper's lemmas speak
+    notes: tuple[str, ...]
+
+
+def build(
+    config: RunConfig | Mapping[str, Any], training_set: Samples | None = None, solver: Solver | None = None
+) -> Experiment:
+    """Makes everything that a run needs, and writes nothing: on the training set of the configuration or the given
+    one, with the solver of the configuration or the given one, whose step size then counts.
+
+    The configuration may be nested plain values, as for RunConfig.of; the training set may be a pair (x, y). Raises
+    InvalidInput for what cannot be used.
+    """
+    config = as_given(typed(config), training_set, solver)
+    _check_installed(config)
+    data, notes = _training_set(config, training_set)
+    start = _start(config, data)
+    check_numbers(config, data, start)
+    prediction = _prediction(config, data, start, notes)
+    notes += cautions(config, data, start, prediction)
+    if solver is None:
+        solver = config.solver.make(seed=config.seed, activation=start.activation, cuda=_uses_cuda(config))
+    lemma_times = milestone_iterations(prediction, solver.lr, descent=solver.is_descent)
+    network = TwoLayerReLU(start, getattr(torch, config.precision))
+    schedule = _schedule(config, prediction, lemma_times)
+    module = GradientFlowModule(network, data, solver, schedule, config.solver.stop_loss)
+    notes += prediction.assumptions.notes
+    return Experiment(data, start, prediction, module, frozenset(lemma_times), tuple(notes))
+
+
+def typed(config: RunConfig | Mapping[str, Any]) -> RunConfig:
+    """The configuration, checked where it comes as plain values."""
+    return config if isinstance(config, RunConfig) else RunConfig.of(config)
+
+
+def as_given(config: RunConfig, training_set: Samples | None, solver: Solver | None) -> RunConfig:
+    """The configuration that a run on given objects is recorded under: of a training set its digest, of a solver its
+    name and step size (what else it depends on only its owner knows)."""
+    if training_set is not None:
+        samples, _ = _training_set(config, training_set)
+        config = replace(config, data=Given(samples.digest))
+    if solver is not None:
+        config = replace(config, solver=given(solver, config.solver))
+    return config
+
+
+def as_training_set(samples: Samples) -> TrainingSet:
+    """The training set, made of a pair (x, y) where it is one."""
+    if isinstance(samples, TrainingSet):
+        return samples
+    x, y = (torch.as_tensor(values, dtype=torch.float64) for values in samples)
+    return TrainingSet(x, y)
+
+
+def _check_installed(config: RunConfig) -> None:
+    """Raises InvalidInput for what this machine lacks: the package of a logger, a CUDA device."""
+    check_installed(config.loggers.wandb, config.loggers.mlflow)
+    if _uses_cuda(config) and not torch.cuda.is_available():
+        raise InvalidInput("trainer.accelerator", config.trainer.accelerator, "cpu: no CUDA device was found")
+
+
+def _training_set(config: RunConfig, given: Samples | None) -> tuple[TrainingSet, list[str]]:
+    """The training set, and what it warned of while it was made."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        made = config.make_data() if given is None else as_training_set(given)
+    return made, [str(warning.message) for warning in caught]
+
+
+def _start(config: RunConfig, training_set: TrainingSet) -> Neurons:
+    width, d = config.network.width, training_set.d
+    scale = initialization_scale(config.init.scale, config.init.normalization, width, d)
+    start = replace(config.init.draw(width, d, scale, config.seed), activation=config.network.make_activation())
+    check_alive(start, training_set)
+    return start
+
+
+def _prediction(config: RunConfig, training_set: TrainingSet, start: Neurons, notes: list[str]) -> Prediction:
+    """What the theory says; with callbacks.minimum_norm also the minimum norm of data that is not orthogonal, where
+    all patterns can be listed (else a note is added)."""
+    scale = initialization_scale(config.init.scale, config.init.normalization, config.network.width, training_set.d)
+    prediction = predict(training_set, start, scale)
+    if not config.callbacks.minimum_norm or prediction.min_half_norm is not None:
+        return prediction
+    from gfflow.theory.minimum_norm import minimum_norm  # an extra, slow to import
+
+    found = minimum_norm(training_set)
+    if found.exact:
+        return replace(prediction, min_half_norm=found.upper)
+    notes.append(f"the minimum norm is at most {found.upper:.6g}: too many activation patterns to list them all")
+    return prediction
+
+
+def _uses_cuda(config: RunConfig) -> bool:
+    asked = config.trainer.accelerator
+    return asked in ("gpu", "cuda") or (asked == "auto" and torch.cuda.is_available())
+
+
+def _schedule(config: RunConfig, prediction: Prediction, lemma_times: Sequence[int] | set[int]) -> Schedule:
+    """The configured one, with the predicted events and the lemmas' times among its iterations."""
+    lr = config.solver.lr
+    events = (round(time / lr) for time in prediction.events.values() if time is not None)
+    extra = {*events, *lemma_times}
+    return Schedule.of(config.solver.iterations, config.schedule.ratio, config.schedule.linear, extra=extra)
+
+
+def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path) -> list[pl.Callback]:
+    """The callbacks that the configuration asks for, in the order in which they log."""
+    prediction, schedule = experiment.prediction, experiment.module.schedule
+    m, d = experiment.start.w.shape
+    frames = schedule.thinned(frame_count(m, d, config.schedule.frames), experiment.lemma_times)
+    few = schedule.thinned(FEW)
+    asked = config.callbacks
+    setting = Setting(prediction, experiment.module.solver, config.solver.rtol)
+    chosen: list[pl.Callback] = []
+    for entry in MEASURES.values():
+        on = entry.switch is None or getattr(asked, entry.switch)
+        source = entry.make(setting) if on else None
+        if source is not None:
+            chosen.append(cb.Measured(source, few=entry.few))
+    chosen += [cb.Histograms(few)] if asked.histograms else []
+    chosen += [cb.TrajectoryRecorder(folder / "trajectory.npz", frames)] if asked.trajectory else []
+    chosen += [cb.PhaseProgress(prediction)] if asked.progress and config.verbose else []
+    if asked.checkpoint:
+        chosen += [cb.LastCheckpoint(folder / "checkpoints" / "last.ckpt", asked.checkpoint_seconds)]
+    return chosen
+
+
+def with_given(configured: Sequence[pl.Callback], given: Sequence[pl.Callback]) -> list[pl.Callback]:
+    """The configured callbacks and the given ones: one of the same class, or of the same measure, takes the place of
+    the configured one; the others come after all but the checkpoint's, which must see the states of all others."""
+    by_kind = {callback.state_key: callback for callback in given}  # Lightning's name of a kind
+    chosen = [by_kind.pop(callback.state_key, callback) for callback in configured]
+    placed = {id(callback) for callback in chosen}
+    more = [callback for callback in given if id(callback) not in placed]
+    last = [callback for callback in chosen if isinstance(callback, cb.LastCheckpoint)]
+    return [*(callback for callback in chosen if callback not in last), *more, *last]

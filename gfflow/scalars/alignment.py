@@ -1,0 +1,60 @@
+"""Alignment cosines (Lemma 2)."""
+
+from __future__ import annotations
+
+from gfflow.measures.alignment import cosines_with, own_cosines
+from gfflow.model.snapshot import Snapshot
+from gfflow.scalars.base import Chart, Measure, Scalars, Setting, measure
+from gfflow.theory import Group, Prediction
+
+_SIDES = {"plus": "S+ with D+", "minus": "S- with -D-", "own": "every neuron with its own direction"}
+
+
+def _scalars(side: str, what: str, where: str) -> Scalars:
+    least, mean = f"alignment/{side}_min", f"alignment/{side}_mean"
+    return Scalars((least, mean), f"least and mean cosine of {what}", where, over_log=(least,))
+
+
+@measure(
+    "alignment",
+    [
+        _scalars("own", "the neurons with their own s_j D_j (Eq. 9)", "everywhere"),
+        _scalars("plus", "the neurons of S+ with D+ (Lemma 2)", "orthogonal inputs, S+ not empty"),
+        _scalars("minus", "the neurons of S- with -D- (Lemma 2)", "orthogonal inputs, S- not empty"),
+    ],
+    switch="alignment",
+    charts=[
+        Chart(
+            "alignment: mean, and the band down to the least",
+            title,
+            "Margin",
+            tuple(f"alignment/{side}_{part}" for part in ("mean", "min", "mean")),
+        )
+        for side, title in _SIDES.items()
+    ],
+)
+class AlignmentCosines(Measure):
+    """How far the neurons have turned to the directions that attract them.
+
+    `alignment/own_min`, `alignment/own_mean`: cosine of each neuron with its own s_j D_j, on any data.
+    With a prediction: `alignment/plus_min`, `alignment/plus_mean`, the cosine with D+ over S+, and
+    `alignment/minus_min`, `alignment/minus_mean`, with -D- over S-, for each of these groups that is there.
+    """
+
+    def __init__(self, prediction: Prediction | None = None) -> None:
+        self.groups: tuple[Group, ...] = () if prediction is None else prediction.groups
+
+    @classmethod
+    def of(cls, setting: Setting) -> Measure | None:
+        return cls(setting.prediction)
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        sets = {"own": own_cosines(snapshot)}
+        for group in self.groups:
+            sets[group.name] = cosines_with(snapshot.neurons, group.direction)[group.members]
+        scalars = {}
+        for name, cosines in sets.items():
+            if cosines.numel():
+                scalars[f"alignment/{name}_min"] = float(cosines.min())
+                scalars[f"alignment/{name}_mean"] = float(cosines.mean())
+        return scalars

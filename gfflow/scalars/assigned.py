@@ -1,0 +1,71 @@
+"""Which extremal direction each neuron goes to while the network is small, and how near to it the neuron is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from gfflow.model.snapshot import Snapshot
+from gfflow.scalars.base import Measure, Scalars, Setting, measure
+from gfflow.theory import EarlyPhase, solve_early_phase, takes_seconds
+from gfflow.theory.directions import ORTHOGONAL
+
+
+@measure(
+    "assigned",
+    [
+        Scalars(
+            ("alignment/assigned_min", "alignment/assigned_mean"),
+            "the same of each neuron with the extremal direction that it goes to, known before training",
+            "inputs that are not orthogonal",
+        )
+    ],
+    switch="alignment",
+)
+class AssignedAlignment(Measure):
+    """`alignment/assigned_min`, `alignment/assigned_mean`: cosine of each neuron with the extremal direction that the
+    limit process takes it to from the start of training (`theory.solve_early_phase`), over the neurons that have one.
+
+    The directions are those of gradient flow from a small start, whatever the optimiser and the size are; an output
+    bias is taken from the labels as it is at the start. Absent on orthogonal inputs, where S+ and S- say more
+    (AlignmentCosines), for a leaky ReLU, which has other directions, and, with a warning, where finding them would
+    take minutes.
+    """
+
+    def __init__(self) -> None:
+        self.phase: EarlyPhase | None = None
+
+    @classmethod
+    def of(cls, setting: Setting) -> Measure | None:
+        known = setting.prediction
+        return None if known is not None and known.orthogonal else cls()
+
+    def begin(self, start: Snapshot, times: Sequence[float]) -> None:
+        if self.phase is None:
+            self.phase = _assigned(start)
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        if self.phase is None:
+            return {}
+        cosines = self.phase.cosines(snapshot.neurons)[self.phase.index >= 0]
+        if not cosines.numel():
+            return {}
+        return {"alignment/assigned_min": float(cosines.min()), "alignment/assigned_mean": float(cosines.mean())}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.phase is None else dict(vars(self.phase))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.phase = EarlyPhase(**state) if state else None
+
+
+def _assigned(start: Snapshot) -> EarlyPhase | None:
+    data, m = start.training_set, len(start.neurons.a)
+    if not takes_seconds(data.n, m):
+        message = f"alignment/assigned_* is not logged: n = {data.n} samples and m = {m} neurons would take minutes"
+        warnings.warn(message, stacklevel=2)
+        return None
+    if not start.neurons.activation.is_relu or data.orthogonality_defect <= ORTHOGONAL:
+        return None
+    return solve_early_phase(data, start.neurons)

@@ -1,0 +1,82 @@
+"""Distances to the points that the theory names before training."""
+
+from __future__ import annotations
+
+from gfflow.model.snapshot import Snapshot
+from gfflow.scalars.base import Chart, Measure, Scalars, Setting, measure
+from gfflow.theory import Prediction
+
+
+@measure(
+    "saddle",
+    [
+        Scalars(
+            ("saddle/distance",),
+            "||theta - theta_S||, theta_S the nearest predicted saddle (Fact 1)",
+            "orthogonal inputs with a predicted saddle",
+            over_log=("saddle/distance",),
+        )
+    ],
+    switch="saddle",
+)
+class SaddleDistance(Measure):
+    """`saddle/distance`: ||theta - theta_S||, theta_S the nearest predicted saddle (Fact 1); absent without one."""
+
+    def __init__(self, prediction: Prediction) -> None:
+        self.saddles = prediction.saddles
+
+    @classmethod
+    def of(cls, setting: Setting) -> Measure | None:
+        return None if setting.prediction is None else cls(setting.prediction)
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        if not self.saddles:
+            return {}
+        return {"saddle/distance": min(snapshot.neurons.distance(saddle.neurons) for saddle in self.saddles)}
+
+
+@measure(
+    "limit",
+    [
+        Scalars(
+            ("limit/distance",),
+            "||theta - theta*||, theta* the predicted limit (Theorem 1)",
+            "orthogonal inputs with a predicted limit",
+            over_log=("limit/distance",),
+        ),
+        Scalars(
+            ("limit/norm_gap",),
+            "1/2||theta||^2 over its minimum at zero loss, minus 1 (Proposition 1)",
+            "orthogonal inputs; elsewhere with `callbacks.minimum_norm=true`",
+        ),
+    ],
+    switch="limit",
+    charts=[
+        Chart(
+            "landmarks",
+            "distance to the saddle and to the limit",
+            "Multiline",
+            ("^saddle/distance$", "^limit/distance$"),
+        )
+    ],
+)
+class LimitDistance(Measure):
+    """`limit/distance`: ||theta - theta*||, theta* the predicted limit (Theorem 1); `limit/norm_gap`:
+    1/2||theta||^2 over its minimum at zero loss, minus 1 (Proposition 1). Each where it is predicted.
+    """
+
+    def __init__(self, prediction: Prediction) -> None:
+        self.limit = prediction.limit
+        self.minimum = prediction.min_half_norm
+
+    @classmethod
+    def of(cls, setting: Setting) -> Measure | None:
+        return None if setting.prediction is None else cls(setting.prediction)
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        scalars = {}
+        if self.limit is not None:
+            scalars["limit/distance"] = snapshot.neurons.distance(self.limit)
+        if self.minimum:  # absent where all labels are 0: a ratio to nothing
+            scalars["limit/norm_gap"] = snapshot.neurons.half_norm_squared / self.minimum - 1
+        return scalars

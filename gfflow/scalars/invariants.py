@@ -1,0 +1,60 @@
+"""What the flow keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from gfflow.measures.invariants import balance_drift, reactivations
+from gfflow.model.neurons import Neurons
+from gfflow.model.snapshot import Snapshot
+from gfflow.scalars.base import Measure, Scalars, measure
+
+
+@measure(
+    "invariants",
+    [
+        Scalars(("invariant/balance_drift",), "max_j |a_j^2 - ||w_j||^2 - its start|, 0 along the flow (Lemma 1)"),
+        Scalars(
+            ("invariant/reactivations",),
+            "how many gates were seen off and then on again so far, none on orthogonal inputs (Lemma 6)",
+        ),
+    ],
+    switch="invariants",
+)
+class Invariants(Measure):
+    """`invariant/balance_drift`: max_j |a_j^2 - ||w_j||^2 - its start| (Lemma 1); `invariant/reactivations`:
+    how many gates have been seen off and then on again so far (none on orthogonal data, Lemma 6).
+    """
+
+    def __init__(self) -> None:
+        self.start: Neurons | None = None
+        self.gates: Tensor | None = None
+        self.reactivations = 0
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        if self.start is None or self.gates is None:
+            self.start, self.gates = snapshot.neurons, snapshot.gates
+        self.reactivations += reactivations(self.gates, snapshot.gates)
+        self.gates = snapshot.gates
+        return {
+            "invariant/balance_drift": balance_drift(snapshot.neurons, self.start),
+            "invariant/reactivations": float(self.reactivations),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        if self.start is None:
+            return {}
+        return {
+            "w": self.start.w,
+            "a": self.start.a,
+            "gates": self.gates,
+            "reactivations": self.reactivations,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if state:
+            self.start = Neurons(state["w"], state["a"])
+            self.gates = state["gates"]
+            self.reactivations = state["reactivations"]

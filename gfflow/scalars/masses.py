@@ -1,0 +1,79 @@
+"""The masses u+ and u-, and what the theory says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gfflow.measures.masses import largest_norm, mass
+from gfflow.model.snapshot import Snapshot
+from gfflow.scalars.base import Chart, Measure, Scalars, Setting, measure
+from gfflow.theory import Group, Prediction
+from gfflow.theory.prediction import NAMES
+
+_SECTION = "theory beside measurement"
+
+
+@measure(
+    "masses",
+    [
+        Scalars(
+            ("mass/u_plus", "mass/u_minus"),
+            "sum of ||w_j||^2 over S+ and over S-; where the theory names no such group, over all neurons "
+            "with a_j > 0 or a_j < 0",
+            over_log=("mass/u_plus", "mass/u_minus"),
+        ),
+        Scalars(("mass/other_max",), "largest ||w_j|| outside S+ and S-", "orthogonal inputs"),
+        Scalars(
+            ("theory/u_plus", "theory/u_minus"),
+            "the same masses, predicted before training",
+            "orthogonal inputs, the group not empty",
+            over_log=("theory/u_plus", "theory/u_minus"),
+        ),
+    ],
+    switch="masses",
+    charts=[
+        Chart(_SECTION, "u+ and its prediction", "Multiline", ("^mass/u_plus$", "^theory/u_plus$")),
+        Chart(_SECTION, "u- and its prediction", "Multiline", ("^mass/u_minus$", "^theory/u_minus$")),
+        Chart(
+            _SECTION,
+            "all four over 1000 log10(iteration)",
+            "Multiline",
+            ("^log10_iteration/(mass|theory)/u_(plus|minus)$",),
+        ),
+    ],
+)
+class GroupMasses(Measure):
+    """`mass/u_plus`, `mass/u_minus`: sum of ||w_j||^2 over S+ and S-, each where the theory of orthogonal inputs
+    names it, over all neurons with a_j > 0 or a_j < 0 elsewhere; `theory/u_plus`, `theory/u_minus`: the predicted
+    mass of S+ and S- at the same flow time, if there is one; `mass/other_max`: the largest ||w_j|| outside both.
+    """
+
+    def __init__(self, prediction: Prediction | None = None) -> None:
+        self.groups: dict[str, Group | None] = dict.fromkeys(NAMES.values())
+        if prediction is not None:
+            self.groups |= {group.name: group for group in prediction.groups}
+        self._predicted: dict[str, dict[float, float]] = {}  # side, flow time -> predicted mass
+
+    @classmethod
+    def of(cls, setting: Setting) -> Measure | None:
+        return cls(setting.prediction)
+
+    def begin(self, start: Snapshot, times: Sequence[float]) -> None:
+        for side, group in self.groups.items():
+            if group is not None and times:  # all times at once: cheap; one by one: not
+                self._predicted[side] = dict(zip(times, group.mass(list(times)).tolist(), strict=True))
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        neurons = snapshot.neurons
+        masses, predicted = {}, {}
+        grouped = None
+        for sign, (side, group) in zip(NAMES, self.groups.items(), strict=True):
+            members = sign * neurons.signs > 0 if group is None else group.members
+            masses[f"mass/u_{side}"] = mass(neurons, members)
+            grouped = members if grouped is None else grouped | members
+            if group is not None and snapshot.time is not None:
+                known = self._predicted.get(side, {}).get(snapshot.time)
+                predicted[f"theory/u_{side}"] = float(group.mass(snapshot.time)) if known is None else known
+        if any(self.groups.values()) and grouped is not None and not bool(grouped.all()):
+            masses["mass/other_max"] = largest_norm(neurons, ~grouped)
+        return masses | predicted

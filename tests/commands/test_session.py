@@ -1,0 +1,69 @@
+"""What lasts as long as one call of the command, and how a resumed run's overrides are read."""
+
+import threading
+
+import pytest
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from gfflow.commands.session import Session
+from gfflow.commands.train import _configuration_of
+from gfflow.config import RunConfig
+from gfflow.errors import InvalidInput
+from gfflow.run import train
+
+
+def failing_thread() -> None:
+    def fail() -> None:
+        raise OSError(28, "in a thread of one's own")
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+
+
+def failing_writer(folder) -> None:
+    """A full disk met by TensorBoard's own thread, as it is met."""
+    writer = EventFileWriter(str(folder))
+    writer.flush()
+    thread = writer._async_writer._worker
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RecordWriter, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        writer._async_writer.write(b"an event")
+        thread.join(timeout=20)
+    assert not thread.is_alive()
+
+
+def test_only_a_full_disk_in_tensorboards_thread_prints_nothing_and_only_within_a_session(monkeypatch, tmp_path):
+    printed: list[BaseException] = []
+    monkeypatch.setattr(threading, "excepthook", lambda ended: printed.append(ended.exc_value))
+    usual = threading.excepthook
+    with Session() as session:
+        assert Session.current is session
+        failing_writer(tmp_path / "within")
+        assert printed == []
+        failing_thread()
+        assert [str(error) for error in printed] == ["[Errno 28] in a thread of one's own"]
+    assert Session.current is None and threading.excepthook is usual
+    failing_writer(tmp_path / "after")
+    assert len(printed) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("True", True), ("TRUE", True), ("false", False), ("False", False)]
+)
+def test_a_resumed_runs_overrides_are_read_as_hydra_reads_them(text, value, tmp_path):
+    config = RunConfig.of({"figures": not value, "verbose": False, "solver": {"iterations": 5}})
+    train(config, tmp_path)
+    folder, values = _configuration_of(str(tmp_path), [f"resume={tmp_path}", f"figures={text}", "++verbose=false"])
+    assert folder == tmp_path and values["figures"] is value and values["resume"] == "auto"
+    assert RunConfig.of(values).figures is value
+
+
+def test_a_resumed_runs_overrides_that_are_no_truth_values_are_refused(tmp_path):
+    train(RunConfig.of({"figures": False, "verbose": False, "solver": {"iterations": 5}}), tmp_path)
+    _, values = _configuration_of(str(tmp_path), [f"resume={tmp_path}", "figures=sometimes"])
+    with pytest.raises(InvalidInput, match=r"^figures: received sometimes"):
+        RunConfig.of(values)
+    with pytest.raises(InvalidInput, match="resume=RUN_DIR alone"):
+        _configuration_of(str(tmp_path), [f"resume={tmp_path}", "figures_of=true"])
