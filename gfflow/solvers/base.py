@@ -16,6 +16,11 @@ class Abandoned(Exception):
     """An advance was given up on its way, because `Solver.stop_asked` said so; the network has not moved."""
 
 
+def never() -> bool:
+    """No stop is asked for."""
+    return False
+
+
 class Solver(ABC):
     """Moves a network's weights in place; iteration i stands at flow time lr * i.
 
@@ -30,7 +35,7 @@ class Solver(ABC):
     takes_batches: ClassVar[bool] = False
     any_activation: ClassVar[bool] = False  # False: the ReLU with relu'(0) = 0 alone
     resolution: float = 1e-12  # relative size of a field D_j that the solver cannot tell from zero
-    stop_asked: Callable[[], bool] = staticmethod(lambda: False)  # a solver whose strides are long looks in between
+    stop_asked: Callable[[], bool] = staticmethod(never)  # a solver whose strides are long looks in between
 
     def __init__(self, lr: float) -> None:
         SolverOptions.check(lr=lr)

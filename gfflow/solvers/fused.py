@@ -37,8 +37,8 @@ class Descent:
     """
 
     def __init__(self, x: NDArray[Any], y: NDArray[Any], lr: float, form: str | None = None) -> None:
-        """form None chooses the cheapest, by groups of neurons of equal gates included; 'diagonal' is right for exactly
-        orthogonal inputs only."""
+        """form None chooses the cheapest, and groups of neurons of equal gates where they are cheaper still; 'diagonal'
+        is right for exactly orthogonal inputs only."""
         from gfflow.solvers import kernels  # numba is imported only when it is needed
 
         self.x, self.y, self.rate = x, y, x.dtype.type(lr)

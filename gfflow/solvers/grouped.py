@@ -106,8 +106,7 @@ class Grouped:
         """The groups of the weights as they stand; None where there are too many."""
         from gfflow.solvers import grouping
 
-        n, d = self.x.shape
-        m, e = theta.shape
+        n, m = len(self.x), len(theta)
         number, first = grouping.classify(theta[:, :-1], self.x, self.keys, m if self.always else m // 4)
         if not len(first) and number.any():
             return None

@@ -81,8 +81,8 @@ def solve(maps, g, e, theta):  # type: ignore[no-untyped-def]
     """M^-1 theta in place, by elimination with the largest pivots; M well conditioned (see WORTH)."""
     a = np.empty((e, e))
     for i in range(e):
-        for l in range(e):
-            a[i, l] = maps[i * e + l, g]
+        for q in range(e):
+            a[i, q] = maps[i * e + q, g]
     for c in range(e):
         pivot = c
         for i in range(c + 1, e):
@@ -90,16 +90,16 @@ def solve(maps, g, e, theta):  # type: ignore[no-untyped-def]
                 pivot = i
         if pivot != c:
             theta[c], theta[pivot] = theta[pivot], theta[c]
-            for l in range(e):
-                a[c, l], a[pivot, l] = a[pivot, l], a[c, l]
+            for q in range(e):
+                a[c, q], a[pivot, q] = a[pivot, q], a[c, q]
         for i in range(c + 1, e):
             factor = a[i, c] / a[c, c]
-            for l in range(c, e):
-                a[i, l] -= factor * a[c, l]
+            for q in range(c, e):
+                a[i, q] -= factor * a[c, q]
             theta[i] -= factor * theta[c]
     for c in range(e - 1, -1, -1):
-        for l in range(c + 1, e):
-            theta[c] -= a[c, l] * theta[l]
+        for q in range(c + 1, e):
+            theta[c] -= a[c, q] * theta[q]
         theta[c] /= a[c, c]
 
 
@@ -334,9 +334,9 @@ def look_at_block(s, b, stack, theta, out):  # type: ignore[no-untyped-def]
         square, norm = 0.0, 0.0
         for i in range(e):
             v = 0.0
-            for l in range(e):
-                v += s.maps[i * e + l, g] * s.centre[b, l]
-                square += s.maps[i * e + l, g] ** 2
+            for q in range(e):
+                v += s.maps[i * e + q, g] * s.centre[b, q]
+                square += s.maps[i * e + q, g] ** 2
             theta[i] = v
             norm += v * v
         length, norm = np.sqrt(square), np.sqrt(norm)
@@ -355,8 +355,8 @@ def look_at_block(s, b, stack, theta, out):  # type: ignore[no-untyped-def]
         j, pattern, scale = s.blocks[b].head, s.groups[g].pattern, s.groups[g].scale
         for i in range(e):
             v = 0.0
-            for l in range(e):
-                v += s.maps[i * e + l, g] * s.theta[j, l]
+            for q in range(e):
+                v += s.maps[i * e + q, g] * s.theta[j, q]
             theta[i] = v * scale
         remove_block(s, b)
         if not settle(s, j, theta, pattern, out):
@@ -377,7 +377,7 @@ def look_at_page(s, page, theta, out):  # type: ignore[no-untyped-def]
             continue
         for i in range(theta.size):
             theta[i] = s.near[i, slot]
-        count, first, other, code = find_near(s, theta, page)
+        count, _, other, _ = find_near(s, theta, page)
         same = count == s.pages[page].gates
         for i in range(min(count, GATES)):
             same = same and s.page_gates[page, i] == int(s.room[2, i])
@@ -420,16 +420,16 @@ def sweep_groups(groups, count, maps, moments, fields, total, work, move):  # ty
         out = work[e + i]
         for g in range(count):
             out[g] = 0.0
-        for l in range(e):
-            moment, last = moments[i * e + l], maps[d * e + l]
+        for q in range(e):
+            moment, last = moments[i * e + q], maps[d * e + q]
             for g in range(count):
                 out[g] += moment[g] * last[g]
     for i in range(d):
         out = work[2 * e]
         for g in range(count):
             out[g] = 0.0
-        for l in range(e):
-            row, product = maps[i * e + l], work[e + l]
+        for q in range(e):
+            row, product = maps[i * e + q], work[e + q]
             for g in range(count):
                 out[g] += row[g] * product[g]
         for g in range(count):
@@ -555,11 +555,11 @@ def sweep_pages(pages, page_gates, count, near, planes, fields, total, room, mov
         if own.gates == 1:
             t0, t1, u0, u1 = sweep_page_at_one_gate(w0, w1, a, x0, x1, c0, c1, p0, p1, move)
         else:
-            l = gates[1]
-            y0, y1, e0, e1 = planes[0, l, 0], planes[0, l, 1], planes[2, l, 0], planes[2, l, 1]
+            q = gates[1]
+            y0, y1, e0, e1 = planes[0, q, 0], planes[0, q, 1], planes[2, q, 0], planes[2, q, 1]
             t0, t1, u0, u1, v0, v1 = sweep_page_in_plane(w0, w1, a, x0, x1, c0, c1, y0, y1, e0, e1, p0, p1, move)
-            planes[3, l, 0] += v0
-            planes[3, l, 1] += v1
+            planes[3, q, 0] += v0
+            planes[3, q, 1] += v1
         total[0, p] += t0
         total[1, p] += t1
         planes[3, k, 0] += u0

@@ -36,19 +36,19 @@ NOW, AHEAD, WIDTH, NEAR, WORK, CHECKS, DONE_STEPS = range(7)
 
 
 WHOLE, REAL = np.int64, np.float64
-SAMPLE = np.dtype([("y", REAL), ("inverse_length", REAL), ("h", REAL), ("loose_h", REAL), ("key", np.uint64)])
-PATTERN = np.dtype([("code", np.uint64), ("parent", WHOLE), ("edges", WHOLE), ("newest", WHOLE), ("page", WHOLE)])
-GROUP = np.dtype(
-    [(name, WHOLE) for name in ("pattern", "first_block")]
-    + [(name, REAL) for name in ("scale", "square", "birth", "reference")]
-)
-BLOCK = np.dtype(
-    [(name, WHOLE) for name in ("group", "head", "size", "following", "preceding", "in_slot")] + [("radius", REAL)]
-)
-RESIDENT = np.dtype([("neuron", WHOLE), ("due", REAL), ("wait", REAL)])
-PAGE_RECORD = np.dtype(
-    [(name, WHOLE) for name in ("pattern", "gates", "size", "place", "listed", "free", "next")] + [("due", REAL)]
-)
+
+
+def record(whole: str, real: str = "") -> np.dtype[Any]:
+    """A numpy record of these fields."""
+    return np.dtype([(name, WHOLE) for name in whole.split()] + [(name, REAL) for name in real.split()])
+
+
+SAMPLE = np.dtype([*((name, REAL) for name in ("y", "inverse_length", "h", "loose_h")), ("key", np.uint64)])
+PATTERN = np.dtype([("code", np.uint64), *((name, WHOLE) for name in ("parent", "edges", "newest", "page"))])
+GROUP = record("pattern first_block", "scale square birth reference")
+BLOCK = record("group head size following preceding in_slot", "radius")
+RESIDENT = record("neuron", "due wait")
+PAGE_RECORD = record("pattern gates size place listed free next", "due")
 
 
 class Arrays(NamedTuple):
@@ -283,8 +283,8 @@ def measure_block(s, b):  # type: ignore[no-untyped-def]
         inverse = inverse_norm(s.theta[j])
         for i in range(e):
             s.centre[b, i] += s.theta[j, i] * inverse
-            for l in range(e):
-                s.block_moments[b, i * e + l] += s.theta[j, i] * s.theta[j, l]
+            for q in range(e):
+                s.block_moments[b, i * e + q] += s.theta[j, i] * s.theta[j, q]
         j = s.chain[j]
     for i in range(e):
         s.centre[b, i] /= s.blocks[b].size
@@ -456,7 +456,7 @@ def form_blocks(s, g, order, begin, end, unit):  # type: ignore[no-untyped-def]
             else:
                 order[middle], order[last] = order[last], order[middle]
                 last -= 1
-        if middle == lo or middle == hi:
+        if middle in (lo, hi):
             middle = (lo + hi) // 2
         stack[top, 0], stack[top, 1] = middle, hi
         stack[top + 1, 0], stack[top + 1, 1] = lo, middle
@@ -512,8 +512,8 @@ def write_back(arrays, theta):  # type: ignore[no-untyped-def]
             for _ in range(s.blocks[b].size):
                 for i in range(e):
                     v = 0.0
-                    for l in range(e):
-                        v += s.maps[i * e + l, g] * s.theta[j, l]
+                    for q in range(e):
+                        v += s.maps[i * e + q, g] * s.theta[j, q]
                     theta[j, i] = v * s.groups[g].scale
                 j = s.chain[j]
             b = s.blocks[b].following
