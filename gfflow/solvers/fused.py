@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
-from gfflow.solvers.base import Solver
+from gfflow.solvers.base import Solver, never
 from gfflow.solvers.grouped import Grouped, may_pay
 
 UNROLLED = 25  # largest n d for which a kernel of its own is compiled: beyond, registers run out
@@ -37,8 +37,8 @@ class Descent:
     """
 
     def __init__(self, x: NDArray[Any], y: NDArray[Any], lr: float, form: str | None = None) -> None:
-        """form None chooses the cheapest, and groups of neurons of equal gates where they are cheaper still; 'diagonal'
-        is right for exactly orthogonal inputs only."""
+        """form None chooses the cheapest, and groups of neurons of equal gates where those are cheaper still;
+        'diagonal' is right for exactly orthogonal inputs only."""
         from gfflow.solvers import kernels  # numba is imported only when it is needed
 
         self.x, self.y, self.rate = x, y, x.dtype.type(lr)
@@ -55,9 +55,7 @@ class Descent:
         }[self.form]()
         self._grouped = Grouped(x, y, lr, self._neuron_by_neuron) if form is None else None
 
-    def __call__(
-        self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool] = lambda: False
-    ) -> None:
+    def __call__(self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool] = never) -> None:
         if self._grouped is not None and may_pay(*self.x.shape, len(a)):
             self._grouped(w, a, steps, stop)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gfflow.solvers.base import Abandoned
+from gfflow.solvers.base import Abandoned, never
 
 Array = NDArray[np.float64]
 
@@ -56,9 +56,7 @@ class Grouped:
         words = np.random.default_rng(0).integers(1, 2**63, size=len(x), dtype=np.int64)
         self.keys = words.astype(np.uint64)
 
-    def __call__(
-        self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool] = lambda: False
-    ) -> None:
+    def __call__(self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool] = never) -> None:
         moved, outputs = w.copy(), a.copy()
         rest, piece = REST, max(1, int(1e8 / direct_cost(*self.x.shape, len(a))))
         while steps > 0:
@@ -106,7 +104,7 @@ class Grouped:
         """The groups of the weights as they stand; None where there are too many."""
         from gfflow.solvers import grouping
 
-        n, m = len(self.x), len(theta)
+        m = len(theta)
         number, first = grouping.classify(theta[:, :-1], self.x, self.keys, m if self.always else m // 4)
         if not len(first) and number.any():
             return None
