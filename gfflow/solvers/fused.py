@@ -56,7 +56,8 @@ class Descent:
         self._grouped = Grouped(x, y, lr, self._neuron_by_neuron) if form is None else None
 
     def __call__(self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool] = never) -> None:
-        if self._grouped is not None and may_pay(*self.x.shape, len(a)):
+        n, d = self.x.shape
+        if self._grouped is not None and may_pay(n, d, len(a)):
             self._grouped(w, a, steps, stop)
         else:
             self._neuron_by_neuron(w, a, steps)
@@ -65,6 +66,12 @@ class Descent:
         if self._products is None:
             self._kernel(w, a, self.x, self.y, self.rate, steps)
             return
+        from gfflow.solvers.products import LARGE, descend_by_products
+
+        n, m = len(self.y), len(a)
+        while steps > 0 and self.form == "gram" and n * n * m >= LARGE:
+            descend_by_products(w, a, self.x, self.y, self._products, self.rate, min(steps, ANCHOR))
+            steps -= ANCHOR
         while steps > 0:
             z = np.ascontiguousarray(self.x @ w.T)
             sums = np.zeros_like(z)

@@ -58,7 +58,8 @@ class Grouped:
 
     def __call__(self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool] = never) -> None:
         moved, outputs = w.copy(), a.copy()
-        rest, piece = REST, max(1, int(1e8 / direct_cost(*self.x.shape, len(a))))
+        n, d = self.x.shape
+        rest, piece = REST, max(1, int(1e8 / direct_cost(n, d, len(a))))
         while steps > 0:
             done = self.by_groups(moved, outputs, steps, stop)
             steps -= done
@@ -77,8 +78,8 @@ class Grouped:
         from gfflow.solvers import grouped_kernels as kernels
         from gfflow.solvers.grouping import PATTERNS, write_back
 
-        m, done = len(a), 0
-        direct, build = math.inf if self.always else direct_cost(*self.x.shape, m), BUILD * m
+        (n, d), m, done = self.x.shape, len(a), 0
+        direct, build = math.inf if self.always else direct_cost(n, d, m), BUILD * m
         theta = np.column_stack([w, a]).astype(np.float64)
         finite = bool(np.isfinite(theta).all())
         why = kernels.DONE if finite else kernels.HAND_OVER
@@ -86,7 +87,7 @@ class Grouped:
             state = self._state(theta)
             if state is None:
                 break
-            if state.count[PATTERNS] == 1:
+            if state.counts[PATTERNS] == 1:
                 return steps  # every neuron is dead
             began, why = done, kernels.DONE
             while done < steps and why == kernels.DONE:
@@ -130,15 +131,15 @@ class Grouped:
         sample["y"], sample["inverse_length"], sample["key"] = self.y, 1 / lengths, self.keys
         planes = np.zeros((4, n, d))
         planes[0], planes[1] = self.x, self.x / lengths[:, None]
-        count = np.zeros(11, dtype=np.int64)
-        count[[g.FREE_GROUP, g.FREE_BLOCK]] = -1
-        count[g.FREE_PAGE] = pages
+        counts = np.zeros(11, dtype=np.int64)
+        counts[[g.FREE_GROUP, g.FREE_BLOCK]] = -1
+        counts[g.FREE_PAGE] = pages
         page_records = np.zeros(pages, g.PAGE_RECORD)
         page_records["free"] = np.arange(pages)[::-1]
         return g.Arrays(
             sample=sample,
             planes=planes,
-            count=count,
+            counts=counts,
             clock=np.zeros(7),
             gates=np.zeros((patterns, n), np.bool_),
             patterns=np.zeros(patterns + 1, g.PATTERN),

@@ -17,8 +17,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from gfflow.compiled import compiled
 from gfflow.solvers.grouping import (
     AHEAD,
     BLOCKS,
@@ -41,7 +41,6 @@ from gfflow.solvers.grouping import (
     WIDTH,
     WORK,
     add_pattern,
-    compiled,
     find_pattern,
     halve_block,
     inverse_norm,
@@ -59,7 +58,7 @@ LOOK_LOOSE = 16  # steps between two looks at whether a loose neuron still is on
 PATIENCE = 8.0  # times NEAR, how long a neuron stays in a page before it is looked at
 WORTH = 1.0  # of the clock: how long a group takes newcomers, so that its map is well conditioned
 SPREAD = 64.0  # ratio of ||M|| to ||M theta|| beyond which neurons leave for a fresh group
-reordered: Any = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+reordered: Any = compiled(fastmath={"reassoc", "contract"})
 
 
 @compiled
@@ -71,7 +70,7 @@ def wait_of(distance, norm):  # type: ignore[no-untyped-def]
 @compiled
 def place_block(s, b, wait):  # type: ignore[no-untyped-def]
     """Puts the block on the wheel, to be looked at before the clock has advanced by `wait`."""
-    slot = min(int((s.clock[NOW] + wait) / s.clock[WIDTH]), s.count[SLOT] + SLOTS - 2)
+    slot = min(int((s.clock[NOW] + wait) / s.clock[WIDTH]), s.counts[SLOT] + SLOTS - 2)
     s.blocks[b].in_slot = s.slots[slot % SLOTS]
     s.slots[slot % SLOTS] = b
 
@@ -196,19 +195,19 @@ def page_with_room(s, pattern, count):  # type: ignore[no-untyped-def]
         if same:
             return page
         page = s.pages[page].next
-    free = s.count[FREE_PAGE]
+    free = s.counts[FREE_PAGE]
     if free == 0:
-        s.count[FULL] = 1
+        s.counts[FULL] = 1
         return -1
-    s.count[FREE_PAGE] = free - 1
+    s.counts[FREE_PAGE] = free - 1
     page = s.pages[free - 1].free
     own = s.pages[page]
     own.pattern, own.gates, own.size, own.due = pattern, count, 0, np.inf
     for i in range(count):
         s.page_gates[page, i] = int(s.room[2, i])
-    own.place, own.next = s.count[PAGES], s.patterns[pattern].page
-    s.pages[s.count[PAGES]].listed = page
-    s.count[PAGES] += 1
+    own.place, own.next = s.counts[PAGES], s.patterns[pattern].page
+    s.pages[s.counts[PAGES]].listed = page
+    s.counts[PAGES] += 1
     s.patterns[pattern].page = page
     return page
 
@@ -246,11 +245,11 @@ def drop_empty_page(s, page):  # type: ignore[no-untyped-def]
         while s.pages[before].next != page:
             before = s.pages[before].next
         s.pages[before].next = s.pages[page].next
-    place, last = s.pages[page].place, s.pages[s.count[PAGES] - 1].listed
+    place, last = s.pages[page].place, s.pages[s.counts[PAGES] - 1].listed
     s.pages[place].listed, s.pages[last].place = last, place
-    s.count[PAGES] -= 1
-    s.pages[s.count[FREE_PAGE]].free = page
-    s.count[FREE_PAGE] += 1
+    s.counts[PAGES] -= 1
+    s.pages[s.counts[FREE_PAGE]].free = page
+    s.counts[FREE_PAGE] += 1
 
 
 @compiled
@@ -311,14 +310,14 @@ def find_place(s, j, theta, old, out):  # type: ignore[no-untyped-def]
         wait = min(other, PATIENCE * near)
         put_into_page(s, page, j, theta, s.clock[NOW] + wait, wait)
         return True
-    at = s.count[LOOSE_COUNT]
+    at = s.counts[LOOSE_COUNT]
     if at == LOOSE:
-        s.count[FULL] = 1
+        s.counts[FULL] = 1
         return False
     for i in range(theta.size):
         s.theta[j, i] = theta[i]
     s.loose[at] = j
-    s.count[LOOSE_COUNT] = at + 1
+    s.counts[LOOSE_COUNT] = at + 1
     return True
 
 
@@ -668,27 +667,27 @@ def bound_fields(pages, page_gates, count, planes, fields):  # type: ignore[no-u
 @compiled
 def sweep(s, move):  # type: ignore[no-untyped-def]
     """One step of all neurons, if `move`, and the outputs h."""
-    s.total[:, : s.count[PATTERNS]] = 0.0
+    s.total[:, : s.counts[PATTERNS]] = 0.0
     s.planes[3] = 0.0
-    sweep_groups(s.groups, s.count[GROUPS], s.maps, s.moments, s.fields, s.total, s.work, move)
-    sweep_pages(s.pages, s.page_gates, s.count[PAGES], s.near, s.planes, s.fields, s.total, s.room, move)
-    sweep_loose(s.loose, s.count[LOOSE_COUNT], s.theta, s.sample, s.planes, s.work[0], move)
-    find_outputs(s.sample, s.planes, s.patterns, s.count[PATTERNS], s.edge, s.total)
+    sweep_groups(s.groups, s.counts[GROUPS], s.maps, s.moments, s.fields, s.total, s.work, move)
+    sweep_pages(s.pages, s.page_gates, s.counts[PAGES], s.near, s.planes, s.fields, s.total, s.room, move)
+    sweep_loose(s.loose, s.counts[LOOSE_COUNT], s.theta, s.sample, s.planes, s.work[0], move)
+    find_outputs(s.sample, s.planes, s.patterns, s.counts[PATTERNS], s.edge, s.total)
 
 
 @compiled
 def look_at_loose(s, theta, out):  # type: ignore[no-untyped-def]
     """Loose neurons that are near one gate only, or none, go where they belong. False without room."""
-    count = s.count[LOOSE_COUNT]
-    s.count[LOOSE_COUNT] = 0
+    count = s.counts[LOOSE_COUNT]
+    s.counts[LOOSE_COUNT] = 0
     for at in range(count):
         j = s.loose[at]
         for i in range(theta.size):
             theta[i] = s.theta[j, i]
         if not settle(s, j, theta, np.int64(0), out):
             for rest in range(at + 1, count):  # nothing is lost: all are to be written back
-                s.loose[s.count[LOOSE_COUNT]] = s.loose[rest]
-                s.count[LOOSE_COUNT] += 1
+                s.loose[s.counts[LOOSE_COUNT]] = s.loose[rest]
+                s.counts[LOOSE_COUNT] += 1
             return False
     return True
 
@@ -696,18 +695,18 @@ def look_at_loose(s, theta, out):  # type: ignore[no-untyped-def]
 @compiled
 def look_at_due(s, stack, theta, out):  # type: ignore[no-untyped-def]
     """Looks at all blocks and pages that are due before the clock is at AHEAD. False without room."""
-    while s.count[SLOT] * s.clock[WIDTH] <= s.clock[AHEAD]:
-        slot = s.count[SLOT] % SLOTS
+    while s.counts[SLOT] * s.clock[WIDTH] <= s.clock[AHEAD]:
+        slot = s.counts[SLOT] % SLOTS
         b = s.slots[slot]
         s.slots[slot] = -1
-        s.count[SLOT] += 1
+        s.counts[SLOT] += 1
         while b >= 0:
             after = s.blocks[b].in_slot
             if not look_at_block(s, b, stack, theta, out):
                 return False
             b = after
     at = 0
-    while at < s.count[PAGES]:
+    while at < s.counts[PAGES]:
         page = s.pages[at].listed
         if s.pages[page].due <= s.clock[AHEAD] and not look_at_page(s, page, theta, out):
             return False
@@ -730,11 +729,11 @@ def descend_grouped(arrays, lr, steps, direct, build, out):  # type: ignore[no-u
         if done < 0:
             sweep(s, done >= 0)  # moves nothing: finds the outputs
             continue
-        step = find_fields(s.sample, s.planes, s.patterns, s.count[PATTERNS], s.edge, s.fields, lr)
-        step = max(step, bound_fields(s.pages, s.page_gates, s.count[PAGES], s.planes, s.fields))
+        step = find_fields(s.sample, s.planes, s.patterns, s.counts[PATTERNS], s.edge, s.fields, lr)
+        step = max(step, bound_fields(s.pages, s.page_gates, s.counts[PAGES], s.planes, s.fields))
         if s.clock[WIDTH] == 0:
             s.clock[WIDTH] = max(SLOT_STEPS * step, 1e-15)
-            for b in range(s.count[BLOCKS]):
+            for b in range(s.counts[BLOCKS]):
                 place_block(s, b, s.clock[NOW])
         if not step < 0.02:
             return done, HAND_OVER
@@ -745,8 +744,8 @@ def descend_grouped(arrays, lr, steps, direct, build, out):  # type: ignore[no-u
         if done % LOOK_LOOSE == 0 and not look_at_loose(s, theta, out):
             return done, REBUILD
         if done % LOOK == 0:
-            cost = 300.0 + 5.0 * (s.count[GROUPS] + s.count[PATTERNS]) + s.count[LOOSE_COUNT] * (n * d * 2.0 + 10)
-            for at in range(s.count[PAGES]):
+            cost = 300.0 + 5.0 * (s.counts[GROUPS] + s.counts[PATTERNS]) + s.counts[LOOSE_COUNT] * (n * d * 2.0 + 10)
+            for at in range(s.counts[PAGES]):
                 cost += 50.0 + s.pages[s.pages[at].listed].size
             spent = s.clock[WORK] + s.clock[CHECKS]
             if cost > direct or spent > 2 * build + s.clock[DONE_STEPS] * direct / 2:

@@ -13,9 +13,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.experimental import structref
 from numpy.typing import NDArray
+
+from gfflow.compiled import compiled
 
 PAGE = 128  # neurons in a page
 SLOTS = 1024  # of the wheel on which blocks wait for their due date
@@ -25,9 +27,8 @@ LOOSE = 512  # loose neurons at most
 SMALL = 4  # neurons that make a block however they are spread
 FINE = 4.0  # a block's radius is at most its distance from the nearest gate divided by this
 
-compiled: Any = njit(cache=True, error_model="numpy")
 # without regard to NaN, which is never seen here: it ends a call before
-shortened: Any = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nnan", "nsz"})
+shortened: Any = compiled(fastmath={"reassoc", "contract", "nnan", "nsz"})
 
 # indices into State.count
 PATTERNS, EDGES, GROUPS, BLOCKS, FREE_GROUP, FREE_BLOCK, PAGES, FREE_PAGE, LOOSE_COUNT, SLOT, FULL = range(11)
@@ -57,7 +58,7 @@ class Arrays(NamedTuple):
     sample: NDArray[Any]  # (n,): label, 1 / ||x_k||, outputs, and a random word: a pattern's code is the exclusive or
     # of the words of its open samples
     planes: NDArray[Any]  # (4, n, d): x_k, x_k / ||x_k||, lr r_k x_k / n, sum of a_j w_j over the neurons open on k
-    count: NDArray[Any]
+    counts: NDArray[Any]
     clock: NDArray[Any]  # NOW = sum over the steps of the largest lr ||D||, an upper bound of every ln ||map||
     gates: NDArray[Any]  # (patterns, n) bool
     patterns: NDArray[Any]  # code, a parent that differs in few gates (a smaller number; 0 is the pattern of dead
@@ -88,7 +89,7 @@ class Arrays(NamedTuple):
     loose: NDArray[Any]  # (LOOSE,)
 
 
-class StateType(types.StructRef):  # type: ignore[misc]
+class StateType(types.StructRef):
     """Arrays as compiled code hands them from function to function: by one pointer."""
 
     def preprocess_fields(self, fields):  # type: ignore[no-untyped-def]
@@ -107,10 +108,10 @@ structref.define_attributes(StateType)
 @compiled
 def state_of(arrays):  # type: ignore[no-untyped-def]
     """The arrays as one value of compiled code."""
-    return State(
+    return State(  # type: ignore[call-arg]
         arrays.sample,
         arrays.planes,
-        arrays.count,
+        arrays.counts,
         arrays.clock,
         arrays.gates,
         arrays.patterns,
@@ -199,9 +200,9 @@ def find_pattern(s, code):  # type: ignore[no-untyped-def]
 @compiled
 def add_pattern(s, parent, gates):  # type: ignore[no-untyped-def]
     """A new pattern with these gates, described by its differences from the parent; -1 where there is no room."""
-    p, edge = s.count[PATTERNS], s.count[EDGES]
+    p, edge = s.counts[PATTERNS], s.counts[EDGES]
     if p >= s.gates.shape[0] - 1 or edge + gates.size > s.edge.size:
-        s.count[FULL] = 1
+        s.counts[FULL] = 1
         return np.int64(-1)
     code = np.uint64(0)
     for i in range(s.fields.shape[0]):
@@ -217,7 +218,7 @@ def add_pattern(s, parent, gates):  # type: ignore[no-untyped-def]
             for i in range(s.fields.shape[0]):
                 s.fields[i, p] += sign * s.planes[2, k, i]
     s.patterns[p].parent = parent
-    s.count[EDGES], s.patterns[p + 1].edges = edge, edge
+    s.counts[EDGES], s.patterns[p + 1].edges = edge, edge
     s.patterns[p].code = code
     s.patterns[p].newest, s.patterns[p].page = -1, -1
     mask = np.uint64(s.table.size - 1)
@@ -225,7 +226,7 @@ def add_pattern(s, parent, gates):  # type: ignore[no-untyped-def]
     while s.table[at] != 0:
         at = (at + np.uint64(1)) & mask
     s.table[at] = p + 1
-    s.count[PATTERNS] = p + 1
+    s.counts[PATTERNS] = p + 1
     return p
 
 
@@ -241,15 +242,15 @@ def add_patterns(arrays, parents, gates):  # type: ignore[no-untyped-def]
 @compiled
 def new_group(s, pattern, scale):  # type: ignore[no-untyped-def]
     """An empty group, or -1 where there is no room."""
-    g = s.count[FREE_GROUP]
+    g = s.counts[FREE_GROUP]
     if g >= 0:
-        s.count[FREE_GROUP] = s.groups[g].first_block
+        s.counts[FREE_GROUP] = s.groups[g].first_block
     else:
-        g = s.count[GROUPS]
+        g = s.counts[GROUPS]
         if g >= s.groups.size:
-            s.count[FULL] = 1
+            s.counts[FULL] = 1
             return np.int64(-1)
-        s.count[GROUPS] = g + 1
+        s.counts[GROUPS] = g + 1
     e = s.theta.shape[1]
     for i in range(e * e):
         s.maps[i, g] = 1.0 if i % (e + 1) == 0 else 0.0
@@ -304,12 +305,12 @@ def measure_block(s, b):  # type: ignore[no-untyped-def]
 @compiled
 def new_block(s, g, head, size):  # type: ignore[no-untyped-def]
     """A block of the group made of the `size` neurons of the chain from `head` on; counted in the group's moments."""
-    b = s.count[FREE_BLOCK]
+    b = s.counts[FREE_BLOCK]
     if b >= 0:
-        s.count[FREE_BLOCK] = s.blocks[b].following
+        s.counts[FREE_BLOCK] = s.blocks[b].following
     else:
-        b = s.count[BLOCKS]
-        s.count[BLOCKS] = b + 1
+        b = s.counts[BLOCKS]
+        s.counts[BLOCKS] = b + 1
     s.blocks[b].group, s.blocks[b].head, s.blocks[b].size = g, head, size
     measure_block(s, b)
     s.blocks[b].preceding, s.blocks[b].following = -1, s.groups[g].first_block
@@ -331,12 +332,12 @@ def halve_block(s, b):  # type: ignore[no-untyped-def]
     last = s.blocks[b].head
     for _ in range(half - 1):
         last = s.chain[last]
-    other = s.count[FREE_BLOCK]
+    other = s.counts[FREE_BLOCK]
     if other >= 0:
-        s.count[FREE_BLOCK] = s.blocks[other].following
+        s.counts[FREE_BLOCK] = s.blocks[other].following
     else:
-        other = s.count[BLOCKS]
-        s.count[BLOCKS] = other + 1
+        other = s.counts[BLOCKS]
+        s.counts[BLOCKS] = other + 1
     s.blocks[other].group, s.blocks[other].head, s.blocks[other].size = g, s.chain[last], s.blocks[b].size - half
     s.chain[last] = -1
     s.blocks[b].size = half
@@ -361,8 +362,8 @@ def remove_block(s, b):  # type: ignore[no-untyped-def]
         s.groups[g].first_block = after
     if after >= 0:
         s.blocks[after].preceding = before
-    s.blocks[b].following = s.count[FREE_BLOCK]
-    s.count[FREE_BLOCK] = b
+    s.blocks[b].following = s.counts[FREE_BLOCK]
+    s.counts[FREE_BLOCK] = b
     trace = 0.0
     for i in range(e * e):
         s.moments[i, g] -= s.block_moments[b, i]
@@ -384,15 +385,15 @@ def remove_block(s, b):  # type: ignore[no-untyped-def]
     s.groups[g].reference = trace
     if s.groups[g].first_block >= 0:
         if trace < 1e-200:  # what is left is too small for the scale
-            s.count[FULL] = 1
+            s.counts[FULL] = 1
     else:
         if s.patterns[s.groups[g].pattern].newest == g:
             s.patterns[s.groups[g].pattern].newest = -1
         for i in range(e * e):
             s.maps[i, g] = 0.0
         s.groups[g].pattern = 0
-        s.groups[g].first_block = s.count[FREE_GROUP]
-        s.count[FREE_GROUP] = g
+        s.groups[g].first_block = s.counts[FREE_GROUP]
+        s.counts[FREE_GROUP] = g
 
 
 @shortened
@@ -468,7 +469,7 @@ def form_groups(arrays, number):  # type: ignore[no-untyped-def]
     """One group for each pattern, of its neurons; theta holds the weights, and is divided by the groups' scales."""
     s = state_of(arrays)
     m, e = s.theta.shape
-    patterns = s.count[PATTERNS]
+    patterns = s.counts[PATTERNS]
     starts = np.zeros(patterns + 1, np.int64)
     largest = np.zeros(patterns)
     unit = np.empty((m, e))
@@ -503,7 +504,7 @@ def write_back(arrays, theta):  # type: ignore[no-untyped-def]
     """The weights of all neurons as they stand, into theta (m, e); dead neurons are there already."""
     s = state_of(arrays)
     e = s.theta.shape[1]
-    for g in range(s.count[GROUPS]):
+    for g in range(s.counts[GROUPS]):
         if s.groups[g].pattern == 0:
             continue
         b = s.groups[g].first_block
@@ -517,12 +518,12 @@ def write_back(arrays, theta):  # type: ignore[no-untyped-def]
                     theta[j, i] = v * s.groups[g].scale
                 j = s.chain[j]
             b = s.blocks[b].following
-    for at in range(s.count[PAGES]):
+    for at in range(s.counts[PAGES]):
         page = s.pages[at].listed
         for slot in range(page * PAGE, page * PAGE + s.pages[page].size):
             for i in range(e):
                 theta[s.residents[slot].neuron, i] = s.near[i, slot]
-    for at in range(s.count[LOOSE_COUNT]):
+    for at in range(s.counts[LOOSE_COUNT]):
         j = s.loose[at]
         for i in range(e):
             theta[j, i] = s.theta[j, i]
