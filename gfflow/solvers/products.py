@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def descend_by_products(
         for left in range(steps, 0, -1):
             c = lr * ((y - outputs.sum(axis=0)) / y.dtype.type(len(y)))
             outputs[:] = 0
-            do(lambda first, c=c, last=left == 1: step(first, c, last), starts)
+            do(partial(step, c=c, last=left == 1), starts)
         do(end, starts)
 
 
