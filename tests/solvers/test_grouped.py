@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gfflow.errors import Interrupted
 from gfflow.model.data import TrainingSet, five_points, three_points
 from gfflow.model.initialization import draw_start
 from gfflow.model.network import TwoLayerReLU
@@ -17,6 +20,8 @@ from gfflow.solvers.base import Abandoned
 from gfflow.solvers.fused import Descent, descend
 from gfflow.solvers.grouped import Grouped, chain_of_patterns, direct_cost, may_pay, most_patterns
 from gfflow.solvers.grouping import classify
+from gfflow.training.module import GradientFlowModule
+from gfflow.training.schedule import Schedule
 
 
 def grouped(w, a, x, y, lr: float, steps: int, least: int | None = None) -> None:
@@ -187,6 +192,42 @@ def test_asked_to_stop_it_has_not_moved():
     np.testing.assert_array_equal(network.hidden.detach().numpy(), start.w.numpy())
 
 
+def module_of(iterations: int, stride: int = 300) -> GradientFlowModule:
+    data, start = wide()
+
+    class Strided(Fused):
+        def stride(self, network, training_set):
+            return stride
+
+    return GradientFlowModule(TwoLayerReLU(start), data, Strided(0.01), Schedule((0, iterations)))
+
+
+def test_a_signal_within_a_stride_loses_that_stride_alone_and_going_on_changes_nothing():
+    whole, cut = module_of(1000), module_of(1000)
+    whole.trainer = cut.trainer = SimpleNamespace(should_stop=False)
+    whole.training_step((0, 1000), 0)
+    looks = 0
+
+    def asked() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 4:  # somewhere in the second stride
+            cut.signal = 2
+        return cut.signal is not None
+
+    cut._signalled = asked
+    with pytest.raises(Interrupted):
+        cut.training_step((0, 1000), 0)
+    assert cut.iteration in (300, 600, 900)
+    resumed = module_of(1000)
+    resumed.trainer = whole.trainer
+    resumed.load_state_dict(cut.state_dict())
+    resumed.iteration = cut.iteration
+    resumed.training_step((cut.iteration, 1000), 0)
+    assert torch.equal(resumed.network.hidden, whole.network.hidden)
+    assert torch.equal(resumed.network.output, whole.network.output)
+
+
 def test_float32_networks():
     data, start = wide()
     single, double = TwoLayerReLU(start, torch.float32), TwoLayerReLU(start)
@@ -194,7 +235,9 @@ def test_float32_networks():
     Fused(0.01).advance(double, data, 0, 500)
     assert single.hidden.dtype == torch.float32
     # it starts from weights rounded to 6e-8 and computes in float64
-    assert torch.allclose(single.hidden.double(), double.hidden, rtol=0, atol=2e-6 * float(double.hidden.abs().max()))
+    assert torch.allclose(
+        single.hidden.double(), double.hidden, rtol=0, atol=2e-6 * float(double.hidden.detach().abs().max())
+    )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
@@ -252,3 +295,20 @@ def test_no_neuron_is_lost_where_room_runs_out(n, d, m):
     grouped(moved, outputs, x, y, 5e-3, 1500, least=0)
     descend(w, a, x, y, 5e-3, 1500, "direct")
     assert difference(moved, outputs, w, a) < 1e-11
+
+
+@pytest.mark.slow
+def test_a_run_of_two_thousand_neurons_equals_autograd():
+    """Forty points on a line of pieces, scale 1e-3, to the first plateau, where a third of the neurons chatter."""
+    x = np.sort(np.random.default_rng(0).uniform(-1, 1, 40))
+    corners = (-1, -0.7, -0.55, -0.4, 0, 0.5, 0.6, 0.7, 1), (0, 0.7, 0.5, 1, 0, 1, 0.6, 0.7, 0)
+    data = TrainingSet(np.stack([x, np.ones(40)], axis=1), np.interp(x, *corners))
+    start = draw_start(2000, 2, 1e-3 / 2000**0.5, seed=0)
+    fused, sgd = TwoLayerReLU(start), TwoLayerReLU(start)
+    ours, reference = Fused(1e-3), SGD(1e-3)
+    for begin in range(0, 20_000, 1000):
+        ours.advance(fused, data, begin, begin + 1000)
+        reference.advance(sgd, data, begin, begin + 1000)
+        losses = [float((data.y - network(data.x).detach()).square().mean()) for network in (fused, sgd)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+    assert fused.neurons().distance(sgd.neurons()) < 1e-9 * (2 * sgd.neurons().half_norm_squared) ** 0.5
