@@ -76,7 +76,8 @@ class Grouped:
     def by_groups(self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool]) -> int:
         """At most `steps` steps in place, as long as groups are cheaper; how many."""
         from gfflow.solvers import grouped_kernels as kernels
-        from gfflow.solvers.grouping import PATTERNS, write_back
+        from gfflow.solvers.forming import write_back
+        from gfflow.solvers.grouping import PATTERNS
 
         (n, d), m, done = self.x.shape, len(a), 0
         direct, build = math.inf if self.always else direct_cost(n, d, m), BUILD * m
@@ -103,19 +104,19 @@ class Grouped:
 
     def _state(self, theta: Array) -> Any:
         """The groups of the weights as they stand; None where there are too many."""
-        from gfflow.solvers import grouping
+        from gfflow.solvers import forming
 
         m = len(theta)
-        number, first = grouping.classify(theta[:, :-1], self.x, self.keys, m if self.always else m // 4)
+        number, first = forming.classify(theta[:, :-1], self.x, self.keys, m if self.always else m // 4)
         if not len(first) and number.any():
             return None
         gates = theta[first, :-1] @ self.x.T > 0
         order, parents = chain_of_patterns(gates, theta[first, :-1])
         state = self._empty(m, 2 * len(first) + 64)._replace(theta=theta.copy())
         place = np.zeros(len(first) + 1, dtype=np.int32)
-        grouping.add_patterns(state, np.array(parents, dtype=np.int64), gates[order])
+        forming.add_patterns(state, np.array(parents, dtype=np.int64), gates[order])
         place[order + 1] = np.arange(1, len(first) + 1)
-        grouping.form_groups(state, place[number])
+        forming.form_groups(state, place[number])
         return state
 
     def _empty(self, m: int, patterns: int) -> Any:
