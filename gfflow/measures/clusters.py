@@ -93,9 +93,14 @@ def _in_plane(directions: Array, signs: Array, masses: Array, angle: float) -> I
         sides[sign] = members, angles[members]
     taken = masses <= 0
     reach = angle + 1e-9  # the cosine decides; angles only say who may be near
-    for leader in np.argsort(-masses, kind="stable"):
-        if taken[leader]:
+    order, begin = np.argsort(-masses, kind="stable"), 0
+    while begin < len(order):
+        free = ~taken[order[begin : begin + 512]]
+        if not free.any():
+            begin += 512
             continue
+        begin += int(free.argmax())
+        leader = order[begin]
         members, sorted_angles = sides[signs[leader]]
         at = angles[leader]
         around = [
