@@ -19,7 +19,7 @@ from gfflow import callbacks as cb
 from gfflow.cautions import why_diverged
 from gfflow.config import RunConfig
 from gfflow.errors import Diverged, Interrupted, InvalidInput
-from gfflow.experiment import Experiment, Samples, as_given, build, measuring_callbacks, typed, with_given
+from gfflow.experiment import Experiment, Samples, Start, as_given, build, measuring_callbacks, typed, with_given
 from gfflow.records.dashboard import write_closing, write_figure, write_image, write_opening
 from gfflow.records.files import UNFINISHED, write_text
 from gfflow.records.folder import (
@@ -50,6 +50,7 @@ def train(
     files: Mapping[str, str] | None = None,
     *,
     solver: Solver | None = None,
+    start: Start | None = None,
     callbacks: Sequence[pl.Callback] = (),
     loggers: Sequence[Logger] = (),
 ) -> dict[str, Any]:
@@ -57,7 +58,8 @@ def train(
     with Run.read).
 
     The configuration may be a RunConfig or nested plain values. Objects take the place of what it says, or join it: a
-    `training_set` (or a pair (x, y)) instead of its data; a `solver` instead of its own, whose step size then counts;
+    `training_set` (or a pair (x, y)) instead of its data; a `start` (Neurons, or a pair (w, a)) instead of its own,
+    whose width then counts; a `solver` instead of its own, whose step size then counts;
     `callbacks` beside its own, one of the same class instead of that; `loggers`, any of Lightning's, beside
     metrics.csv and TensorBoard.
 
@@ -70,12 +72,12 @@ def train(
     Diverged, after everything is written, where the weights left the finite numbers.
     """
     folder, asked = Path(folder), typed(config)
-    recorded = as_given(asked, training_set, solver)
+    recorded = as_given(asked, training_set, solver, start)
     if (finished := _finished(folder, recorded)) is not None:
         return finished
     with _announced_compilation(recorded):
         with at_most(1):  # the same prediction on every machine
-            experiment = build(asked, training_set, solver)
+            experiment = build(asked, training_set, solver, start)
         size = (*experiment.training_set.x.shape, recorded.network.width)
         with claimed(folder), at_most(threads_for(*size)):
             if (finished := _finished(folder, recorded)) is not None:  # by another process, meanwhile
@@ -106,8 +108,9 @@ def _prepare_folder(folder: Path, config: RunConfig, files: Mapping[str, str] | 
     checkpoint = read_checkpoint(folder)
     if checkpoint is not None:
         check_same_configuration(folder, checkpoint["gfflow"]["config"], config.to_dict())
-    for half in folder.rglob(UNFINISHED):
-        half.unlink()
+    if holds_run(folder):  # elsewhere the files are somebody else's
+        for half in folder.rglob(UNFINISHED):
+            half.unlink()
     if files is None:
         files = {".hydra/config.yaml": yaml.safe_dump(config.to_dict(), sort_keys=False)}
     for name, text in files.items():

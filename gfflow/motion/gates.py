@@ -6,11 +6,12 @@ A gate is a hyperplane through 0 with the unit normal n_g; neuron j is ON, OFF o
     D(w) = sum_k c_k x_k [<w, x_k> > 0] = base + sum over gates that are on of C_g n_g,
     base = sum_{k minus} c_k x_k,   C_g = sum_{k plus} c_k ||x_k|| + sum_{k minus} c_k ||x_k||.
 
-A neuron with output weight of the sign s moves along s D, that is up F = s sum_k c_k relu(<w, x_k>). Where s C_g < 0 the
-kink of F at gate g is concave: the field points back from both sides, and the neuron may slide. It then moves along
-the shortest D = base + sum_on C_g n_g + sum_{g at zero} f_g C_g n_g with fractions f_g in [0, 1] (the subgradient of
-least norm): f_g = 0 where it may leave to OFF, f_g = 1 to ON, and <D, n_g> = 0 where 0 < f_g < 1. This bounded least
-squares problem is solved by active sets; gates that depend on each other, as on a lattice, are no exception in it.
+A neuron with output weight of the sign s moves along s D, that is up F = s sum_k c_k relu(<w, x_k>). Where s C_g <
+0 the kink of F at gate g is concave: the field points back from both sides, and the neuron may slide. It then moves
+along the shortest D = base + sum_on C_g n_g + sum_{g at zero} f_g C_g n_g with fractions f_g in [0, 1] (the
+subgradient of least norm): f_g = 0 where it may leave to OFF, f_g = 1 to ON, and <D, n_g> = 0 where 0 < f_g < 1.
+This bounded least squares problem is solved by active sets; gates that depend on each other, as on a lattice, are
+no exception in it.
 
 States at zero: SLIDING; HELD, at which nothing pulls (f = 0 but no drift away: a closed gate on orthogonal inputs,
 Lemma 6); HELD_ON, the same with f = 1, only where gates depend on each other. A neuron lives in the orthogonal
@@ -28,15 +29,17 @@ from gfflow.compiled import compiled, lean
 OFF, ON, SLIDING, HELD, HELD_ON = 0, 1, 2, 3, 4
 ROUNDING = 1e-13  # of the sum of all forces: a drift below this is rounding
 DEPENDENT = 1e-10  # part of a unit normal outside a span, below which it is in the span
-FRACTION = 1e-11  # by which a fraction may lie outside [0, 1]
+FRACTION = 1e-11  # by which rounding may carry a fraction out of [0, 1]
+UNCLEAR = 0.1  # part of the pull of a gate that has just begun to push away, below which a drift may be an error
 ROUNDS = 8  # changes of each gate, at most, in search of states that agree with their drifts
 
 
 class Gates(NamedTuple):
-    """The gates of a set of inputs, in coordinates of the span of the inputs and, where the neurons have a part outside
-    it, one more coordinate for that part: q or q + 1 of them, Q for short."""
+    """The gates of a set of inputs, in coordinates of the span of the inputs and, where the neurons have a part
+    outside it, one more coordinate for that part: q or q + 1 of them, Q for short."""
 
     inputs: Any  # (n, Q)
+    samples: Any  # (Q, n), the same transposed
     gate: Any  # (n,) int64, the gate of each sample
     side: Any  # (n,), 1 for a sample along the normal, -1 for one against it
     length: Any  # (n,), ||x_k||
@@ -55,8 +58,9 @@ class Field(NamedTuple):
     zero: Any  # (g,) bool, gates at zero that may be in any state
     on: Any  # (Q,), base + sum_on C_g n_g
     d: Any  # (Q,), D
-    u: Any  # (Q,), D/||D||; where only one line is left to D, a direction that does not depend on the forces, or minus it
+    u: Any  # (Q,), D/||D||; where only one line is left to D, made of the gates alone, but for its sign
     rate: Any  # (1,), ||D||
+    slack: Any  # (1,), by which a fraction may lie outside [0, 1]: what the residual's accuracy lets it be known to
     drift: Any  # (g,), <u, n_g>, once somebody has asked for it
     basis: Any  # (Q, Q), orthonormal rows that span the normals of the gates at zero
     triangle: Any  # (Q, Q), with which they were made: n_i = sum_j triangle_ji basis_j
@@ -83,13 +87,23 @@ def arrangement(inputs: Any, rank: int) -> Gates:
     g, normal = len(normals), np.array(normals)
     plus, minus = (np.bincount(gate[side == sign], minlength=g) > 0 for sign in (1, -1))
     hashes = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, size=(g + 1, 5))
-    return Gates(np.ascontiguousarray(inputs), gate, side, length, normal, normal.T.copy(), plus, minus, hashes, rank)
+    inputs = np.ascontiguousarray(inputs)
+    return Gates(inputs, inputs.T.copy(), gate, side, length, normal, normal.T.copy(), plus, minus, hashes, rank)
 
 
 def new_field(gates: Gates) -> Field:
     """An empty field."""
     g, q = gates.normal.shape
-    vectors = (np.zeros(q), np.zeros(q), np.zeros(q), np.zeros(1), np.zeros(g), np.zeros((q, q)), np.zeros((q, q)))
+    vectors = (
+        np.zeros(q),
+        np.zeros(q),
+        np.zeros(q),
+        np.zeros(1),
+        np.full(1, FRACTION),
+        np.zeros(g),
+        np.zeros((q, q)),
+        np.zeros((q, q)),
+    )
     states = (np.zeros(g, np.int8), np.zeros(g, np.bool_))
     return Field(*states, *vectors, np.zeros(q, np.int64), np.zeros(q), np.zeros((3, q)), np.zeros(3, np.int64))
 
@@ -158,7 +172,7 @@ def outside(f, normal, part):  # type: ignore[no-untyped-def]
 
 @lean
 def _span_zero(gates, f):  # type: ignore[no-untyped-def]
-    """An orthonormal basis of the normals of the gates at zero, the sliding ones first; dependent ones add nothing."""
+    """An orthonormal basis of the normals of the gates at zero, the sliding ones first; dependent ones add none."""
     f.info[0] = 0
     part = f.spare[0]
     for turn in range(2):
@@ -266,7 +280,7 @@ def direct(gates, f, size):  # type: ignore[no-untyped-def]
 @lean
 def _leaving(f, force, sign, size):  # type: ignore[no-untyped-def]
     """(gate, state to leave to) of the gate at zero whose fraction is furthest outside [0, 1]; gate -1 for none."""
-    gate, state, worst = -1, OFF, FRACTION
+    gate, state, worst = -1, OFF, 0.0
     smallest = 1.0
     for i in range(f.info[0]):
         smallest = min(smallest, f.triangle[i, i])
@@ -277,11 +291,14 @@ def _leaving(f, force, sign, size):  # type: ignore[no-untyped-def]
             continue
         if sign * force[g] < 0.0 and abs(force[g]) > noise:
             fraction = b / force[g] + (1.0 if f.state[g] == HELD_ON else 0.0)
-            excess = max(-fraction, fraction - 1.0) - noise / abs(force[g])
+            excess = max(-fraction, fraction - 1.0) - noise / abs(force[g]) - f.slack[0]
             to = ON if fraction > 0.5 else OFF
-        else:  # nothing here to slide on
-            excess = np.inf if abs(b) > noise else 0.0
-            to = ON if sign * b < 0.0 else OFF
+        else:  # nothing to slide on any more: the neuron goes where the drift with the gate off leads. Where that is
+            # too small to be known it goes on: it was positive while the neuron slid
+            slid = f.state[g] == SLIDING and sign * force[g] > noise
+            unclear = slid and abs(b) <= UNCLEAR * abs(force[g])
+            excess = np.inf if slid or abs(b) > noise else 0.0
+            to = ON if unclear or sign * b < 0.0 else OFF
         if excess > worst:
             gate, state, worst = g, to, excess
     return gate, state
@@ -315,8 +332,9 @@ def _entering(gates, f, force, sign, size):  # type: ignore[no-untyped-def]
 
 @lean
 def resolve(gates, f, force, base, a, size):  # type: ignore[no-untyped-def]
-    """Makes the states of all gates at zero, those marked in f.zero and those that slide or are held, agree with their
-    drifts for a neuron with the output weight a, and finds the field. Returns the number of changes, -1 where it found no end."""
+    """Makes the states of all gates at zero, those marked in f.zero and those that slide or are held, agree with
+    their drifts for a neuron with the output weight a, and finds the field. Returns the number of changes, -1 where
+    it found no end."""
     any_zero, sign = False, np.sign(a)
     for g in range(f.state.size):
         f.zero[g] |= f.state[g] >= SLIDING

@@ -11,6 +11,7 @@ EVENT_NAMES = {
     "minus_leaves_zero": "u- leaves zero, 1%",
     "minus_fitted": "negative labels fitted, 99%",
 }
+BASELINE_NAMES = {"least_squares": "least squares", "minimum_norm": "the least norm"}
 Row = tuple[str, str, str, str]  # name, predicted, measured, difference
 
 
@@ -45,6 +46,11 @@ def _final_rows(summary: Summary) -> list[Row]:
         (norm if minimum is None else f"{norm}, minimum norm", minimum, final.half_norm_squared),
         ("distance to the limit", None, final.limit_distance),
         ("loss", None, final.loss),
+        ("loss on the test set", None, final.test_loss),
+        *_baselines(summary),
+        ("distance to least squares, test inputs", None, final.least_squares_distance),
+        ("angle with the teacher", None, final.teacher_angle),
+        ("distance to the teacher", None, final.teacher_distance),
     ]
     rows = [_value_row(name, predicted, measured) for name, predicted, measured in values if measured is not None]
     kinks, clusters = summary.structure.kinks, summary.structure.clusters
@@ -52,6 +58,18 @@ def _final_rows(summary: Summary) -> list[Row]:
         rows.append(("clusters (99% of the mass)", "", str(clusters), ""))
     if kinks is not None:
         rows.append(("kinks of h(x) around the data", "", str(len(kinks)), ""))
+    return rows
+
+
+def _baselines(summary: Summary) -> list[tuple[str, float | None, float | None]]:
+    """The same losses of what there is to compare with, where there is a test set."""
+    rows: list[tuple[str, float | None, float | None]] = []
+    for key, baseline in summary.baselines.items():
+        if baseline.test_loss is not None:
+            rows += [
+                (f"  of {BASELINE_NAMES[key]}", None, baseline.test_loss),
+                (f"  of {BASELINE_NAMES[key]}, training", None, baseline.loss),
+            ]
     return rows
 
 
@@ -78,4 +96,5 @@ def end_point_line(summary: Summary) -> str | None:
     if point is None:
         return None
     loss = "" if point.loss is None else f", loss {point.loss:.6g}"
-    return f"end point    {point.kind}{loss}: {point.reason}"
+    widths = "" if point.widths is None else f"; {point.widths}"
+    return f"end point    {point.kind}{loss}: {point.reason}{widths}"
