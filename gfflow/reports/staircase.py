@@ -49,7 +49,8 @@ def measured(sweep: Sweep) -> list[Measured]:
     sets: dict[tuple[Value, ...], list[Job]] = {}
     for job in sweep.finished:
         scale = job.number("theory.lambda")
-        if job.summary.get("solver.name") == "flow" and scale is not None and scale < SMALL:
+        integrated = "solver.evaluations" in job.summary  # not descended: steps are the flow's own
+        if integrated and scale is not None and scale < SMALL:
             sets.setdefault(tuple(job.overrides.get(key) for key in others), []).append(job)
     found = []
     for values, jobs in sets.items():

@@ -13,8 +13,10 @@ from gfflow.reports import Sweep
 from gfflow.reports.staircase import measured, staircases
 from gfflow.theory.limit_process import solve_limit_process
 
+FLOW = {"name": "flow", "evaluations": 1}
 
-def write_flow(write_job, number, scale, solver="flow"):
+
+def write_flow(write_job, number, scale, solver=FLOW):
     """A job of the pair of Figure 2 whose loss is that of the sharp mass curves, written to steps of 1% and 5."""
     data, start = orthogonal_pair(), draw_start(20, 2, 1.0, seed=0)
     folder = write_job(number, {"init.scale": repr(scale), "data": "orthogonal_pair"})
@@ -35,7 +37,7 @@ def write_flow(write_job, number, scale, solver="flow"):
     (folder / "metrics.csv").write_text("\n".join(rows) + "\n")
     summary = json.loads((folder / "summary.json").read_text())
     summary["theory"]["lambda"] = scale
-    (folder / "summary.json").write_text(json.dumps({**summary, "solver": {"name": solver}}))
+    (folder / "summary.json").write_text(json.dumps({**summary, "solver": solver}))
     frames = {"w": scale * start.w.numpy()[None], "a": scale * start.a.numpy()[None], "step": np.array([0])}
     np.savez(folder / "trajectory.npz", x=data.x.numpy(), y=data.y.numpy(), **frames)
 
@@ -58,5 +60,5 @@ def test_points_lie_on_the_lines_of_the_limit(write_job, tmp_path):
 def test_needs_the_flow_at_three_small_scales(write_job, tmp_path):
     for number, scale in enumerate((1e-30, 1e-100)):
         write_flow(write_job, number, scale)
-    write_flow(write_job, 2, 1e-300, solver="fused")
+    write_flow(write_job, 2, 1e-300, solver={"name": "fused"})
     assert staircases(Sweep.read(tmp_path / "sweep")) is None
