@@ -21,6 +21,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from gfflow.compiled import compiled
+from gfflow.motion.descent import step_all
 from gfflow.motion.flow.integrator import FLOOR, ROUNDING, Integrator
 from gfflow.motion.flow.state import Array, Problem, State
 from gfflow.motion.frozen_residual import Room, move, new_room
@@ -63,14 +64,15 @@ class Machine(NamedTuple):
     room: Room
     sums: Sums
     step: Step
+    eta: float  # the step size of the descent that is followed; 0 for the flow itself
 
 
-def machine_of(problem: Problem) -> Machine:
+def machine_of(problem: Problem, eta: float = 0.0) -> Machine:
     """The machine of a problem, with empty room."""
     n, m = problem.n, len(problem.rest)
     step = Step(*(np.zeros((rows, n)) for rows in (3, 3, 4, 4, n, n)))
     room, sums = new_room(problem.gates, m), new_sums(n, problem.gates.normal.shape[1])
-    return Machine(problem.gates, problem.start, problem.gram, problem.y, room, sums, step)
+    return Machine(problem.gates, problem.start, problem.gram, problem.y, room, sums, step, eta)
 
 
 @compiled
@@ -232,7 +234,10 @@ def travel(machine, origin, state, h, sweeps, tolerance):  # type: ignore[no-unt
         near, far = _value(step.course, NODES[0]), _value(step.course, NODES[1])
         for half in range(2):
             mean = NEAR * near + FAR * far if half == 0 else FAR * near + NEAR * far
-            move(machine.gates, state, 0.5 * h, mean, machine.origin, room)
+            if machine.eta > 0.0:
+                step_all(machine.gates, state, 0.5 * h, mean, machine.eta, room)
+            else:
+                move(machine.gates, state, 0.5 * h, mean, machine.origin, room)
         if turn == sweeps:
             return 0.0
         size = residual(machine.gates, state, machine.y, room.groups, sums, step.end[0])
@@ -250,10 +255,10 @@ class Splitting(Integrator):
     method: ClassVar[str] = "splitting"
     order: ClassVar[int] = 4
 
-    def __init__(self, problem: Problem, state: State, time: float, rtol: float) -> None:
+    def __init__(self, problem: Problem, state: State, time: float, rtol: float, eta: float = 0.0) -> None:
         super().__init__(problem, state, time, rtol)
         self.tolerance = Tolerance(rtol, FLOOR, ROUNDING)
-        self.machine, self._spare = machine_of(problem), state.copy()
+        self.machine, self._spare = machine_of(problem, eta), state.copy()
         step, room, sums = self.machine.step, self.machine.room, self.machine.sums
         residual(problem.gates, state, problem.y, room.groups, sums, step.start[0])
         slope(problem.gates, state, step.start[0], room.groups, sums, room, step.start[1])
