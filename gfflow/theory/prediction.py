@@ -105,7 +105,9 @@ class Prediction:
     limit: Neurons | None  # theta* (Theorem 1)
     min_half_norm: float | None  # min 1/2 ||theta||^2 at zero loss (Proposition 1, Eq. 8)
     events: dict[str, float | None]  # flow times
-    levels: tuple[float, ...] = ()  # critical levels of the loss: at zero, at the saddles, at the end if it has `ended`
+    levels: tuple[
+        float, ...
+    ] = ()  # critical levels of the loss: at zero, at the saddles, at the end if it has `ended`
     ended: bool = False  # whether the end point is known
     course: Course | None = None  # loss and masses at any flow time
 
