@@ -106,8 +106,9 @@ def _prepare_folder(folder: Path, config: RunConfig, files: Mapping[str, str] | 
     checkpoint = read_checkpoint(folder)
     if checkpoint is not None:
         check_same_configuration(folder, checkpoint["gfflow"]["config"], config.to_dict())
-    for half in folder.rglob(UNFINISHED):
-        half.unlink()
+    if holds_run(folder):  # elsewhere the files are somebody else's
+        for half in folder.rglob(UNFINISHED):
+            half.unlink()
     if files is None:
         files = {".hydra/config.yaml": yaml.safe_dump(config.to_dict(), sort_keys=False)}
     for name, text in files.items():

@@ -28,7 +28,7 @@ from gfflow.compiled import compiled, lean
 OFF, ON, SLIDING, HELD, HELD_ON = 0, 1, 2, 3, 4
 ROUNDING = 1e-13  # of the sum of all forces: a drift below this is rounding
 DEPENDENT = 1e-10  # part of a unit normal outside a span, below which it is in the span
-FRACTION = 1e-11  # by which a fraction may lie outside [0, 1]
+FRACTION = 1e-11  # by which rounding may carry a fraction out of [0, 1]
 ROUNDS = 8  # changes of each gate, at most, in search of states that agree with their drifts
 
 
@@ -37,6 +37,7 @@ class Gates(NamedTuple):
     it, one more coordinate for that part: q or q + 1 of them, Q for short."""
 
     inputs: Any  # (n, Q)
+    samples: Any  # (Q, n), the same transposed
     gate: Any  # (n,) int64, the gate of each sample
     side: Any  # (n,), 1 for a sample along the normal, -1 for one against it
     length: Any  # (n,), ||x_k||
@@ -57,6 +58,7 @@ class Field(NamedTuple):
     d: Any  # (Q,), D
     u: Any  # (Q,), D/||D||; where only one line is left to D, a direction that does not depend on the forces, or minus it
     rate: Any  # (1,), ||D||
+    slack: Any  # (1,), by which a fraction may lie outside [0, 1]: what the residual's accuracy lets it be known to
     drift: Any  # (g,), <u, n_g>, once somebody has asked for it
     basis: Any  # (Q, Q), orthonormal rows that span the normals of the gates at zero
     triangle: Any  # (Q, Q), with which they were made: n_i = sum_j triangle_ji basis_j
@@ -83,13 +85,23 @@ def arrangement(inputs: Any, rank: int) -> Gates:
     g, normal = len(normals), np.array(normals)
     plus, minus = (np.bincount(gate[side == sign], minlength=g) > 0 for sign in (1, -1))
     hashes = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, size=(g + 1, 5))
-    return Gates(np.ascontiguousarray(inputs), gate, side, length, normal, normal.T.copy(), plus, minus, hashes, rank)
+    inputs = np.ascontiguousarray(inputs)
+    return Gates(inputs, inputs.T.copy(), gate, side, length, normal, normal.T.copy(), plus, minus, hashes, rank)
 
 
 def new_field(gates: Gates) -> Field:
     """An empty field."""
     g, q = gates.normal.shape
-    vectors = (np.zeros(q), np.zeros(q), np.zeros(q), np.zeros(1), np.zeros(g), np.zeros((q, q)), np.zeros((q, q)))
+    vectors = (
+        np.zeros(q),
+        np.zeros(q),
+        np.zeros(q),
+        np.zeros(1),
+        np.full(1, FRACTION),
+        np.zeros(g),
+        np.zeros((q, q)),
+        np.zeros((q, q)),
+    )
     states = (np.zeros(g, np.int8), np.zeros(g, np.bool_))
     return Field(*states, *vectors, np.zeros(q, np.int64), np.zeros(q), np.zeros((3, q)), np.zeros(3, np.int64))
 
@@ -266,7 +278,7 @@ def direct(gates, f, size):  # type: ignore[no-untyped-def]
 @lean
 def _leaving(f, force, sign, size):  # type: ignore[no-untyped-def]
     """(gate, state to leave to) of the gate at zero whose fraction is furthest outside [0, 1]; gate -1 for none."""
-    gate, state, worst = -1, OFF, FRACTION
+    gate, state, worst = -1, OFF, 0.0
     smallest = 1.0
     for i in range(f.info[0]):
         smallest = min(smallest, f.triangle[i, i])
@@ -277,11 +289,13 @@ def _leaving(f, force, sign, size):  # type: ignore[no-untyped-def]
             continue
         if sign * force[g] < 0.0 and abs(force[g]) > noise:
             fraction = b / force[g] + (1.0 if f.state[g] == HELD_ON else 0.0)
-            excess = max(-fraction, fraction - 1.0) - noise / abs(force[g])
+            excess = max(-fraction, fraction - 1.0) - noise / abs(force[g]) - f.slack[0]
             to = ON if fraction > 0.5 else OFF
-        else:  # nothing here to slide on
-            excess = np.inf if abs(b) > noise else 0.0
-            to = ON if sign * b < 0.0 else OFF
+        else:  # nothing to slide on any more; while it slid the drift with the gate off was positive, so that of the
+            # two ways that may now both be open it goes on
+            slid = f.state[g] == SLIDING and sign * force[g] > noise
+            excess = np.inf if slid or abs(b) > noise else 0.0
+            to = ON if sign * b < (sign * force[g] if slid else 0.0) else OFF
         if excess > worst:
             gate, state, worst = g, to, excess
     return gate, state

@@ -22,6 +22,7 @@ class Sums(NamedTuple):
     """Room for a group's sums."""
 
     active: Any  # (n,) int64, the active samples
+    mask: Any  # (n,), 1 for an active sample, 0 for others
     vector: Any  # (Q,)
     matrix: Any  # (Q, Q)
     block: Any  # (BLOCK, n), rows of factors of the relaxation
@@ -31,7 +32,9 @@ class Sums(NamedTuple):
 
 def new_sums(n: int, q: int) -> Sums:
     """Room for the sums of a group on n samples in Q coordinates."""
-    return Sums(np.zeros(n, np.int64), np.zeros(q), np.zeros((q, q)), *(np.zeros((BLOCK, n)) for _ in range(3)))
+    return Sums(
+        np.zeros(n, np.int64), np.zeros(n), np.zeros(q), np.zeros((q, q)), *(np.zeros((BLOCK, n)) for _ in range(3))
+    )
 
 
 @lean
@@ -154,14 +157,16 @@ def _factorise(matrix):  # type: ignore[no-untyped-def]
 
 
 @lean
-def _put_row(gates, states, vector, scale, row):  # type: ignore[no-untyped-def]
+def _put_row(gates, vector, scale, active, row):  # type: ignore[no-untyped-def]
     """scale <vector, x_k> for the active samples k, 0 for the others, into the row (n,)."""
     for k in range(row.size):
         row[k] = 0.0
-        if states[gates.gate[k]] == (ON if gates.side[k] > 0 else OFF):
-            for q in range(vector.size):
-                row[k] += vector[q] * gates.inputs[k, q]
-            row[k] *= scale
+    for q in range(vector.size):
+        part = scale * vector[q]
+        for k in range(row.size):
+            row[k] += part * gates.samples[q, k]
+    for k in range(row.size):
+        row[k] *= active[k]
 
 
 @compiled
@@ -194,14 +199,14 @@ def relaxation(gates, state, groups, sums, room, gram, kernel):  # type: ignore[
             kernel += np.dot(sums.on.T, sums.on) * gram
             on = 0
         for k in range(gram.shape[0]):
-            active = f.state[gates.gate[k]] == (ON if gates.side[k] > 0 else OFF)
-            sums.on[on, k] = np.sqrt(total) if active else 0.0
+            sums.mask[k] = f.state[gates.gate[k]] == (ON if gates.side[k] > 0 else OFF)
+            sums.on[on, k] = np.sqrt(total) * sums.mask[k]
         on += 1
         for b in range(f.info[0]):
             if minus == BLOCK:
                 _add_square(kernel, sums.minus, minus, -1.0)
                 minus = 0
-            _put_row(gates, f.state, f.basis[b], np.sqrt(total), sums.minus[minus])
+            _put_row(gates, f.basis[b], np.sqrt(total), sums.mask, sums.minus[minus])
             minus += 1
         members = groups.first[i + 1] - groups.first[i]
         if members > size:
@@ -213,10 +218,10 @@ def relaxation(gates, state, groups, sums, room, gram, kernel):  # type: ignore[
             if members > size:
                 for p in range(b):
                     matrix[b, p] = 0.0
-                _put_row(gates, f.state, matrix[b], 1.0, sums.block[rows])
+                _put_row(gates, matrix[b], 1.0, sums.mask, sums.block[rows])
             else:
                 j = groups.order[groups.first[i] + b]
-                _put_row(gates, f.state, state.v[j], np.exp(state.rho[j]), sums.block[rows])
+                _put_row(gates, state.v[j], np.exp(state.rho[j]), sums.mask, sums.block[rows])
             rows += 1
     if on > 0:
         kernel += np.dot(sums.on[:on].T, sums.on[:on]) * gram

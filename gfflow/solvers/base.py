@@ -23,6 +23,7 @@ class Solver(ABC):
     compiles: ClassVar[bool] = False  # the first use on data of a new shape waits for a compiler
     runs_on: ClassVar[tuple[str, ...]] = ("cpu",)  # kinds of device, as torch names them
     takes_batches: ClassVar[bool] = False
+    any_loss: ClassVar[bool] = False  # False: the square loss alone
     any_activation: ClassVar[bool] = False  # False: the ReLU with relu'(0) = 0 alone
     resolution: float = 1e-12  # relative size of a field D_j that the solver cannot tell from zero
 
@@ -37,6 +38,9 @@ class Solver(ABC):
             able = " or ".join(f"solver={cls.name}" for cls in all_classes() if cls.any_activation)
             allowed = f"with network.activation=relu and network.relu_derivative_at_zero=0; {able} for others"
             raise InvalidInput("solver", self.name, allowed)
+        if not (self.any_loss or training_set.loss.is_square):
+            able = " or ".join(f"solver={cls.name}" for cls in all_classes() if cls.any_loss)
+            raise InvalidInput("solver", self.name, f"with loss=square; {able} for loss={training_set.loss.name}")
 
     def check_device(self, network: TwoLayerReLU) -> None:
         """Raises InvalidInput, naming the solvers that can, where this one does not run on the network's device."""

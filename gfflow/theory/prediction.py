@@ -85,7 +85,7 @@ class Saddle:
 class Prediction:
     """What is known before training. What does not apply to the data is None, or empty.
 
-    On orthogonal inputs (of any norms) all of it is known in closed form: a saddle needs both groups and
+    On orthogonal inputs (of any norms), with the square loss, all of it is known in closed form: a saddle needs both groups and
     ||D+|| != ||D-||, the limit a group for each sign with labels, min_half_norm no neuron. On other inputs saddles,
     limit, events and course come from an integration (theory/forecast.py); the limit is then the network at its end.
     """
@@ -154,7 +154,8 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
     limit = minimum = epsilon = epsilon_sharp = process = None
     groups: tuple[Group, ...] = ()
     saddles: tuple[Saddle, ...] = ()
-    if assumptions.orthogonal_inputs:
+    closed_form = assumptions.orthogonal_inputs and training_set.loss.is_square
+    if closed_form:
         process = solve_limit_process(training_set, start)
         found = (_group(sign, training_set, process, d, scale) for sign, d in ((1, d_plus), (-1, d_minus)))
         groups = tuple(group for group in found if group is not None)
@@ -164,7 +165,7 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
         epsilon_sharp = largest_epsilon(training_set, sharp=True)
     course, levels, ended = _course(training_set, groups, saddles, limit)
     return Prediction(
-        source="closed form" if assumptions.orthogonal_inputs else "none",
+        source="closed form" if closed_form else "none",
         assumptions=assumptions,
         scale=scale,
         d_plus=d_plus,

@@ -36,10 +36,16 @@ class Integrator(ABC):
         c = problem.y / problem.n
         self.h = 0.1 / float(np.sqrt(c @ problem.gram @ c) or 1.0)
         self.counters = {"evaluations": 0, "steps": 0, "rejected_steps": 0, "gate_events": 0, "sliding_episodes": 0}
+        self.corrections = np.zeros(3)  # the largest by which a neuron's length, gates, balance have been put right
 
     @abstractmethod
     def attempt(self, h: float) -> float:
         """Tries a step of length h and returns its error over the tolerance; takes it if that is at most 1."""
+
+    @property
+    @abstractmethod
+    def residual(self) -> Array:
+        """r (n,) of the merged training set at `time`."""
 
     @abstractmethod
     def at(self, time: float) -> State:
@@ -66,8 +72,10 @@ class Integrator(ABC):
             self.counters["rejected_steps"] += 1
 
     def summary(self) -> dict[str, Any]:
-        """Counters; an evaluation is one right-hand side of the whole network, or one exact motion of it."""
-        return {"method": self.method, **self.counters}
+        """Counters; an evaluation is one right-hand side of the whole network, or one exact motion of it. And the
+        largest corrections, relative to a neuron's size, of what the flow conserves: rounding, for exact motions."""
+        corrections = dict(zip(("length", "gates", "balance"), self.corrections.tolist(), strict=True))
+        return {"method": self.method, **self.counters, "corrections": corrections}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, as tensors and plain values."""
@@ -78,6 +86,7 @@ class Integrator(ABC):
             "state": to_tensors(self.state),
             "origin": to_tensors(self.origin),
             "counters": dict(self.counters),
+            "corrections": self.corrections.tolist(),
             "arrays": {name: torch.from_numpy(np.array(value)) for name, value in self.arrays().items()},
         }
 
@@ -85,6 +94,6 @@ class Integrator(ABC):
         """Takes back what state_dict gave."""
         self.time, self.began, self.h = saved["time"], saved["began"], saved["h"]
         self.state, self.origin = of_tensors(saved["state"]), of_tensors(saved["origin"])
-        self.counters = dict(saved["counters"])
+        self.counters, self.corrections = dict(saved["counters"]), np.array(saved["corrections"])
         for name, value in self.arrays().items():
             value[...] = saved["arrays"][name].cpu().numpy()

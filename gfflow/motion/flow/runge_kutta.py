@@ -21,6 +21,7 @@ import numpy as np
 from scipy.integrate import RK45
 
 from gfflow.compiled import compiled
+from gfflow.errors import InvalidInput
 from gfflow.motion.flow.integrator import FLOOR, ROUNDING, Integrator, rms
 from gfflow.motion.flow.state import Array, Problem, State
 from gfflow.motion.frozen_residual import AT_ZERO, new_room, polish, take_states
@@ -31,6 +32,8 @@ from gfflow.motion.response import active_samples, new_sums
 PAST = 1e-14  # by which rounding alone may carry <v, n_g> beyond zero
 LATE = 0.02  # part of a step by which a sliding gate may be let go late
 SOONEST = 1e-6  # part of a step after which a gate that stands at zero may change again
+MOST_PRODUCTS = 5e10  # in one evaluation at each gate's change: some minutes
+KNOWN = 0.1  # of rtol: how well the residual of a fitted sample is known beside others
 WITHIN = 1e-9  # by which rounding may carry a fraction out of [0, 1]
 
 
@@ -134,6 +137,15 @@ def settle_all(gates, state, r, first_j, first_g, room):  # type: ignore[no-unty
             take_states(gates, state, j, f)
 
 
+def refuse_large(problem: Problem) -> None:
+    """Raises InvalidInput for problems on which this method would take hours: it stops at each change of each of the
+    m n gates, and each stop costs seven evaluations of m n Q products."""
+    gates = len(problem.rest) * problem.n
+    if gates * gates * problem.gates.normal.shape[1] > MOST_PRODUCTS:
+        allowed = f"auto or splitting for {len(problem.rest)} neurons and {problem.n} samples: runge_kutta stops at "
+        raise InvalidInput("solver.method", "runge_kutta", f"{allowed}every change of their {gates} gates")
+
+
 class RungeKutta(Integrator):
     """Fifth order between gate changes, each of which ends a step; six evaluations a step."""
 
@@ -142,7 +154,11 @@ class RungeKutta(Integrator):
 
     def __init__(self, problem: Problem, state: State, time: float, rtol: float) -> None:
         super().__init__(problem, state, time, rtol)
+        refuse_large(problem)
         self.room = new_room(problem.gates, len(state.a))
+        self.within = max(WITHIN, KNOWN * rtol)
+        for part in (self.room.group, self.room.alone):
+            part.slack[0] = max(part.slack[0], self.within)
         self.active = new_sums(problem.n, state.v.shape[1]).active
         self.q = np.column_stack([state.v, state.a, state.rho])
         self.stages = np.zeros((7, *self.q.shape))
@@ -152,6 +168,10 @@ class RungeKutta(Integrator):
 
     def arrays(self) -> dict[str, Array]:
         return {name: getattr(self, name) for name in ("q", "stages", "length", "before", "slope", "fractions", "r")}
+
+    @property
+    def residual(self) -> Array:
+        return self.r
 
     def at(self, time: float) -> State:
         theta = (time - self.began) / float(self.length) if self.length > 0 else 0.0
@@ -187,6 +207,7 @@ class RungeKutta(Integrator):
             r = frozen_residual(self.problem.gates, end, self.state.gate, self.problem.y, self.active)
         settle_all(self.problem.gates, self.state, r, j, g, self.room)
         polish(self.problem.gates, self.state, r, self.problem.start, self.room)
+        np.maximum(self.corrections, self.room.watch, out=self.corrections)
         self.counters["gate_events"] += int(self.room.counts[0])
         self.counters["sliding_episodes"] += int(self.room.counts[1])
         self.q = np.column_stack([self.state.v, self.state.a, self.state.rho])
@@ -196,7 +217,7 @@ class RungeKutta(Integrator):
         """The part of the step after which the first sliding gate's fraction leaves [0, 1]; 1 for none."""
         with np.errstate(divide="ignore", invalid="ignore"):
             f, g = self.fractions, fractions
-            theta = np.where(g > 1 + WITHIN, (1 - f) / (g - f), np.where(g < -WITHIN, f / (f - g), 1.0))
+            theta = np.where(g > 1 + self.within, (1 - f) / (g - f), np.where(g < -self.within, f / (f - g), 1.0))
         return float(np.clip(np.nan_to_num(theta, nan=1.0) + LATE, LATE, 1.0).min(initial=1.0))
 
     def _field(self, q: Array, state: State) -> tuple[Array, Array, Array]:

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from gfflow.compiled import compiled
+from gfflow.errors import Stalled
 from gfflow.motion.descent import step_all
 from gfflow.motion.flow.integrator import FLOOR, ROUNDING, Integrator
 from gfflow.motion.flow.state import Array, Problem, State
@@ -32,6 +33,9 @@ NEAR, FAR = 0.5 + math.sqrt(3) / 3, 0.5 - math.sqrt(3) / 3  # weights of the nod
 STIFFEST = 100.0  # h ||K|| up to which the rounding that it amplifies is let pass
 WILD = 100.0  # a residual that has grown by this factor is no step's solution
 TINY = 2.3e-308  # no division by zero
+STALE = 1e-3  # part of the network that may have changed since K was computed
+LOST = 1e-6  # relative change by which what is conserved may be put right: more is no rounding
+KNOWN = 0.1  # of rtol: how well the residual of a fitted sample is known beside others
 FREE = 1e-7  # h ||K|| below which nothing relaxes within the step
 
 
@@ -44,6 +48,10 @@ class Step(NamedTuple):
     final: Any  # (4, n), of the cubic through the ends that have come out
     decay: Any  # (n, n), h K
     matrix: Any  # (n, n), the Cholesky factor of 1 + h K / 2 + (h K)^2 / 12
+    mass: Any  # (m,), max(||w_j||, |a_j|)^2 where K was computed; NaN before
+    v: Any  # (m, Q), as they were there
+    key: Any  # (m,) int64
+    kernel: Any  # (n, n), that K
 
 
 class Tolerance(NamedTuple):
@@ -67,11 +75,16 @@ class Machine(NamedTuple):
     eta: float  # the step size of the descent that is followed; 0 for the flow itself
 
 
-def machine_of(problem: Problem, eta: float = 0.0) -> Machine:
+def machine_of(problem: Problem, rtol: float, eta: float = 0.0) -> Machine:
     """The machine of a problem, with empty room."""
     n, m = problem.n, len(problem.rest)
-    step = Step(*(np.zeros((rows, n)) for rows in (3, 3, 4, 4, n, n)))
-    room, sums = new_room(problem.gates, m), new_sums(n, problem.gates.normal.shape[1])
+    size = problem.gates.normal.shape[1]
+    courses = (np.zeros((rows, n)) for rows in (3, 3, 4, 4, n, n))
+    network = np.full(m, np.nan), np.zeros((m, size)), np.zeros(m, np.int64)
+    step = Step(*courses, *network, np.zeros((n, n)))
+    room, sums = new_room(problem.gates, m), new_sums(n, size)
+    for field in (room.group, room.alone):
+        field.slack[0] = max(field.slack[0], KNOWN * rtol)
     return Machine(problem.gates, problem.start, problem.gram, problem.y, room, sums, step, eta)
 
 
@@ -148,6 +161,26 @@ def factor(step):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _changed(step, origin):  # type: ignore[no-untyped-def]
+    """By what part the network has changed since K was computed; infinite where it was not. Neurons whose gates have
+    changed count whole."""
+    change, total = 0.0, 0.0
+    for j in range(step.mass.size):
+        mass = np.exp(2.0 * origin.rho[j])
+        total += mass
+        if step.mass[j] == mass and step.key[j] == origin.key[j]:
+            continue
+        if step.key[j] != origin.key[j]:
+            change += mass
+            continue
+        square = 0.0
+        for q in range(step.v.shape[1]):
+            square += (step.v[j, q] - origin.v[j, q]) ** 2
+        change += abs(mass - step.mass[j]) + mass * np.sqrt(square)
+    return change / total if change < np.inf else np.inf
+
+
+@compiled
 def relax(machine, origin, h):  # type: ignore[no-untyped-def]
     """h K and its factor into the step."""
     step, n, bound = machine.step, machine.y.size, 0.0
@@ -160,8 +193,12 @@ def relax(machine, origin, h):  # type: ignore[no-untyped-def]
         for k in range(n):
             step.matrix[k, k] = 1.0
         return
-    relaxation(machine.gates, origin, machine.room.groups, machine.sums, machine.room, machine.gram, step.decay)
-    step.decay[:] *= h
+    if _changed(step, origin) > STALE:
+        relaxation(machine.gates, origin, machine.room.groups, machine.sums, machine.room, machine.gram, step.kernel)
+        step.mass[:] = np.exp(2.0 * origin.rho)
+        step.v[:] = origin.v
+        step.key[:] = origin.key
+    step.decay[:] = h * step.kernel
     factor(step)
 
 
@@ -231,6 +268,7 @@ def travel(machine, origin, state, h, sweeps, tolerance):  # type: ignore[no-unt
             _correct(step, h)
         copy_state(origin, state)
         room.counts[:] = 0
+        room.watch[:] = 0.0
         near, far = _value(step.course, NODES[0]), _value(step.course, NODES[1])
         for half in range(2):
             mean = NEAR * near + FAR * far if half == 0 else FAR * near + NEAR * far
@@ -258,14 +296,19 @@ class Splitting(Integrator):
     def __init__(self, problem: Problem, state: State, time: float, rtol: float, eta: float = 0.0) -> None:
         super().__init__(problem, state, time, rtol)
         self.tolerance = Tolerance(rtol, FLOOR, ROUNDING)
-        self.machine, self._spare = machine_of(problem, eta), state.copy()
+        self.machine, self._spare = machine_of(problem, rtol, eta), state.copy()
         step, room, sums = self.machine.step, self.machine.room, self.machine.sums
         residual(problem.gates, state, problem.y, room.groups, sums, step.start[0])
         slope(problem.gates, state, step.start[0], room.groups, sums, room, step.start[1])
 
     def arrays(self) -> dict[str, Array]:
         step = self.machine.step
-        return {"start": step.start, "final": step.final, "decay": step.decay}
+        names = ("start", "final", "decay", "kernel", "mass", "v", "key")
+        return {name: getattr(step, name) for name in names}
+
+    @property
+    def residual(self) -> Array:
+        return np.asarray(self.machine.step.start[0])
 
     def at(self, time: float) -> State:
         if time == self.time:
@@ -294,6 +337,12 @@ class Splitting(Integrator):
                 self._spare = self.state.copy()
             self.began, self.time = self.time, self.time + h
             step.start[:] = step.end
+            np.maximum(self.corrections, room.watch, out=self.corrections)
+            if room.watch.max() > LOST:
+                raise Stalled(
+                    f"the flow's state has lost its digits at time {self.time:.6g}: what it conserves (lengths, gates, "
+                    f"balance) is off by {room.watch.max():.1e}; try a smaller solver.rtol than {self.rtol:g}"
+                )
             self.counters["gate_events"] += int(room.counts[0])
             self.counters["sliding_episodes"] += int(room.counts[1])
         return error
