@@ -91,8 +91,8 @@ class RunConfig(Options):
     loggers: LoggerOptions = group(LoggerOptions)
     forecast: str | bool = option(
         "auto",
-        "integrate the training's own trajectory before the first step: auto where the inputs are not orthogonal, true "
-        "everywhere, false nowhere",
+        "integrate the training's own trajectory before the first step: auto, where the inputs are not orthogonal; "
+        "true, everywhere; false, nowhere",
         Limit("auto, true or false", lambda v: v in ("auto", True, False)),
     )
     precision: str = option("float64", "of the weights while they train", one_of(PRECISIONS))

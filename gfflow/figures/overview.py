@@ -15,7 +15,7 @@ from gfflow.records.run import Run
 
 @figure("overview", "every run", main=True)
 def overview(run: Run) -> Figure:
-    """Loss above, measured and predicted, u+ and u- (measured and, where the theory gives them, predicted) below, over the iterations."""
+    """Loss above, u+ and u- below, over the iterations: measured and, where the theory gives them, predicted."""
     labels = LABEL_HEIGHT if events(run) else 0.1
     figure = new_figure(3.55 + labels, margins=(0.65, 0.25, 0.5, labels))
     top, bottom = figure.subplots(2, 1, sharex=True, gridspec_kw={"hspace": 0.24})

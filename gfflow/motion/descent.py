@@ -1,7 +1,7 @@
 """Exact motion of every neuron by steps of gradient descent while the residual is frozen, in flow time eta * step.
 
-In a fixed field D, N = ||D||, u = D/N, a step multiplies p + a, p = <w, u>, by 1 + eta N and p - a by 1 - eta N (the
-part of w across D stays). Between steps the modes go on as e^{t ln(1 + eta N) / eta} and e^{t ln(1 - eta N) / eta}: they
+In a fixed field D, N = ||D||, u = D/N, a step multiplies p + a, p = <w, u>, by 1 + eta N and p - a by 1 - eta N; the
+part of w across D stays. Between steps the modes go on as e^{t ln(1 + eta N) / eta} and e^{t ln(1 - eta N) / eta}: they
 are those of descent at every multiple of eta, and tend to the flow's e^{+-N t}. Their product falls, so that
 a^2 - ||w||^2 is not conserved, which a neuron that shrinks feels most.
 
@@ -36,7 +36,7 @@ HALF_STEP = 1.0 + 1e-9
 
 
 @lean
-def _chatter(gates, f, force):  # type: ignore[no-untyped-def]
+def _chatter(f, force):  # type: ignore[no-untyped-def]
     """V = E|xi|^2 of the gates on which the field f slides."""
     total = 0.0
     for i in range(f.info[0]):
@@ -83,7 +83,7 @@ def _stride(gates, state, j, f, left, eta, room):  # type: ignore[no-untyped-def
     v, a = state.v[j], state.a[j]
     if f.info[0] > 0:
         _clean(f, v, False, room.watch)
-    force, nu = room.force, 0.5 * eta * _chatter(gates, f, room.force)
+    nu = 0.5 * eta * _chatter(f, room.force)
     rate = min(f.rate[0], STEEPEST / eta)
     if rate == 0.0:
         state.a[j] = a * np.exp(-nu * left)

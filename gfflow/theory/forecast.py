@@ -85,8 +85,9 @@ def budget(m: int, n: int) -> int:
 def make_forecast(
     training_set: TrainingSet, start: Neurons, horizon: float, step_size: float = 0.0, most: int | None = None
 ) -> Forecast:
-    """Integrates the training of the start up to the flow time `horizon`, and a little further for its end point: by descent's steps of the given size, or
-    along the flow (step size 0), in at most so many evaluations (by default `budget`).
+    """Integrates the training of the start up to the flow time `horizon`, and further where its end point is not yet
+    in sight: by descent's steps of the given size, or along the flow (step size 0), in at most so many evaluations (by
+    default `budget`).
 
     Deterministic, and no random state moves. Knows the square loss and the ReLU with relu'(0) = 0.
     """
@@ -100,7 +101,7 @@ def make_forecast(
     evaluations = integrator.counters["evaluations"]
     if integrator.time < horizon and table.losses[-1] > DEEP * table.losses[0]:
         share = integrator.time / horizon
-        note = f"no forecast: its {most:,} evaluations ended at {share:.0%} of the run; solver=flow can follow it further"
+        note = f"no forecast: its {most:,} evaluations ended at {share:.0%} of the run; solver=flow goes further"
         return Forecast(evaluations=evaluations, note=note)
     from gfflow.motion.flow.state import leave
 

@@ -85,9 +85,10 @@ class Saddle:
 class Prediction:
     """What is known before training. What does not apply to the data is None, or empty.
 
-    On orthogonal inputs (of any norms), with the square loss, all of it is known in closed form: a saddle needs both groups and
-    ||D+|| != ||D-||, the limit a group for each sign with labels, min_half_norm no neuron. On other inputs saddles,
-    limit, events and course come from an integration (theory/forecast.py); the limit is then the network at its end.
+    On orthogonal inputs (of any norms), with the square loss, all of it is known in closed form: a saddle needs both
+    groups and ||D+|| != ||D-||, the limit a group for each sign with labels, min_half_norm no neuron. On other inputs
+    saddles, limit, events and course come from an integration (theory/forecast.py); the limit is then the network at
+    its end.
     """
 
     source: str  # 'closed form', 'flow' (integrated from the same start), or 'none': only the early phase is known
