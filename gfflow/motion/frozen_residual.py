@@ -120,8 +120,8 @@ def lncosh(x):  # type: ignore[no-untyped-def]
 
 @lean
 def _first_gate(gates, f, s, c, s0, e, cot0, cot1, across, watch):  # type: ignore[no-untyped-def]
-    """(cot(theta), gate) of the first gate to be met from cot0 to cot1, gate -1 for none; and the angle to the nearest
-    gate at the start."""
+    """(cot(theta), gate) of the first gate to be met from cot0 to cot1, gate -1 for none; and the angle to the
+    nearest gate at the start."""
     if f.info[2] == 0:
         products(gates, f.u, f.drift)
         f.info[2] = 1
@@ -267,8 +267,8 @@ def _turn(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def
 
 @lean
 def _turn_freely(gates, state, members, f, duration, start, room):  # type: ignore[no-untyped-def]
-    """Moves those members of a group that need no care, as _turn would, and marks them in room.moved: balanced neurons
-    that meet no gate and do not shrink, and those that their gates leave one ray."""
+    """Moves those members of a group that need no care, as _turn would, and marks them in room.moved: balanced
+    neurons that meet no gate and do not shrink, and those that their gates leave one ray."""
     v, rho, margin, moved, u, e = state.v, state.rho, state.margin, room.moved, f.u, room.e
     rate, rank, size, s = f.rate[0], f.info[0], state.v.shape[1], state.a[members[0]]
     tau = rate * duration
@@ -410,8 +410,8 @@ def move(gates, state, duration, r, start, room):  # type: ignore[no-untyped-def
 
 @lean
 def polish(gates, state, r, start, room):  # type: ignore[no-untyped-def]
-    """Puts right what steps that are not exact motions leave: v on the gates at zero, its length, the balance, and the
-    part across a line that is all that its gates leave to D (n,)."""
+    """Puts right what steps that are not exact motions leave: v on the gates at zero, its length, the balance, and
+    the part across a line that is all that its gates leave to D (n,)."""
     forces(gates, r, room.force, room.base)
     f, groups = room.group, room.groups
     count = regroup(groups, state.key)

@@ -6,11 +6,12 @@ A gate is a hyperplane through 0 with the unit normal n_g; neuron j is ON, OFF o
     D(w) = sum_k c_k x_k [<w, x_k> > 0] = base + sum over gates that are on of C_g n_g,
     base = sum_{k minus} c_k x_k,   C_g = sum_{k plus} c_k ||x_k|| + sum_{k minus} c_k ||x_k||.
 
-A neuron with output weight of the sign s moves along s D, that is up F = s sum_k c_k relu(<w, x_k>). Where s C_g < 0 the
-kink of F at gate g is concave: the field points back from both sides, and the neuron may slide. It then moves along
-the shortest D = base + sum_on C_g n_g + sum_{g at zero} f_g C_g n_g with fractions f_g in [0, 1] (the subgradient of
-least norm): f_g = 0 where it may leave to OFF, f_g = 1 to ON, and <D, n_g> = 0 where 0 < f_g < 1. This bounded least
-squares problem is solved by active sets; gates that depend on each other, as on a lattice, are no exception in it.
+A neuron with output weight of the sign s moves along s D, that is up F = s sum_k c_k relu(<w, x_k>). Where s C_g <
+0 the kink of F at gate g is concave: the field points back from both sides, and the neuron may slide. It then moves
+along the shortest D = base + sum_on C_g n_g + sum_{g at zero} f_g C_g n_g with fractions f_g in [0, 1] (the
+subgradient of least norm): f_g = 0 where it may leave to OFF, f_g = 1 to ON, and <D, n_g> = 0 where 0 < f_g < 1.
+This bounded least squares problem is solved by active sets; gates that depend on each other, as on a lattice, are
+no exception in it.
 
 States at zero: SLIDING; HELD, at which nothing pulls (f = 0 but no drift away: a closed gate on orthogonal inputs,
 Lemma 6); HELD_ON, the same with f = 1, only where gates depend on each other. A neuron lives in the orthogonal
@@ -33,8 +34,8 @@ ROUNDS = 8  # changes of each gate, at most, in search of states that agree with
 
 
 class Gates(NamedTuple):
-    """The gates of a set of inputs, in coordinates of the span of the inputs and, where the neurons have a part outside
-    it, one more coordinate for that part: q or q + 1 of them, Q for short."""
+    """The gates of a set of inputs, in coordinates of the span of the inputs and, where the neurons have a part
+    outside it, one more coordinate for that part: q or q + 1 of them, Q for short."""
 
     inputs: Any  # (n, Q)
     samples: Any  # (Q, n), the same transposed
@@ -56,7 +57,7 @@ class Field(NamedTuple):
     zero: Any  # (g,) bool, gates at zero that may be in any state
     on: Any  # (Q,), base + sum_on C_g n_g
     d: Any  # (Q,), D
-    u: Any  # (Q,), D/||D||; where only one line is left to D, a direction that does not depend on the forces, or minus it
+    u: Any  # (Q,), D/||D||; where only one line is left to D, made of the gates alone, but for its sign
     rate: Any  # (1,), ||D||
     slack: Any  # (1,), by which a fraction may lie outside [0, 1]: what the residual's accuracy lets it be known to
     drift: Any  # (g,), <u, n_g>, once somebody has asked for it
@@ -170,7 +171,7 @@ def outside(f, normal, part):  # type: ignore[no-untyped-def]
 
 @lean
 def _span_zero(gates, f):  # type: ignore[no-untyped-def]
-    """An orthonormal basis of the normals of the gates at zero, the sliding ones first; dependent ones add nothing."""
+    """An orthonormal basis of the normals of the gates at zero, the sliding ones first; dependent ones add none."""
     f.info[0] = 0
     part = f.spare[0]
     for turn in range(2):
@@ -329,8 +330,9 @@ def _entering(gates, f, force, sign, size):  # type: ignore[no-untyped-def]
 
 @lean
 def resolve(gates, f, force, base, a, size):  # type: ignore[no-untyped-def]
-    """Makes the states of all gates at zero, those marked in f.zero and those that slide or are held, agree with their
-    drifts for a neuron with the output weight a, and finds the field. Returns the number of changes, -1 where it found no end."""
+    """Makes the states of all gates at zero, those marked in f.zero and those that slide or are held, agree with
+    their drifts for a neuron with the output weight a, and finds the field. Returns the number of changes, -1 where
+    it found no end."""
     any_zero, sign = False, np.sign(a)
     for g in range(f.state.size):
         f.zero[g] |= f.state[g] >= SLIDING

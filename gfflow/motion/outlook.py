@@ -16,11 +16,12 @@ LEVEL = 1e-12  # of a drift over ||D||, that is rounding
 
 @lean
 def outlook(gates, state, r, start, room, fate, rate, mode, direction):  # type: ignore[no-untyped-def]
-    """What comes of all m neurons in the field of the residual r (n,), given that `move` has made their gates agree with it.
+    """What comes of all m neurons in the field of the residual r (n,), given that `move` has made their gates agree
+    with it.
 
     fate (m,): RESTS, no sample pulls; GROWS, along `direction` (m, Q), unit, at the rate ||D||: its log-norm tends to
-    mode + rate t; SHRINKS for ever, on the one line that its gates leave it, by the rate -||D||; TURNS, a gate is still
-    to change or its output weight its sign, and nothing else is told.
+    mode + rate t; SHRINKS for ever, on the one line that its gates leave it, by the rate -||D||; TURNS, a gate is
+    still to change or its output weight its sign, and nothing else is told.
     """
     size = forces(gates, r, room.force, room.base)
     f, groups = room.group, room.groups
@@ -38,7 +39,7 @@ def outlook(gates, state, r, start, room, fate, rate, mode, direction):  # type:
                 continue
             if f.info[1] == 1 and np.isnan(state.omega[j]):
                 keep_across(gates, state, j, f)
-            rising, falling, along = modes(state, j, f, start, room.e)
+            rising, falling, _ = modes(state, j, f, start, room.e)
             if rising == 0.0:
                 fate[j], rate[j], mode[j] = SHRINKS, -f.rate[0], state.rho[j] + np.log(abs(falling))
                 put(f.u, direction[j], np.copysign(1.0, falling))

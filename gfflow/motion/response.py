@@ -50,8 +50,8 @@ def active_samples(gates, states, active):  # type: ignore[no-untyped-def]
 
 @lean
 def residual(gates, state, y, groups, sums, r):  # type: ignore[no-untyped-def]
-    """r_k = y_k - sum_j a_j relu(<w_j, x_k>) into r (n,); returns max_k sum_j |a_j| relu(<w_j, x_k>), which bounds what
-    its rounding is relative to."""
+    """r_k = y_k - sum_j a_j relu(<w_j, x_k>) into r (n,); returns max_k sum_j |a_j| relu(<w_j, x_k>), which bounds
+    what its rounding is relative to."""
     copy(y, r)
     count = regroup(groups, state.key)
     vector, largest = sums.vector, 0.0
@@ -181,8 +181,8 @@ def relaxation(gates, state, groups, sums, room, gram, kernel):  # type: ignore[
     """K (n, n) with dr/dt = -K r for the gates as they are: the neural tangent kernel over n, sliding included.
 
     For a group with the active samples X, the projection P off its gates at zero, A = sum_j a_j^2 and
-    M = sum_j w_j w_j^T it is X (A P + M) X^T: the first part A (G - X B^T B X^T), the second by its factors, which are
-    the neurons or, where there are more of them than dimensions, those of M. Neurons below NEGLIGIBLE are left out.
+    M = sum_j w_j w_j^T it is X (A P + M) X^T: the first part A (G - X B^T B X^T), the second by its factors, which
+    are the neurons or, where there are more of them than dimensions, those of M. Those below NEGLIGIBLE are left out.
     """
     f, matrix, size = room.group, sums.matrix, sums.matrix.shape[0]
     kernel[:] = 0.0

@@ -31,7 +31,7 @@ def _duration_to(phi, p, a, rising, falling):  # type: ignore[no-untyped-def]
 
 @lean
 def _first_event(gates, f, v, a, p, rising, falling, longest, z_of, watch):  # type: ignore[no-untyped-def]
-    """(N t, event) of the first event within N t <= longest: a gate, the number of gates for a = 0, or -1 for none."""
+    """(N t, event) of the first event within N t <= longest: a gate, the number of gates for a = 0, -1 for none."""
     if f.info[2] == 0:
         products(gates, f.u, f.drift)
         f.info[2] = 1

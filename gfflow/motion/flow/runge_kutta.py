@@ -9,8 +9,8 @@ The coordinates are those of the state: with D and g = <D, v>,
 
     dv = a D - gamma v,  da = g - gamma a,  d rho = gamma,  gamma = 2 a g / (a^2 + ||v||^2),
 
-so that a^2 + ||v||^2 stays what it was, and a itself where the start is balanced. After each step what is conserved is
-put right: v on its gates, its length, the balance, and the part across a line that is all its gates leave to D.
+so that a^2 + ||v||^2 stays what it was, and a itself where the start is balanced. After each step what is conserved
+is put right: v on its gates, its length, the balance, and the part across a line that is all its gates leave to D.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def _height(start, weights, theta):  # type: ignore[no-untyped-def]
 
 @compiled
 def first_crossing(gates, q, end, weights, states):  # type: ignore[no-untyped-def]
-    """(theta, j, g) of the first gate to cross zero on the dense output, weights (4, m, Q + 2); (1, -1, -1) for none."""
+    """(theta, j, g) of the first gate to cross zero on the dense output, weights (4, m, Q + 2); (1, -1, -1) for
+    none."""
     theta, first_j, first_g, size = 1.0, -1, -1, q.shape[1] - 2
     course = np.empty(weights.shape[0])
     for j in range(states.shape[0]):

@@ -81,7 +81,7 @@ def machine_of(problem: Problem, rtol: float, eta: float = 0.0) -> Machine:
     size = problem.gates.normal.shape[1]
     courses = (np.zeros((rows, n)) for rows in (3, 3, 4, 4, n, n))
     network = np.full(m, np.nan), np.zeros((m, size)), np.zeros(m, np.int64)
-    step = Step(*courses, *network, np.zeros((n, n)))
+    step = Step(*(np.ascontiguousarray(part) for part in (*courses, *network, np.zeros((n, n)))))
     room, sums = new_room(problem.gates, m), new_sums(n, size)
     for field in (room.group, room.alone):
         field.slack[0] = max(field.slack[0], KNOWN * rtol)
@@ -222,8 +222,8 @@ def _correct(step, h):  # type: ignore[no-untyped-def]
 
 @compiled
 def _judge(machine, h, size, tolerance):  # type: ignore[no-untyped-def]
-    """The error of the last sweep over the tolerance: of the residual, relative, and of h ||sum_k r_k x_k|| / n, which
-    drives the log-norms; told by the sweep's correction and, for the drive, by the cubic term, whose mean is 1/12.
+    """The error of the last sweep over the tolerance: of the residual, relative, and of h ||sum_k r_k x_k|| / n,
+    which drives the log-norms; told by the sweep's correction and, for the drive, by the cubic term (mean 1/12).
 
     An error of the residual r is relative to r itself, but to no less than `floor` of the labels, nor than leaves the
     tolerance above rounding, which slopes and the step amplify by the stiffness."""
@@ -250,8 +250,8 @@ def travel(machine, origin, state, h, sweeps, tolerance):  # type: ignore[no-unt
     """The network for the time h from the origin, in `state`; step.start has the residual and its derivatives there.
 
     sweeps 2: a step, with what it ends with in step.end, and its error over the tolerance, infinite where it fails.
-    1 and 0: part of a step that has been judged, whose h K and cubic are in step.decay and step.final; 1 inside a stiff
-    step, where the network does not follow the cubic of the whole, so that its own is found by a sweep; else 0.
+    1 and 0: part of a step that has been judged, whose h K and cubic are in step.decay and step.final; 1 inside a
+    stiff step, where the network does not follow the cubic of the whole, so that its own is found by a sweep; else 0.
     """
     step, room, sums = machine.step, machine.room, machine.sums
     if sweeps == 2:
@@ -340,8 +340,8 @@ class Splitting(Integrator):
             np.maximum(self.corrections, room.watch, out=self.corrections)
             if room.watch.max() > LOST:
                 raise Stalled(
-                    f"the flow's state has lost its digits at time {self.time:.6g}: what it conserves (lengths, gates, "
-                    f"balance) is off by {room.watch.max():.1e}; try a smaller solver.rtol than {self.rtol:g}"
+                    f"the flow's state has lost its digits at time {self.time:.6g}: what it conserves (lengths, "
+                    f"gates, balance) is off by {room.watch.max():.1e}; try a smaller solver.rtol than {self.rtol:g}"
                 )
             self.counters["gate_events"] += int(room.counts[0])
             self.counters["sliding_episodes"] += int(room.counts[1])

@@ -64,9 +64,9 @@ def of_tensors(tensors: dict[str, torch.Tensor]) -> State:
 def merged(training_set: TrainingSet) -> TrainingSet:
     """The training set with the same flow in which samples that are positive multiples of each other are one.
 
-    Such samples s_k v share every gate, and pull by sum_k (y_k - s_k h(v)) s_k v = S (q - h(v)) v with S = sum_k s_k^2,
-    q = sum_k s_k y_k / S, as the one sample sqrt(S) v with the label sqrt(S) q does; another factor makes up for the
-    smaller n of the mean.
+    Such samples s_k v share every gate, and pull by sum_k (y_k - s_k h(v)) s_k v = S (q - h(v)) v with S = sum_k
+    s_k^2, q = sum_k s_k y_k / S, as the one sample sqrt(S) v with the label sqrt(S) q does; another factor makes up
+    for the smaller n of the mean.
     """
     x, y, norms = training_set.x, training_set.y, training_set.norms
     directions = x / norms[:, None]
