@@ -49,8 +49,8 @@ def loss_events(levels: Sequence[float], ended: bool) -> dict[str, Span | None]:
     """The events of a loss that falls from one critical level to the next, each with the levels that define it.
 
     levels: of the network at zero, of the saddles in the order of passage, and, if `ended`, of the end point, each
-    below the one before. leaves_zero, saddle_1_reached, saddle_1_left, saddle_2_reached, ..., fitted; None: the level that it needs is
-    not known.
+    below the one before. The events are leaves_zero, saddle_1_reached, saddle_1_left, saddle_2_reached, ..., fitted;
+    None: a level that it needs is not known.
     """
     saddles = max(0, len(levels) - 1 - ended)
     events: dict[str, Span | None] = {"leaves_zero": None}

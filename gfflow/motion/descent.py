@@ -1,23 +1,25 @@
 """Exact motion of every neuron by steps of gradient descent while the residual is frozen, in flow time eta * step.
 
-In a fixed field D, N = ||D||, u = D/N, a step multiplies p + a, p = <w, u>, by 1 + eta N and p - a by 1 - eta N; the
-part of w across D stays. Between steps the modes go on as e^{t ln(1 + eta N) / eta} and e^{t ln(1 - eta N) / eta}: they
-are those of descent at every multiple of eta, and tend to the flow's e^{+-N t}. Their product falls, so that
-a^2 - ||w||^2 is not conserved, which a neuron that shrinks feels most.
+In a fixed field D, N = ||D||, u = D/N, a step multiplies p + a, p = <w, u>, by 1 + eta N and p - a by 1 - eta N;
+the part of w across D stays. Between steps the modes go on as e^{t ln(1 + eta N) / eta} and e^{t ln(1 - eta N) /
+eta}: they are those of descent at every multiple of eta, and tend to the flow's e^{+-N t}. Their product falls, so
+that a^2 - ||w||^2 is not conserved, which a neuron that shrinks feels most.
 
-Descent does not slide along a gate but chatters across it, at a distance of order eta. Its mean motion is Filippov's,
-but for a term of first order that only the output weight feels: with D = D_eff + xi, xi the part that comes and goes
-with the gates, u the chatter in w has |u|^2 constant on the mean, so that E<xi, u> = -(eta a / 2) E|xi|^2, and
+Descent does not slide along a gate but chatters across it, at a distance of order eta. Its mean motion is
+Filippov's, but for a term of first order that only the output weight feels: with D = D_eff + xi, xi the part that
+comes and goes with the gates, u the chatter in w has |u|^2 constant on the mean, so that E<xi, u> = -(eta a / 2)
+E|xi|^2, and
 
     da/dt = <D_eff, w> - (eta / 2) V a,  V = E|xi|^2 = sum over sliding gates of f (1 - f) C^2
 
-with the gates' fractions f and forces C (motion/gates.py), the gates taken to chatter independently of each other. With
-mu = -ln(1 - eta^2 N^2) / (2 eta), M = ln((1 + eta N) / (1 - eta N)) / (2 eta) and nu = eta V / 2 a neuron so obeys
+with the gates' fractions f and forces C (motion/gates.py), the gates taken to chatter independently of each other.
+With mu = -ln(1 - eta^2 N^2) / (2 eta), M = ln((1 + eta N) / (1 - eta N)) / (2 eta) and nu = eta V / 2 a neuron so
+obeys
 
     dp/dt = -mu p + M a,  da/dt = M p - (mu + nu) a,
 
-a symmetric matrix, whose exponentials are known. Where a changes its sign p goes on for half a step more; there a is
-taken to the value at which p turns, half a step ahead, so that p moves as the sign of a says.
+a symmetric matrix, whose exponentials are known. Where a changes its sign p goes on for half a step more; there a
+is taken to the value at which p turns, half a step ahead, so that p moves as the sign of a says.
 """
 
 from __future__ import annotations

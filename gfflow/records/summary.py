@@ -47,8 +47,8 @@ class Assumptions:
 
 @dataclass(frozen=True)
 class PassedSaddle:
-    """A predicted saddle: its loss, the iterations (from flow times: no integers) between which the run is next to it,
-    None where that is not known or never comes, and how many of its neurons are not zero."""
+    """A predicted saddle: its loss, the iterations (from flow times: no integers) between which the run is next to
+    it, None where that is not known or never comes, and how many of its neurons are not zero."""
 
     loss: float
     reached_step: float | None

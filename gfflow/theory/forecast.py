@@ -1,8 +1,8 @@
 """The forecast: the flow, or descent by its own modes, from the run's own start, integrated before the first step.
 
-On data that is not orthogonal nothing closed is known of what follows the early phase, but the trajectory itself is: the
-integration costs far less than training, and is made of exact motions (gfflow/motion). From it come the course of the
-loss and of the masses, the critical points that it passes, the end point, and the times of the events.
+On data that is not orthogonal nothing closed is known of what follows the early phase, but the trajectory itself is:
+the integration costs far less than training, and is made of exact motions (gfflow/motion). From it come the course of
+the loss and of the masses, the critical points that it passes, the end point, and the times of the events.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def make_forecast(
     training_set: TrainingSet, start: Neurons, horizon: float, step_size: float = 0.0, most: int | None = None
 ) -> Forecast:
     """Integrates the training of the start up to the flow time `horizon`, and further where its end point is not yet
-    in sight: by descent's steps of the given size, or along the flow (step size 0), in at most so many evaluations (by
-    default `budget`).
+    in sight: by descent's steps of the given size, or along the flow (step size 0), in at most so many evaluations
+    (by default `budget`).
 
     Deterministic, and no random state moves. Knows the square loss and the ReLU with relu'(0) = 0.
     """

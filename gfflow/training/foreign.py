@@ -209,9 +209,9 @@ def predict_module(
 ) -> Prediction:
     """What the theory says of the module's training from its weights as they stand, lambda = scale.
 
-    With `step_size` and `steps`, those of plain descent on L = 1/(2n) sum_k (h(x_k) - y_k)^2 (half the step size of the
-    mean square), also data that is not orthogonal is predicted to the end, by a forecast (theory.make_forecast). What
-    then is missing is said in one line, by a warning: anything else than plain descent on that loss cannot be forecast.
+    With `step_size` and `steps`, those of plain descent on L = 1/(2n) sum_k (h(x_k) - y_k)^2 (on the mean square,
+    twice its step size), data that is not orthogonal is predicted to the end too, by a forecast
+    (theory.make_forecast). What is missing otherwise is said in one line, by a warning.
 
     Raises InvalidInput for a network with an output bias or a leaky ReLU: the paper's model has neither.
     """

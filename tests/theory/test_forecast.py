@@ -55,7 +55,7 @@ def test_events_of_a_loss_are_named_by_their_levels() -> None:
 
 
 def test_flow_against_an_integration_in_angles() -> None:
-    """Own error of the reference: below 1e-5 in times; the forecast's tolerance is 1e-5 a step, through 1000 steps."""
+    """Own error of the reference: below 1e-5 in times; the forecast's tolerance is 1e-5 a step, over 1000 steps."""
     data, scale = five_points(), 1e-8
     start = draw_start(40, 2, scale, seed=3, balanced=True)
     found = make_forecast(data, start, 600.0)
@@ -98,7 +98,10 @@ def test_descent_is_forecast_by_its_own_modes(seed: int) -> None:
     for level in (0.08, 0.05, 0.0316, 0.02):
         real = below(level, measured, np.array(times))
         assert below(level, found.course.losses, found.course.times) == pytest.approx(real, rel=2e-3), level
-    assert abs(below(0.0316, flow.course.losses, flow.course.times) / below(0.0316, measured, np.array(times)) - 1) > 0.03
+    assert (
+        abs(below(0.0316, flow.course.losses, flow.course.times) / below(0.0316, measured, np.array(times)) - 1)
+        > 0.03
+    )
 
 
 def test_chatter_of_one_neuron() -> None:
@@ -127,8 +130,8 @@ def test_chatter_of_one_neuron() -> None:
 
 
 def test_orthogonal_data_gives_the_closed_form() -> None:
-    """The forecast knows nothing of groups: saddle, limit and times are Theorem 1's, up to corrections of order lambda
-    times logarithms."""
+    """The forecast knows nothing of groups: saddle, limit and times are Theorem 1's, up to corrections of the order of
+    lambda times logarithms."""
     data = orthogonal_pair()
     start = draw_start(30, 2, 1e-9, seed=1, balanced=True)
     known = predict(data, start, 1e-9)
@@ -161,11 +164,13 @@ def test_what_cannot_be_forecast_is_said() -> None:
 
 def test_no_random_state_moves_and_twice_is_the_same() -> None:
     data, start = five_points(), draw_start(20, 2, 1e-4, seed=0, balanced=True)
-    random.seed(1), np.random.seed(1), torch.manual_seed(1)
-    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+
+    def states() -> tuple:
+        return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
+
+    before = states()
     one, two = (make_forecast(data, start, 300.0, 2e-3) for _ in range(2))
-    assert random.getstate() == states[0] and np.random.get_state()[1].tolist() == states[1]
-    assert torch.equal(torch.get_rng_state(), states[2])
+    assert states() == before
     assert one.course is not None and two.course is not None
     assert one.course.losses.tobytes() == two.course.losses.tobytes() and one.evaluations == two.evaluations
 
