@@ -19,12 +19,14 @@ SMALLEST = 1e-300  # of a mass, below which its logarithm is not taken
 
 @dataclass(frozen=True, eq=False)
 class Tabulated:
-    """A course known at the times of a table (T,), increasing from 0; NaN after the last."""
+    """A course known at the times of a table (T,), increasing from 0; after the last NaN, or as it was there where the
+    labels are then fitted to rounding (`holds`)."""
 
     times: Array
     losses: Array
     plus: Array  # sum of ||w_j||^2 over the neurons with a_j > 0
     minus: Array  # and with a_j < 0
+    holds: bool = False
 
     @cached_property
     def _curves(self) -> dict[str, Any]:
@@ -44,7 +46,7 @@ class Tabulated:
     def _at(self, name: str, time: ArrayLike) -> Array:
         time, last = np.asarray(time, dtype=np.float64), self.times[-1]
         values = self._curves[name](np.minimum(time, last))
-        return np.asarray(np.where(time <= last * (1 + 1e-12), values, np.nan))
+        return np.asarray(np.where(self.holds | (time <= last * (1 + 1e-12)), values, np.nan))
 
 
 @dataclass(frozen=True, eq=False)

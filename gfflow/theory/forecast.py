@@ -165,7 +165,7 @@ def _integrated(
     moments.append(now)
     table = np.array(times), np.array(losses)
     plus, minus = (np.exp(np.interp(times, *_logarithm(masses, side))) for side in (1, 2))
-    return integrator, Tabulated(*table, plus, minus), moments
+    return integrator, Tabulated(*table, plus, minus, losses[-1] <= DEEP * first), moments
 
 
 def _logarithm(masses: Sequence[tuple[float, float, float]], side: int) -> tuple[Array, Array]:

@@ -61,7 +61,7 @@ def test_flow_against_an_integration_in_angles() -> None:
     found = make_forecast(data, start, 600.0)
     assert found.note is None and found.course is not None
     plane = Plane(data.x.numpy(), data.y.numpy(), start.w.numpy() / scale, start.signs.numpy(), np.log(scale))
-    curve = plane.run(600.0, tolerance=1e-9)
+    curve = plane.run(700.0, tolerance=1e-9)
     for level in (0.08, 0.0625, 0.0349, 0.031, 0.0159, 0.001):
         time = curve.time_below(level)
         mine = fall(found.course.times, found.course.losses, (2 * level, 0.0, 0.5))
@@ -130,8 +130,8 @@ def test_chatter_of_one_neuron() -> None:
 
 
 def test_orthogonal_data_gives_the_closed_form() -> None:
-    """The forecast knows nothing of groups: saddle, limit and times are Theorem 1's, up to corrections of the order of
-    lambda times logarithms."""
+    """The forecast knows nothing of groups: saddle, limit and times are those of Theorem 1, up to corrections of order
+    lambda (with its logarithm)."""
     data = orthogonal_pair()
     start = draw_start(30, 2, 1e-9, seed=1, balanced=True)
     known = predict(data, start, 1e-9)
@@ -186,7 +186,9 @@ def test_training_is_the_same_with_and_without(tmp_path) -> None:
     ends = [run.trajectory.w[-1].tobytes() + run.trajectory.a[-1].tobytes() for run in (first, second)]
     assert ends[0] == ends[1]
     _, mine, theirs = np.intersect1d(first.metrics["step"], second.metrics["step"], return_indices=True)
-    for name in second.metrics:
+    for name in set(second.metrics) - {
+        "invariant/reactivations"
+    }:  # that counts what has been seen, and one sees more
         assert np.array_equal(first.metrics[name][mine], second.metrics[name][theirs], equal_nan=True), name
 
 
