@@ -107,7 +107,7 @@ def make_forecast(
 
     last = moments[-1]
     end = Snapshot(leave(integrator.problem, last.state), training_set, time=last.time)
-    points = _passed(training_set, integrator, table, moments)
+    points = _passed(training_set, integrator, table, moments, min(horizon, last.time))
     return replace(_described(training_set, table, points, end), evaluations=evaluations)
 
 
@@ -186,12 +186,12 @@ def _moment(integrator: Splitting) -> _Moment:
 
 
 def _passed(
-    training_set: TrainingSet, integrator: Splitting, course: Tabulated, moments: Sequence[_Moment]
+    training_set: TrainingSet, integrator: Splitting, course: Tabulated, moments: Sequence[_Moment], horizon: float
 ) -> list[CriticalPoint]:
     """The strict saddles on the plateaus of the loss, in the order of passage."""
     from gfflow.motion.flow.state import leave
 
-    times = np.linspace(0.0, course.times[-1], TABLE)
+    times = np.linspace(0.0, horizon, TABLE)
     found = []
     for plateau in plateaus(times, course.loss(times)):
         inside = [moment for moment in moments if plateau.start <= moment.time <= plateau.stop]
