@@ -12,6 +12,7 @@ from gfflow.benchmark import processes
 from gfflow.benchmark.cases import CASES, FIGURE_2, FIGURE_4, FIGURE_6, LR, Case
 from gfflow.benchmark.contestants import as_typed, plain_loop, solver_alone
 from gfflow.benchmark.grid import LINES, measure_line
+from gfflow.benchmark.large import WIDTHS, measure_many, measure_widths
 from gfflow.benchmark.tables import draw, print_lines, print_processes, print_timings, write_csv
 from gfflow.benchmark.timing import Timing, paired
 from gfflow.threads import at_most
@@ -85,10 +86,13 @@ def main() -> None:
     console = Console()
     repetitions = 3 if options.quick else 9
     timings = [timing for case in CASES for timing in compare(case, repetitions, options.quick)]
+    with at_most(1):
+        timings += measure_many(repetitions=1 if options.quick else 3)
     print_timings(console, timings)
     names = list(LINES)[:1] if options.quick else list(LINES)
     with at_most(1):
         lines = [measure_line(name, repetitions) for name in names]
+        lines.append(measure_widths(WIDTHS[:3], 20_000) if options.quick else measure_widths())
     print_lines(console, lines)
     rows = whole_processes(timings, options.quick)
     print_processes(console, rows)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
 from gfflow.solvers.options import PLACES, SolverOptions, all_classes
+
+
+class Abandoned(Exception):
+    """An advance was given up on its way, because `Solver.stop_asked` said so; the network has not moved."""
+
+
+def never() -> bool:
+    """No stop is asked for."""
+    return False
 
 
 class Solver(ABC):
@@ -26,6 +36,7 @@ class Solver(ABC):
     any_loss: ClassVar[bool] = False  # False: the square loss alone
     any_activation: ClassVar[bool] = False  # False: the ReLU with relu'(0) = 0 alone
     resolution: float = 1e-12  # relative size of a field D_j that the solver cannot tell from zero
+    stop_asked: Callable[[], bool] = staticmethod(never)  # a solver whose strides are long looks in between
 
     def __init__(self, lr: float) -> None:
         SolverOptions.check(lr=lr)
@@ -57,7 +68,7 @@ class Solver(ABC):
 
     @abstractmethod
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
-        """Moves the network, which stands at iteration `start`, to iteration `stop`."""
+        """Moves the network, which stands at iteration `start`, to iteration `stop`; or raises Abandoned."""
 
     def scalars(self) -> dict[str, float]:
         """What the solver itself has to tell at the iteration where it stands, by the name to log it under."""
