@@ -54,7 +54,7 @@ def critical_point_near(snapshot: Snapshot, cutoffs: int = 6) -> CriticalPoint:
     norms = snapshot.neurons.norms.numpy()
     found, counts = [], _active_counts(norms, cutoffs)
     chosen = [np.isin(np.arange(len(norms)), np.argsort(-norms)[:count]) for count in counts]
-    still = (snapshot.field_norms <= STILL * snapshot.largest_field).numpy() & (norms > 0)
+    still = ((snapshot.field_norms <= STILL * snapshot.largest_field) & snapshot.gates.any(dim=1)).numpy()
     for active in [*chosen, still] if cutoffs else chosen:
         neurons = _solved(snapshot, active) or _solved_on_gates(snapshot, active)
         if neurons is None:

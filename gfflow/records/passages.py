@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from gfflow.records.files import whole_file, write_text
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Array, Run
 
-NAMES = "saddle/{}/distance"
+NAMES, OWN = "saddle/{}/distance", re.compile(r"saddle/\d+/distance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +111,7 @@ def _add_columns(path: Path, columns: dict[str, dict[int, float]]) -> None:
     """metrics.csv with the columns at its end, earlier ones of these names replaced; all other cells as they were."""
     with open(path, newline="", encoding="utf-8") as file:
         header, *rows = list(csv.reader(file))
-    kept = [i for i, name in enumerate(header) if not (name.startswith("saddle/") and name != "saddle/distance")]
+    kept = [i for i, name in enumerate(header) if not OWN.fullmatch(name)]
     lines = [[header[i] for i in kept] + list(columns)]
     at = header.index("step")
     for row in rows:

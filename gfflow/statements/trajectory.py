@@ -12,6 +12,7 @@ from gfflow.measures import fall, loss_events
 from gfflow.statements.base import Finding, Part
 from gfflow.statements.case import Case, NotApplicable
 from gfflow.theory import solve_early_phase, takes_seconds
+from gfflow.theory.prediction import INTEGRATED
 
 PART = Part("trajectory", "from saddle to saddle, on any data")
 MASS = 0.99  # share of the mass whose neurons are looked at
@@ -19,7 +20,7 @@ SMALL = 1e-3  # of the loss at the start, below which the labels count as fitted
 
 
 def _forecast(case: Case) -> None:
-    if case.prediction.source != "flow":
+    if case.prediction.source != INTEGRATED:
         raise NotApplicable("no forecast was made: the inputs are orthogonal, or see the run's notes")
 
 

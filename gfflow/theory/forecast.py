@@ -25,7 +25,7 @@ from gfflow.model.losses import SQUARE
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
 from gfflow.theory.course import Tabulated
-from gfflow.theory.prediction import CLOSE, Prediction, Saddle
+from gfflow.theory.prediction import CLOSE, INTEGRATED, Prediction, Saddle
 
 if TYPE_CHECKING:
     from gfflow.motion.flow.splitting import Splitting
@@ -117,7 +117,7 @@ def with_forecast(prediction: Prediction, found: Forecast) -> Prediction:
         return prediction
     return replace(
         prediction,
-        source="flow",
+        source=INTEGRATED,
         saddles=found.saddles,
         limit=found.end if found.ended else None,
         events=prediction.events | found.events,

@@ -8,7 +8,7 @@ from enum import StrEnum
 from gfflow.measures.events import loss_events
 from gfflow.measures.masses import mass
 from gfflow.model.snapshot import Snapshot
-from gfflow.theory.prediction import CLOSE, FITTED, LEFT, Prediction
+from gfflow.theory.prediction import CLOSE, FITTED, INTEGRATED, LEFT, Prediction
 
 
 class Phase(StrEnum):
@@ -27,7 +27,7 @@ class Phase(StrEnum):
 def place(snapshot: Snapshot, prediction: Prediction | None, step_size: float | None) -> str:
     """Where the network is, in a few words: its phase, or, where saddles are forecast, between which of them its loss
     stands, and when it is predicted to leave the one that it is at (in iterations)."""
-    if prediction is None or prediction.source != "flow":
+    if prediction is None or prediction.source != INTEGRATED:
         return phase(snapshot, prediction)
     spans, events = loss_events(prediction.levels, prediction.ended), prediction.events
     passed = [

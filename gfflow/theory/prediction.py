@@ -30,6 +30,7 @@ ALIGNED = 0.999  # cosine from which a neuron counts as aligned
 LEFT, FITTED = 0.01, 0.99  # fractions of a mass's limit at which it has left zero, and is fitted
 CLOSE = 0.01  # part of the fall of the loss between two critical points by which one is left and the next reached
 NAMES = {1: "plus", -1: "minus"}
+CLOSED_FORM, INTEGRATED, UNKNOWN = "closed form", "flow", "none"  # where a prediction comes from
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +167,7 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
         epsilon_sharp = largest_epsilon(training_set, sharp=True)
     course, levels, ended = _course(training_set, groups, saddles, limit)
     return Prediction(
-        source="closed form" if closed_form else "none",
+        source=CLOSED_FORM if closed_form else UNKNOWN,
         assumptions=assumptions,
         scale=scale,
         d_plus=d_plus,
