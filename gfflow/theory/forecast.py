@@ -39,6 +39,7 @@ TABLE = 800  # equally spaced times at which plateaus are looked for
 CANDIDATES = 60  # states kept, at which the gradient is least for the moment
 FALL = 0.02  # least part of the whole fall of the loss between two critical points that are told apart
 DEEP = 1e-13  # part of the loss at the start below which nothing more is to be seen
+STILL = 1e-3  # part of the loss at the start by which it may change in the second half, for its end to be rest
 BEYOND = 2.0  # of the run's time, up to which an end point is looked for while the loss is above SETTLED of its start
 SETTLED = 1e-4
 
@@ -53,7 +54,7 @@ class Forecast:
     ended: bool = False
     from_zero: bool = True  # whether it starts next to the zero network
     end: Neurons | None = None  # the network at the end of the integration
-    end_kind: str = ""  # 'fitted', 'local minimum', or why there is no end point
+    end_kind: str = ""  # 'fitted', 'local minimum', 'at rest, ...', or why there is no end point
     evaluations: int = 0
     note: str | None = None
 
@@ -226,6 +227,9 @@ def _described(
             kind = point_.kind
             if kind == "local minimum" and point_.loss is not None and point_.loss < lowest - FALL * first:
                 level = point_.loss
+    still = abs(float(course.loss(course.times[-1] / 2)) - end.loss) <= STILL * first
+    if level is None and still and end.loss < lowest - FALL * first:
+        level, kind = end.loss, f"at rest, {kind}"
     ended = level is not None
     if level is not None:
         levels.append(level)
