@@ -10,7 +10,7 @@ from scipy.optimize import lsq_linear
 
 from gfflow.measures import fall, loss_events
 from gfflow.statements.base import Finding, Part
-from gfflow.statements.case import Case, NotApplicable
+from gfflow.statements.case import Case, NotApplicable, OutsideSetting
 from gfflow.theory import solve_early_phase, takes_seconds
 from gfflow.theory.prediction import INTEGRATED
 
@@ -21,7 +21,7 @@ SMALL = 1e-3  # of the loss at the start, below which the labels count as fitted
 
 def _forecast(case: Case) -> None:
     if case.prediction.source != INTEGRATED:
-        raise NotApplicable("no forecast was made: the inputs are orthogonal, or see the run's notes")
+        raise OutsideSetting("no forecast was made (the inputs are orthogonal, or a note says why)")
 
 
 def _heavy(case: Case, at: int) -> torch.Tensor:
@@ -118,7 +118,7 @@ def above_the_minimum(case: Case) -> Finding:
     """Needs the minimum: closed on orthogonal inputs, else callbacks.minimum_norm=true."""
     minimum = case.prediction.min_half_norm
     if not minimum:
-        raise NotApplicable("the minimum norm is not known: orthogonal inputs, or callbacks.minimum_norm=true")
+        raise NotApplicable("the minimum norm is not known")
     if not case.end.loss <= SMALL * case.start.loss:
         raise NotApplicable("the labels are not fitted at the end")
     return Finding(case.end.neurons.half_norm_squared / minimum - 1, ">=", -0.05)

@@ -19,8 +19,8 @@ SMALLEST = 1e-300  # of a mass, below which its logarithm is not taken
 
 @dataclass(frozen=True, eq=False)
 class Tabulated:
-    """A course known at the times of a table (T,), increasing from 0; after the last NaN, or as it was there where the
-    labels are then fitted to rounding (`holds`)."""
+    """A course known at the times of a table (T,), increasing from 0; after the last NaN, or as it was there where
+    the labels are then fitted to rounding (`holds`)."""
 
     times: Array
     losses: Array

@@ -38,6 +38,7 @@ INSIDE = (0.25, 0.5, 0.75, 1.0)  # parts of a step at which its loss is tabulate
 TABLE = 800  # equally spaced times at which plateaus are looked for
 CANDIDATES = 60  # states kept, at which the gradient is least for the moment
 FALL = 0.02  # least part of the whole fall of the loss between two critical points that are told apart
+NEAR = 0.05  # relative difference of the losses on a plateau
 DEEP = 1e-13  # part of the loss at the start below which nothing more is to be seen
 STILL = 1e-3  # part of the loss at the start by which it may change in the second half, for its end to be rest
 BEYOND = 2.0  # of the run's time, up to which an end point is looked for while the loss is above SETTLED of its start
@@ -195,7 +196,12 @@ def _passed(
     times = np.linspace(0.0, horizon, TABLE)
     found = []
     for plateau in plateaus(times, course.loss(times)):
-        inside = [moment for moment in moments if plateau.start <= moment.time <= plateau.stop]
+        # by the loss, which only falls: a plateau on which the run ends may have its slowest moment after that
+        losses = course.loss([moment.time for moment in moments])
+        near = np.abs(losses - plateau.loss) <= NEAR * plateau.loss
+        inside = [
+            moment for moment, there in zip(moments, near, strict=True) if there and moment.time >= plateau.start
+        ]
         if plateau.start == 0 or not inside:
             continue
         nearest = min(inside, key=lambda moment: moment.square)

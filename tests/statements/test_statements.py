@@ -12,7 +12,7 @@ from gfflow.model.activations import Activation
 from gfflow.model.data import TrainingSet, five_points, orthogonal_pair, orthonormal
 from gfflow.model.initialization import draw_start
 from gfflow.model.neurons import Neurons
-from gfflow.statements import Verdict, judge, statements
+from gfflow.statements import Verdict, judge, statements, trajectory
 from gfflow.statements.case import Case
 from gfflow.statements.verdicts import read_case
 from gfflow.theory import predict
@@ -254,7 +254,10 @@ TAMPERED: dict[str, Tamper] = {
     "own_derivative": with_another_derivative_at_zero,
 }
 # with a test of their own below
-ELSEWHERE = {"nearer_with_smaller_scale"}
+ELSEWHERE = {
+    "nearer_with_smaller_scale",
+    *(entry.check.__name__ for entry in trajectory.PART.statements),  # test_trajectory.py
+}
 
 
 def test_every_statement_is_tested() -> None:
