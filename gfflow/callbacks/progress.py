@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gfflow.callbacks.observed import observed
 from gfflow.theory import Prediction
-from gfflow.theory.phase import phase
+from gfflow.theory.phase import place
 
 
 class PhaseProgress(pl.Callback):
@@ -59,6 +59,6 @@ class PhaseProgress(pl.Callback):
         self._progress.update(
             self._task,
             completed=network.iteration,
-            description=phase(snapshot, self.prediction),
+            description=place(snapshot, self.prediction, network.step_size),
             loss=snapshot.loss,
         )

@@ -21,6 +21,7 @@ from gfflow.records.files import whole_file
 # 56%). Line styles and markers differ as well, so that colour never carries a meaning alone.
 PLUS, MINUS, OTHER = "#0B4F9E", "#E07B1A", "#8C8C8C"
 INK, FAINT, BAND = "#222222", "#B8B8B8", "#EDEDED"
+PREDICTED = "#E8A33D"  # a prediction drawn on top of a line in INK
 FIT = "#3C9A5F"  # the data and the function fitted to them
 
 
@@ -47,7 +48,10 @@ EVENT_NAMES = {
     "plus_fitted": "$u_+$ fitted\n(99%)",
     "minus_leaves_zero": "$u_-$ leaves\nzero (1%)",
     "minus_fitted": "$u_-$ fitted\n(99%)",
+    "leaves_zero": "leaves\nzero",
+    "fitted": "end\nreached",
 }
+OF_GROUPS = ("aligned", "plus_leaves_zero", "plus_fitted", "minus_leaves_zero", "minus_fitted")
 
 PARAMETERS: Any = {
     "font.family": "STIXGeneral",

@@ -24,6 +24,7 @@ OPEN = (
 AT_GATE = 1e-14  # of <w_j, x_k> over ||w_j|| ||x_k||: a neuron projected on a gate lies this near, a few roundings
 FLAT = 1e-12  # share of the largest eigenvalue, or singular value, below which one is rounding
 GROWN = 1e-2  # share of the largest norm from which a neuron counts as grown
+STILL = 1e-2  # share of the largest field, up to which a neuron counts as one of those that have come to rest
 MOVED = 0.05  # share of the loss by which the critical point may differ from the plateau
 
 
@@ -44,16 +45,17 @@ class CriticalPoint:
 def critical_point_near(snapshot: Snapshot, cutoffs: int = 6) -> CriticalPoint:
     """The critical point nearest to the network in which some small neurons are zero and all gates as they are.
 
-    Tries none of them zero, all of them, and the `cutoffs` widest gaps between the neurons' sizes. What remains is
-    solved exactly: with a and the gates fixed, L is quadratic in w. Criticality is in the sense relu'(0) = 0.
+    Tries none of them zero, all of them, the `cutoffs` widest gaps between the neurons' sizes, and those on
+    which a field pulls: neurons that shrink next to a saddle may still be large. What remains is solved exactly: with
+    a and the gates fixed, L is quadratic in w. Criticality is in the sense relu'(0) = 0.
     """
     if snapshot.loss == 0:
         return CriticalPoint("not resolved", "the loss is zero")
     norms = snapshot.neurons.norms.numpy()
     found, counts = [], _active_counts(norms, cutoffs)
-    for count in counts:
-        active = np.zeros(len(norms), dtype=bool)
-        active[np.argsort(-norms)[:count]] = True
+    chosen = [np.isin(np.arange(len(norms)), np.argsort(-norms)[:count]) for count in counts]
+    still = (snapshot.field_norms <= STILL * snapshot.largest_field).numpy() & (norms > 0)
+    for active in [*chosen, still] if cutoffs else chosen:
         neurons = _solved(snapshot, active) or _solved_on_gates(snapshot, active)
         if neurons is None:
             continue
