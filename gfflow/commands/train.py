@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -25,7 +26,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from gfflow.commands.jobs import count_summaries
 from gfflow.commands.session import Session
+from gfflow.commands.words import as_typed, override
 from gfflow.config import RunConfig, presets
 from gfflow.errors import Diverged, Interrupted, InvalidInput
 from gfflow.reference import CONF, as_help
@@ -61,37 +64,50 @@ def _job(config: DictConfig) -> float | None:
     only the first, at the end."""
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
-    sweeping = job.mode == RunMode.MULTIRUN
-    if sweeping:
-        from gfflow.commands.sweep import end_with_sweep, forget_failure, record_failure
-
-        end_if_stopped()
-        end_with_sweep()
-        forget_failure(folder)
+    if job.mode == RunMode.MULTIRUN:
+        return _job_of_sweep(config, job, folder)
     try:
-        value = _run(config, job, folder)
-        if sweeping:
-            end_if_stopped()
-        return None if math.isnan(value) else value
+        return _run(config, job, folder)[1]
     except Interrupted as error:
-        if sweeping:
-            sys.exit(128 + error.signal)
-        _failed(f"{error}; go on with resume={folder}", 128 + error.signal)
+        _failed(f"{error}; {_how_to_go_on()}", 128 + error.signal)
     except Exception as error:
         end_if_stopped()  # after a signal the error is only its consequence: some library turned one into the other
-        status = _status(error)
-        if sweeping:
-            detail = _one_line(error) if status != UNEXPECTED else traceback.format_exc()
-            record_failure(folder, " ".join(job.overrides.task), detail, status)
-            if config.fail_fast:
-                sys.exit(status)
-        elif status == UNEXPECTED:
+        if _status(error) == UNEXPECTED:
             raise
-        else:
-            _failed(_one_line(error), status)
+        _failed(_one_line(error), _status(error))
     finally:
         _remove_if_empty(folder)
     return None
+
+
+def _job_of_sweep(config: DictConfig, job: Any, folder: Path) -> float | None:
+    """One run of a sweep, with the record of how it ended."""
+    from gfflow.commands.jobs import Ended, numbers_of, record
+    from gfflow.commands.sweep import end_with_sweep, forget_failure, note_failure
+
+    end_if_stopped()
+    end_with_sweep()
+    forget_failure(folder)
+    began, overrides = time.monotonic(), list(job.overrides.task)
+    status, message, numbers, value = 0, "", {}, None
+    try:
+        summary, number = _run(config, job, folder)
+        end_if_stopped()
+        numbers, value = numbers_of(summary, config.optimized_metric, number), None if math.isnan(number) else number
+    except Interrupted as error:
+        sys.exit(128 + error.signal)
+    except Exception as error:
+        end_if_stopped()
+        status = _status(error)
+        message = _one_line(error) if status != UNEXPECTED else traceback.format_exc()
+        note_failure(folder, overrides, message, status)
+    finally:
+        _remove_if_empty(folder)
+    seconds = time.monotonic() - began
+    record(Path(job.sweep.dir), Ended(job.job.num, str(folder), overrides, seconds, status, message, numbers, value))
+    if status and config.fail_fast:
+        sys.exit(status)
+    return value
 
 
 def _failed(message: str, status: int) -> None:
@@ -100,7 +116,8 @@ def _failed(message: str, status: int) -> None:
     Session.current.failures.append((message, status))
 
 
-def _run(config: DictConfig, job: Any, folder: Path) -> float:
+def _run(config: DictConfig, job: Any, folder: Path) -> tuple[dict[str, Any], float]:
+    """Trains; returns the summary, and of it the optimized metric (NaN: there is none)."""
     values: Any = OmegaConf.to_container(config, resolve=True)
     files = {
         ".hydra/config.yaml": OmegaConf.to_yaml(config, resolve=True),
@@ -112,10 +129,18 @@ def _run(config: DictConfig, job: Any, folder: Path) -> float:
     if values["resume"] not in (None, "auto"):
         folder, values = _configuration_of(str(values["resume"]), job.overrides.task)
         files = {}
+    if job.mode == RunMode.MULTIRUN:
+        values["verbose"] = False  # a line for each job instead, in the process that was called
+    elif params := job.sweeper.get("params"):
+        name = job.runtime.choices.get("experiment")
+        print(f"{name} is a study: this is one run of it; -m runs all ({', '.join(params)})", file=sys.stderr)
     settings = RunConfig.of(values)
+    if Session.current is not None and job.mode != RunMode.MULTIRUN:
+        Session.current.run = folder
     from gfflow.run import train  # Lightning is heavy: not before the configuration is known to be good
 
-    return number_at(train(settings, folder, files=files), settings.optimized_metric)
+    summary = train(settings, folder, files=files)
+    return summary, number_at(summary, settings.optimized_metric)
 
 
 def _configuration_of(folder: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:
@@ -180,27 +205,44 @@ def main(session: Session | None = None) -> None:
     if answer := _answer(sys.argv[1:]):
         _show(answer)
         return
-    from gfflow.commands.sweep import compose_one_of_each_kind, failed_jobs
+
+    from gfflow.commands.sweep import compose_one_of_each_kind
 
     store_presets()
+    sys.argv[1:] = as_typed(sys.argv[1:])
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions arrive here instead of Hydra's own printing
+    os.environ["MPLBACKEND"] = "Agg"  # a notebook's own may be set, which is not there; nothing here shows windows
     compose_one_of_each_kind()
-    with session or Session() as session:
+    with session or Session() as session, session.signals:
         try:
-            with session.signals:
+            try:
                 _job()
-        except BaseException as error:
+            except BaseException as error:
+                session.signals.hold()
+                session.failures.append(_what_ended(error, session))
+            session.signals.hold()
+        except KeyboardInterrupt as error:  # a second signal, between the first and `hold`
+            session.signals.hold()
             session.failures.append(_what_ended(error, session))
-        failed = failed_jobs(session.sweep) if session.sweep else []
-        for message, _ in session.failures:
-            print(f"gfflow: {message}", file=sys.stderr)
-        if failed:
-            print(f"gfflow: {len(failed)} job(s) of the sweep failed:", file=sys.stderr)
-            for message, _ in failed:
-                print(f"  {message}", file=sys.stderr)
-        statuses = [status for _, status in (*session.failures, *failed)]
-        if statuses:
+        if statuses := _report(session):
             sys.exit(max(statuses))
+
+
+def _report(session: Session) -> list[int]:
+    """Says how a sweep has ended, and what has failed; returns the exit statuses of what has."""
+    failed = []
+    if (watch := session.watch) is not None:
+        watch.stop()
+        failed = watch.failed
+        if not (session.failures or watch.quiet):
+            print(watch.closing(*session.searched or (None,)), flush=True)
+    for message, _ in session.failures:
+        print(f"gfflow: {message}", file=sys.stderr)
+    if failed:
+        print(f"gfflow: {len(failed)} job(s) of the sweep failed:", file=sys.stderr)
+        for ended in failed:
+            print(f"  {ended.failure}", file=sys.stderr)
+    return [*(status for _, status in session.failures), *(ended.status for ended in failed)]
 
 
 def _answer(arguments: Sequence[str]) -> str:
@@ -228,23 +270,32 @@ def _what_ended(error: BaseException, session: Session) -> tuple[str, int]:
     it has been turned into."""
     received = session.signals.received
     if received or isinstance(error, KeyboardInterrupt):
-        return _interrupted(128 + (received or [signal.SIGINT])[0], session.sweep)
+        return _interrupted(128 + (received or [signal.SIGINT])[0], session)
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _one_line(error), BAD_INPUT
     if session.sweep and isinstance(error, SystemExit) and isinstance(error.code, int):
         if error.code > 128:  # a signal in training, which has its own handlers
-            return _interrupted(error.code, session.sweep)
+            return _interrupted(error.code, session)
         return "the sweep was ended by its first failure", error.code
     raise error
 
 
-def _interrupted(status: int, sweep: Path | None) -> tuple[str, int]:
-    """The message for an interruption, in a sweep with the way to go on, and the exit status."""
-    if sweep is None:
-        return "interrupted", status
-    done = len(list(sweep.glob("*/summary.json")))
-    how = f"go on with the same command and resume=true hydra.sweep.dir={sweep}"
+def _interrupted(status: int, session: Session) -> tuple[str, int]:
+    """The message for an interruption, with the way to go on where something has begun, and the exit status."""
+    if session.sweep is None:
+        how = _how_to_go_on()
+        return f"interrupted; {how}" if how else "interrupted", status
+    done = count_summaries(session.sweep)
+    how = f"go on with the same command and resume=true {override('hydra.sweep.dir', session.sweep)}"
     return f"sweep interrupted, {done} job(s) have ended; {how}", status
+
+
+def _how_to_go_on() -> str:
+    """What to type to go on with the single run; '' where none has begun to be written."""
+    folder = Session.current.run if Session.current is not None else None
+    if folder is None or not (folder / ".hydra" / "config.yaml").exists():
+        return ""
+    return f"go on with {override('resume', folder)}"
 
 
 def command() -> None:
