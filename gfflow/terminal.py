@@ -74,7 +74,7 @@ def print_closing(console: Console, summary: Summary, folder: Path) -> None:
         console.print(
             "the network is still small: take more solver.iterations, or a larger init.scale", style="yellow"
         )
-    elif phase is not None:
+    elif phase is not None and summary.stop_reason != "stationary":  # a dead network has no phase
         console.print(f"phase        {phase}", highlight=False)
     console.print(
         f"time         {timing.train_seconds:.2f} s training, {timing.measure_seconds:.2f} s measuring",

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import ConnectionPatch
 from matplotlib.transforms import offset_copy
 
-from gfflow.figures.style import EVENT_NAMES, FAINT, INK, number, spread
+from gfflow.figures.style import EVENT_LABELS, FAINT, INK, number, spread
 from gfflow.records.run import Run
 
 LABEL_HEIGHT = 0.75  # inches that the labels take above the axes
@@ -39,7 +39,7 @@ def label_events(axes: Axes, run: Run) -> None:
     ticks = [float(to_axes.transform((measured, axes.get_ylim()[0]))[0]) for _, _, measured in shown]
     texts = [(-0.02, "right", "italic", ("", "measured", "predicted"))]
     for tick, place, (key, predicted, measured) in zip(ticks, spread(ticks, 0.135, 0.04, 0.96), shown, strict=True):
-        texts.append((place, "center", "normal", (EVENT_NAMES[key], number(measured), number(predicted))))
+        texts.append((place, "center", "normal", (EVENT_LABELS[key], number(measured), number(predicted))))
         lifted = offset_copy(axes.transAxes, axes.get_figure(root=True), 0, 7, "points")
         tie = ConnectionPatch((tick, 1), (place, 1), axes.transAxes, lifted, color=FAINT, linewidth=0.6)
         tie.set_in_layout(False)

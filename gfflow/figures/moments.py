@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gfflow.figures.events import events
-from gfflow.figures.style import EVENT_NAMES
+from gfflow.figures.style import EVENT_LABELS
 from gfflow.measures import plateaus
 from gfflow.records.run import Run, Trajectory
 
@@ -13,7 +13,7 @@ from gfflow.records.run import Run, Trajectory
 def moments(run: Run, trajectory: Trajectory) -> list[tuple[str, int]]:
     """At most eight frames that tell the run's story, as (name, index of the frame) in order: the start, the
     measured events and the nearest approach to the saddle, or else the plateaus and falls of the loss; the end."""
-    known = [(EVENT_NAMES[key].replace("\n", " "), step) for key, _, step in events(run) if step is not None]
+    known = [(EVENT_LABELS[key].replace("\n", " "), step) for key, _, step in events(run) if step is not None]
     near = ((run.summary or {}).get("saddle") or {}).get("step")
     if known and near is not None:
         known.append(("nearest to the saddle", near))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from gfflow.records.summary import Event, Nearest, Summary
 
-EVENT_NAMES = {
+EVENT_NAMES = {  # the same on the terminal, in figures and in TensorBoard
     "aligned": "neurons aligned, cosine 0.999",
-    "plus_leaves_zero": "u+ leaves zero, 1%",
-    "plus_fitted": "positive labels fitted, 99%",
-    "minus_leaves_zero": "u- leaves zero, 1%",
-    "minus_fitted": "negative labels fitted, 99%",
+    "plus_leaves_zero": "u+ at 1% of its limit",
+    "plus_fitted": "u+ at 99% of its limit",
+    "minus_leaves_zero": "u- at 1% of its limit",
+    "minus_fitted": "u- at 99% of its limit",
 }
 Row = tuple[str, str, str, str]  # name, predicted, measured, difference
 
@@ -44,6 +44,7 @@ def _final_rows(summary: Summary) -> list[Row]:
         ("u-", theory.u_minus_limit, final.u_minus),
         (norm if minimum is None else f"{norm}, minimum norm", minimum, final.half_norm_squared),
         ("distance to the limit", None, final.limit_distance),
+        ("distance to the flow", None, summary.flow.distance_final),
         ("loss", None, final.loss),
     ]
     rows = [_value_row(name, predicted, measured) for name, predicted, measured in values if measured is not None]

@@ -9,8 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from gfflow.commands.words import as_typed, command_of, override
 
 ODD = [
-    "a", "a b", "a=b", "a,b", "x['#", "it's", "back\\", "back\\'q", "große/ü", "a{b}", "end\\\\", "$HOME", "a;b", "1e-3",
-    "[1,2]", 'a"b', "tab\tx", "(x)", "*", "a:b", "-x", "a~b", "日本/x", "\\'",
+    "a", "a b", "a=b", "a,b", "x['#", "it's", "back\\", "back\\'q", "große/ü", "a{b}", "end\\\\", "$HOME", "a;b",
+    "1e-3", "[1,2]", 'a"b', "tab\tx", "(x)", "*", "a:b", "-x", "a~b", "日本/x", "\\'",
 ]  # fmt: skip
 
 
