@@ -28,13 +28,15 @@ from yaml import YAMLError
 
 from gfflow.commands.jobs import count_summaries
 from gfflow.commands.session import Session
-from gfflow.commands.words import as_typed, override
+from gfflow.commands.words import as_typed, command_of, override, unreadable
 from gfflow.config import RunConfig, presets
 from gfflow.errors import Diverged, Interrupted, InvalidInput
-from gfflow.reference import CONF, as_help
+from gfflow.reference import CONF, as_help, experiments
 from gfflow.training.signals import end_if_stopped
 
 SHOWN = ("verbose", "figures")
+EXTENDED = ("solver.iterations", "solver.stop_loss")  # of a run that goes on: how far
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 UNEXPECTED, BAD_INPUT, DIVERGED, DISK_FULL = 1, 2, 3, 4  # exit statuses
 
 # ${steps:T,ETA} in a configuration: how many steps of size ETA make the flow time T
@@ -145,19 +147,23 @@ def _run(config: DictConfig, job: Any, folder: Path) -> tuple[dict[str, Any], fl
 
 def _configuration_of(folder: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:
     """The folder of an earlier run and its configuration, set to go on, with the overrides that it may take: those of
-    SHOWN, which change what is shown of the run and nothing in it."""
+    SHOWN, which change what is shown of the run and nothing in it, and of EXTENDED, which let it go on for longer."""
     parser = OverridesParser.create()
     parsed = {override: parser.parse_override(override) for override in overrides}
-    others = [text for text, override in parsed.items() if override.key_or_group not in ("resume", *SHOWN)]
+    others = [text for text, override in parsed.items() if override.key_or_group not in ("resume", *SHOWN, *EXTENDED)]
     if others:
-        raise InvalidInput("resume", " ".join(others), "resume=RUN_DIR alone: the run goes on as it was configured")
+        allowed = f"resume=RUN_DIR alone, or with {', '.join(EXTENDED)}: the run goes on as it was configured"
+        raise InvalidInput("resume", " ".join(others), allowed)
     shown = {o.key_or_group: o.value() for o in parsed.values() if o.key_or_group in SHOWN}
+    further = {o.key_or_group.partition(".")[2]: o.value() for o in parsed.values() if o.key_or_group in EXTENDED}
     path = Path(folder) / ".hydra" / "config.yaml"
     try:
         values: Any = dict(OmegaConf.to_container(OmegaConf.load(path)))  # type: ignore[arg-type]
     except (OSError, TypeError, ValueError, YAMLError, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
         raise InvalidInput("resume", folder, f"null, auto, or the folder of a run ({reason})") from None
+    if further:
+        values["solver"] = {**values["solver"], **further}
     return Path(folder), {**values, "resume": "auto", **shown}
 
 
@@ -182,7 +188,9 @@ def number_at(summary: Mapping[str, Any], path: str) -> float:
     return float(value)
 
 
-def _status(error: Exception) -> int:
+def _status(error: BaseException) -> int:
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return BAD_INPUT
     if isinstance(error, (InvalidInput, HydraException, OmegaConfBaseException)):
         return BAD_INPUT
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -205,11 +213,14 @@ def main(session: Session | None = None) -> None:
     if answer := _answer(sys.argv[1:]):
         _show(answer)
         return
+    sys.argv[1:] = as_typed(sys.argv[1:])
+    if refused := _refused(sys.argv[1:]):
+        print(f"gfflow: {refused}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
 
     from gfflow.commands.sweep import compose_one_of_each_kind
 
     store_presets()
-    sys.argv[1:] = as_typed(sys.argv[1:])
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions arrive here instead of Hydra's own printing
     os.environ["MPLBACKEND"] = "Agg"  # a notebook's own may be set, which is not there; nothing here shows windows
     compose_one_of_each_kind()
@@ -245,6 +256,16 @@ def _report(session: Session) -> list[int]:
     return [*(status for _, status in session.failures), *(ended.status for ended in failed)]
 
 
+def _refused(arguments: Sequence[str]) -> str:
+    """What is wrong with the form of the command line, '' where nothing is."""
+    if (given := unreadable(arguments)) is not None:
+        return _unread(given)
+    completion = {"-sc", "--shell-completion"}.intersection(arguments)
+    if completion and not any(word.startswith(("install=", "uninstall=", "query=")) for word in arguments):
+        return f"{completion.pop()}: received alone; allowed: with install=bash (zsh, fish) or uninstall=bash"
+    return ""
+
+
 def _answer(arguments: Sequence[str]) -> str:
     """The text that --help or --version asks for, '' where neither is there."""
     if "--version" in arguments:
@@ -252,7 +273,7 @@ def _answer(arguments: Sequence[str]) -> str:
 
         return f"gfflow {__version__}"
     if "--help" in arguments or "-h" in arguments:
-        return as_help(width=min(120, max(80, shutil.get_terminal_size((110, 24)).columns)))
+        return as_help(command_of("train"), width=min(120, max(80, shutil.get_terminal_size((110, 24)).columns)))
     return ""
 
 
@@ -271,8 +292,10 @@ def _what_ended(error: BaseException, session: Session) -> tuple[str, int]:
     received = session.signals.received
     if received or isinstance(error, KeyboardInterrupt):
         return _interrupted(128 + (received or [signal.SIGINT])[0], session)
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
-        return _one_line(error), BAD_INPUT
+    if isinstance(error, FileNotFoundError):  # Hydra could not make the run's folder
+        return _unwritable(error), BAD_INPUT
+    if isinstance(error, Exception) and _status(error) in (BAD_INPUT, DISK_FULL):
+        return _one_line(error), _status(error)
     if session.sweep and isinstance(error, SystemExit) and isinstance(error.code, int):
         if error.code > 128:  # a signal in training, which has its own handlers
             return _interrupted(error.code, session)
@@ -316,18 +339,50 @@ def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error, InvalidInput):
         return lines[0]
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return _unwritable(error)
     text = "; ".join(lines)
     if unknown := re.match(r"Could not override '([^']+)'", text):
         return f"{unknown[1]}: no such key; {_nearest_key(unknown[1])}all keys: --cfg job"
     if absent := re.match(r"In '\S+': Could not find '(\S+)/([^'/]+)'; Available options in '\S+':; (.+)", text):
         allowed = absent[3].split("; Config search path")[0].replace("; ", ", ")
-        return f"{absent[1]}: received {absent[2]}; allowed: {allowed}"
+        return f"{absent[1]}: received {absent[2]}; {_nearest_choice(*absent.groups()[:2])}allowed: {allowed}"
     return text
 
 
+def _unwritable(error: OSError) -> str:
+    where = error.filename2 or error.filename or Path.cwd()
+    return f"{where}: cannot be written ({error.strerror}); choose another folder with hydra.run.dir=DIR"
+
+
+def _unread(given: str) -> str:
+    """What to say of an override that Hydra's grammar cannot read: of a value, how to quote it."""
+    key, equals, value = given.partition("=")
+    if not equals or not re.fullmatch(r"[+~]*[\w./@-]+", key):
+        return f"{given}: not of the form KEY=VALUE"
+    return f"{key}: received {value}, which cannot be read as it stands; in quotes: {override(key, value)}"
+
+
+def _nearest_choice(group: str, name: str) -> str:
+    """'did you mean study/lambda?; ' for experiment=lambda."""
+    choices = list(experiments()) if group == "experiment" else list(presets().get(group, {}))
+    ends = [choice for choice in choices if choice.rpartition("/")[2] == name]
+    near = ends or get_close_matches(name, choices, n=1)
+    return f"did you mean {near[0]}?; " if near else ""
+
+
 def _nearest_key(key: str) -> str:
-    """'did you mean ...?; ' where a key of the configuration is spelt like this one."""
+    """'did you mean ...?; ' where a key of the configuration is spelt like this one, or ends like it; for a key that
+    belongs to another choice of its group, that choice."""
     made = presets()
-    known = {f"{group}.{inner}" for group in made for values in made[group].values() for inner in values}
-    near = get_close_matches(key, [*sorted(known), *RunConfig().to_dict(), "experiment"], n=1)
+    owners: dict[str, list[str]] = {}
+    for group, choices in made.items():
+        for name, values in choices.items():
+            for inner in values:
+                owners.setdefault(f"{group}.{inner}", []).append(name)
+    if key in owners:
+        group = key.partition(".")[0]
+        return f"it belongs to {' or '.join(f'{group}={name}' for name in owners[key])}: write that too; "
+    ends = [known for known in owners if known.rpartition(".")[2] == key]
+    near = ends or get_close_matches(key, [*sorted(owners), *RunConfig().to_dict(), "experiment"], n=1)
     return f"did you mean {near[0]}?; " if near else ""

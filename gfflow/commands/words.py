@@ -60,6 +60,17 @@ def _made_fit(argument: str, sweeping: bool) -> str:
     return f"{key}={quoted(literal)}"
 
 
+def unreadable(arguments: Sequence[str]) -> str | None:
+    """The first override that Hydra's grammar cannot read; None where it can read all."""
+    for argument in arguments:
+        if "=" in argument and not argument.startswith("-"):
+            try:
+                OverridesParser.create().parse_override(argument)
+            except HydraException:
+                return argument
+    return None
+
+
 def _reads(argument: str, sweeping: bool) -> bool:
     """Whether Hydra's grammar reads the override, and not as values of a sweep where there is none."""
     try:

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gfflow.figures.moments import moments
+from gfflow.figures.moments import moments, when
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, FAINT, FIT, INK, new_figure, number
+from gfflow.figures.style import BY_SIGN, FAINT, FIT, INK, new_figure
 from gfflow.measures import Snapshot, kinks_on_line, line_interval
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
@@ -39,9 +39,9 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
     grid[0].set_ylim(limits)
     for axes, (name, frame), shot in zip(grid, shown, shots, strict=False):
         draw_state(axes, shot, line)
+        step = when(run, name, float(trajectory.step[frame]))
         if name == "end":
             name = f"end: {_count(shot)}"
-        step = f"iteration {number(float(trajectory.step[frame]))}"
         values = _function(shot, line)
         if float(values.min()) > limits[1] or float(values.max()) < limits[0]:
             step += ", $h$ off the scale"

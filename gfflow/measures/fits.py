@@ -25,10 +25,10 @@ def least_loss(training_set: TrainingSet) -> float:
     """The least L that any two-layer network without biases has on the samples, however wide; 0 for other losses than
     the square, of which nothing is said.
 
-    Since 2 relu(z) = z + |z|, h(x) = <v, x> + sum_j b_j |<w_j, x>|, with v and b_j free: on a line it is e ||x|| + <v,
-    x> with some e, and the e of different lines are free of each other, since the functions |<., u>| of different
-    lines u have their kinks at different places. So L is least where e and v solve a problem of least squares. The
-    same holds for the leaky ReLU.
+    Since 2 relu(z) = z + |z|, h(x) = <v, x> + sum_j b_j |<w_j, x>|, with v and b_j free: on a line it is
+    e ||x|| + <v, x> with some e, and the e of different lines are free of each other, since the functions |<., u>| of
+    different lines u have their kinks at different places. So L is least where e and v solve a problem of least
+    squares. The same holds for the leaky ReLU.
     """
     lines = lines_of(training_set)
     count = int(lines.max()) + 1
