@@ -28,6 +28,7 @@ from yaml import YAMLError
 
 from gfflow.commands.jobs import count_summaries
 from gfflow.commands.session import Session
+from gfflow.commands.streams import prepare
 from gfflow.commands.words import as_typed, command_of, override, unreadable
 from gfflow.config import RunConfig, presets
 from gfflow.errors import Diverged, Interrupted, InvalidInput
@@ -210,6 +211,7 @@ def _remove_if_empty(folder: Path) -> None:
 def main(session: Session | None = None) -> None:
     """Runs the command line; exit status 2 for bad input (one line), 3 where training diverged, 128 + signal where
     one stopped it; after a sweep, the largest of its failed jobs' statuses."""
+    prepare()
     if answer := _answer(sys.argv[1:]):
         _show(answer)
         return
@@ -222,7 +224,6 @@ def main(session: Session | None = None) -> None:
 
     store_presets()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions arrive here instead of Hydra's own printing
-    os.environ["MPLBACKEND"] = "Agg"  # a notebook's own may be set, which is not there; nothing here shows windows
     compose_one_of_each_kind()
     with session or Session() as session, session.signals:
         try:

@@ -81,7 +81,7 @@ def _cvxpy() -> Any:
     try:
         import cvxpy
     except ImportError:
-        raise InvalidInput("minimum norm", "no cvxpy", "pip install 'gfflow[convex]'") from None
+        raise InvalidInput("minimum norm", "no cvxpy", "pip install -e '.[convex]'") from None
     return cvxpy
 
 
