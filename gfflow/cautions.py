@@ -14,6 +14,8 @@ from gfflow.model.neurons import Neurons
 from gfflow.theory import Prediction
 from gfflow.training.module import GradientFlowModule
 
+BALANCED = 1e-6  # of | |a_j| / ||w_j|| - 1 |, as for the statements
+
 
 def why_diverged(module: GradientFlowModule, start: Neurons) -> str:
     """One line: when, from what, and the likely cause."""
@@ -81,6 +83,21 @@ def _equal_inputs_differ(training_set: TrainingSet) -> bool:
     labels: dict[bytes, float] = {}
     rows = zip(training_set.x.numpy(), training_set.y.tolist(), strict=True)
     return any(labels.setdefault((x + 0.0).tobytes(), y) != y for x, y in rows)
+
+
+def conserved_signs(start: Neurons) -> list[str]:
+    """What Lemma 1, a_j^2 - ||w_j||^2 constant, says of a start that is not balanced: where it is not negative a_j
+    cannot pass zero, so that its sign is kept; where it is negative w_j cannot vanish, and a_j may change sign."""
+    ratio = start.a.abs() / start.norms
+    if bool(((ratio - 1).abs() <= BALANCED).all()):
+        return []
+    kept, m = int((ratio >= 1 - BALANCED).sum()), len(start.a)
+    if kept == m:
+        return ["not balanced, |a_j| >= ||w_j||: the flow keeps the sign of every a_j (Lemma 1)"]
+    return [
+        f"not balanced: the flow keeps the sign of the {kept} of {m} a_j with |a_j| >= ||w_j|| (Lemma 1); "
+        "others may change theirs, and groups are those of the signs at the start"
+    ]
 
 
 def _unstable(lr: float, training_set: TrainingSet, start: Neurons, prediction: Prediction) -> list[str]:

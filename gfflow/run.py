@@ -19,7 +19,7 @@ from gfflow import callbacks as cb
 from gfflow.cautions import why_diverged
 from gfflow.config import RunConfig
 from gfflow.errors import Diverged, Interrupted, InvalidInput
-from gfflow.experiment import Experiment, Samples, as_given, build, measuring_callbacks, typed, with_given
+from gfflow.experiment import Experiment, Samples, Start, as_given, build, measuring_callbacks, typed, with_given
 from gfflow.records.dashboard import write_closing, write_figure, write_image, write_opening
 from gfflow.records.files import UNFINISHED, write_text
 from gfflow.records.folder import (
@@ -51,6 +51,7 @@ def train(
     files: Mapping[str, str] | None = None,
     *,
     solver: Solver | None = None,
+    start: Start | None = None,
     callbacks: Sequence[pl.Callback] = (),
     loggers: Sequence[Logger] = (),
 ) -> dict[str, Any]:
@@ -58,7 +59,8 @@ def train(
     with Run.read).
 
     The configuration may be a RunConfig or nested plain values. Objects take the place of what it says, or join it: a
-    `training_set` (or a pair (x, y)) instead of its data; a `solver` instead of its own, whose step size then counts;
+    `training_set` (or a pair (x, y)) instead of its data; a `start` (Neurons, or a pair (w, a)) instead of its own,
+    whose width then counts; a `solver` instead of its own, whose step size then counts;
     `callbacks` beside its own, one of the same class instead of that; `loggers`, any of Lightning's, beside
     metrics.csv and TensorBoard.
 
@@ -71,12 +73,12 @@ def train(
     Diverged, after everything is written, where the weights left the finite numbers.
     """
     folder, asked = Path(folder), typed(config)
-    recorded = as_given(asked, training_set, solver)
+    recorded = as_given(asked, training_set, solver, start)
     if (finished := _finished(folder, recorded)) is not None:
         return finished
     with _announced_compilation(recorded):
         with at_most(1):  # the same prediction on every machine
-            experiment = build(asked, training_set, solver)
+            experiment = build(asked, training_set, solver, start)
         size = (*experiment.training_set.x.shape, recorded.network.width)
         with claimed(folder), at_most(threads_for(*size)):
             if (finished := _finished(folder, recorded)) is not None:  # by another process, meanwhile

@@ -38,6 +38,8 @@ def two() -> Iterator[dict[str, int]]:
     before = torch.get_num_threads()
     with ThreadpoolController().limit(limits=2):
         torch.set_num_threads(2)
+        if set(in_use().values()) != {2}:
+            pytest.skip("the environment allows some library one thread only")
         yield dict.fromkeys(in_use(), 2)
     torch.set_num_threads(before)
 

@@ -71,6 +71,22 @@ class RecordSweep(Callback):
         os.environ.pop(PARENT, None)
 
 
+class ReportSweep(Callback):
+    """Hydra's callback that, where the configuration says `report`, writes a sweep's report once its jobs have ended
+    here: table, figures and TensorBoard run, as scripts/report.py does. A scheduler's jobs run on: report on them
+    later."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        if not config.report or "submitit" in config.hydra.launcher._target_.lower():
+            return
+        from gfflow.commands.report import report_sweep  # torch and matplotlib are heavy
+
+        folder = Path(str(config.hydra.sweep.dir))
+        if any(folder.glob("*/summary.json")):
+            for path in report_sweep(folder):
+                print(path)
+
+
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 

@@ -12,8 +12,16 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-PATHS = ("data.path", "data.test", "resume", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
-TEXTS = ("name", *PATHS)  # keys whose values are words that a person chooses freely
+PATHS = (
+    "data.path",
+    "data.test_path",
+    "init.path",
+    "resume",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+    "hydra.sweep.subdir",
+)
+TEXTS = ("name", "data.label", *PATHS)  # keys whose values are words that a person chooses freely
 _WORDS = ("", "true", "auto", "null")  # what resume= takes beside paths
 _PLAIN = re.compile(r"[A-Za-z0-9_./@%+:-]+")  # what neither a shell nor Hydra's grammar reads as anything else
 

@@ -11,6 +11,7 @@ EVENT_NAMES = {  # the same on the terminal, in figures and in TensorBoard
     "minus_leaves_zero": "u- at 1% of its limit",
     "minus_fitted": "u- at 99% of its limit",
 }
+BASELINE_NAMES = {"least_squares": "least squares", "minimum_norm": "the least norm"}
 Row = tuple[str, str, str, str]  # name, predicted, measured, difference
 
 
@@ -46,6 +47,11 @@ def _final_rows(summary: Summary) -> list[Row]:
         ("distance to the limit", None, final.limit_distance),
         ("distance to the flow", None, summary.flow.distance_final),
         ("loss", None, final.loss),
+        ("loss on the test set", None, final.test_loss),
+        *_baselines(summary),
+        ("distance to least squares, test inputs", None, final.least_squares_distance),
+        ("angle with the teacher", None, final.teacher_angle),
+        ("distance to the teacher", None, final.teacher_distance),
     ]
     rows = [_value_row(name, predicted, measured) for name, predicted, measured in values if measured is not None]
     kinks, clusters = summary.structure.kinks, summary.structure.clusters
@@ -53,6 +59,18 @@ def _final_rows(summary: Summary) -> list[Row]:
         rows.append(("clusters (99% of the mass)", "", str(clusters), ""))
     if kinks is not None:
         rows.append(("kinks of h(x) around the data", "", str(len(kinks)), ""))
+    return rows
+
+
+def _baselines(summary: Summary) -> list[tuple[str, float | None, float | None]]:
+    """The same losses of what there is to compare with, where there is a test set."""
+    rows: list[tuple[str, float | None, float | None]] = []
+    for key, baseline in summary.baselines.items():
+        if baseline.test_loss is not None:
+            rows += [
+                (f"  of {BASELINE_NAMES[key]}", None, baseline.test_loss),
+                (f"  of {BASELINE_NAMES[key]}, training", None, baseline.loss),
+            ]
     return rows
 
 
@@ -79,4 +97,5 @@ def end_point_line(summary: Summary) -> str | None:
     if point is None:
         return None
     loss = "" if point.loss is None else f", loss {point.loss:.6g}"
-    return f"end point    {point.kind}{loss}: {point.reason}"
+    widths = "" if point.widths is None else f"; {point.widths}"
+    return f"end point    {point.kind}{loss}: {point.reason}{widths}"

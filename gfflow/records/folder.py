@@ -26,6 +26,7 @@ NOT_PART_OF_A_RUN = (
     "figures",
     "verify",
     "fail_fast",
+    "report",
     "optimized_metric",
     "resume",
     "loggers",

@@ -12,6 +12,7 @@ from gfflow.statements import (
     convergence,
     minimum_norm,
     relu_at_zero,
+    early_alignment,
 )
 
 # isort: on
@@ -33,6 +34,7 @@ __all__ = [
     "assumptions",
     "conservation",
     "convergence",
+    "early_alignment",
     "judge",
     "minimum_norm",
     "relu_at_zero",

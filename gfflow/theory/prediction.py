@@ -102,6 +102,7 @@ class Prediction:
     limit: Neurons | None  # theta* (Theorem 1)
     min_half_norm: float | None  # min 1/2 ||theta||^2 at zero loss (Proposition 1, Eq. 8)
     events: dict[str, float | None]  # flow times
+    least_norm: Neurons | None = None  # a network of zero loss that has min_half_norm
 
     @property
     def orthogonal(self) -> bool:
@@ -143,14 +144,15 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
     d_plus, d_minus = attractors(training_set)
     s_plus, s_minus = cones(training_set, start)
     assumptions = check_assumptions(training_set, start, scale, s_plus, s_minus)
-    limit = minimum = epsilon = epsilon_sharp = process = None
+    limit = minimum = least = epsilon = epsilon_sharp = process = None
     groups: tuple[Group, ...] = ()
     saddles: tuple[Saddle, ...] = ()
     if assumptions.orthogonal_inputs:
         process = solve_limit_process(training_set, start)
         found = (_group(sign, training_set, process, d, scale) for sign, d in ((1, d_plus), (-1, d_minus)))
         groups = tuple(group for group in found if group is not None)
-        minimum = sum(float(_fit(training_set, sign).norm()) for sign in (1, -1))
+        fits = torch.stack([_fit(training_set, sign) for sign in (1, -1)])
+        minimum, least = sum(float(fit.norm()) for fit in fits), _least_norm(fits)
         saddles, limit = _saddles(training_set, groups), _limit(training_set, groups)
         epsilon = largest_epsilon(training_set)
         epsilon_sharp = largest_epsilon(training_set, sharp=True)
@@ -169,6 +171,7 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
         limit=limit,
         min_half_norm=minimum,
         events=_events(process, groups),
+        least_norm=least,
     )
 
 
@@ -176,6 +179,14 @@ def _fit(training_set: TrainingSet, sign: int) -> Tensor:
     """beta+ or beta-: the sum over the sign's samples of y_k x_k / ||x_k||^2, shape (d,)."""
     y = (sign * training_set.y).clamp(min=0) * sign
     return (y / training_set.norms**2) @ training_set.x
+
+
+def _least_norm(fits: Tensor) -> Neurons:
+    """The network of Proposition 1 from beta+ and beta-, (2, d): one balanced neuron for each that is not zero."""
+    norms = fits.norm(dim=1)
+    roots = norms.where(norms > 0, 1.0).sqrt()[:, None]
+    signs = torch.tensor([[1.0], [-1.0]], dtype=fits.dtype)
+    return Neurons(signs * fits / roots, (signs * norms.sqrt()[:, None]).squeeze(1))
 
 
 def _group(

@@ -246,8 +246,15 @@ TAMPERED: dict[str, Tamper] = {
     "variation_norm": far_from_the_end,
     "own_derivative": lambda case: dataclasses.replace(case, relu_derivative_at_zero=0.5),
 }
-# with a test of their own below
-ELSEWHERE = {"nearer_with_smaller_scale"}
+# with a test of their own, below or in test_early_alignment.py
+ELSEWHERE = {
+    "nearer_with_smaller_scale",
+    "dominated_signs_kept",
+    "aligned_while_small",
+    "aligned_in_time",
+    "three_points",
+    "not_fitted",
+}
 
 
 def test_every_statement_is_tested() -> None:
