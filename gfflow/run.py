@@ -205,9 +205,17 @@ def _fit(
             num_sanity_val_steps=0,
         )
         path = folder / "checkpoints" / "last.ckpt"
+        if config.verbose:
+            warnings.showwarning = (
+                _as_note  # what the measures warn of, which a terminal shows with a file and a line
+            )
         trainer.fit(module, ckpt_path=None if checkpoint is None else path, weights_only=True)
     if module.signal is not None:  # it came after the last leap: all is saved, the rest can wait
         raise Interrupted(module.signal, module.iteration)
+
+
+def _as_note(message: Warning | str, *_: Any, **__: Any) -> None:
+    print_notes(Console(), (str(message),))
 
 
 def _write_ending(

@@ -17,17 +17,22 @@ from gfflow.theory.phase import Phase
 FLOW_COUNTERS = ("evaluations", "steps", "gate_events", "sliding_episodes", "sliding_pairs")
 
 
-def closing_table(summary: Summary) -> Table:
-    """The closing sections as a table 'event, predicted, measured, difference'."""
+NARROW = 60  # columns of a terminal, below which numbers would be cut beside a column of differences
+
+
+def closing_table(summary: Summary, width: int = 80) -> Table:
+    """The closing sections as a table 'event, predicted, measured, difference'; without the last on a terminal too
+    narrow for all, where names are folded and numbers stay whole."""
     table = Table(title=f"{summary.experiment}, seed {summary.seed}: theory beside measurement")
-    table.add_column("")
-    for name in ("predicted", "measured", "difference"):
-        table.add_column(name, justify="right")
+    table.add_column("", overflow="fold")
+    names = ("predicted", "measured", "difference")[: 3 if width >= NARROW else 2]
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
     for title, rows in closing_sections(summary).items():
         table.add_section()
         table.add_row(f"[bold]{title}[/]")
         for name, *cells in rows:
-            table.add_row(f"  {name}", *cells)
+            table.add_row(f"  {name}", *cells[: len(names)])
     return table
 
 
@@ -58,7 +63,7 @@ def print_notes(console: Console, notes: tuple[str, ...]) -> None:
 
 def print_closing(console: Console, summary: Summary, folder: Path) -> None:
     """Prints the closing table and where the files are."""
-    console.print(closing_table(summary))
+    console.print(closing_table(summary, console.width))
     timing, phase = summary.timing, summary.final.phase
     ending = {
         "iterations": "all iterations done",
