@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 
 def main() -> None:
@@ -10,14 +11,23 @@ def main() -> None:
     named = sys.argv[1] if len(sys.argv) > 1 else ""
     if named in ("train", "report", "verify", "benchmark"):
         del sys.argv[1]
+    command: Callable[[], None]
     if named == "report":
-        from gfflow.commands.report import main as command
+        from gfflow.commands import report
+
+        command = report.main
     elif named == "verify":
-        from gfflow.commands.verify import main as command
+        from gfflow.commands import verify
+
+        command = verify.main
     elif named == "benchmark":
-        from gfflow.benchmark import main as command
+        from gfflow import benchmark
+
+        command = benchmark.main
     else:
-        from gfflow.commands.train import command
+        from gfflow.commands import train
+
+        command = train.command
     command()
 
 

@@ -23,8 +23,8 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
     """One panel for each of the moments, or for the recorded frames nearest to the given iterations.
 
     A star stands at (-w_j2 / w_j1, s_j ||w_j||): below it is the kink of its neuron, its height is the output
-    weight of a balanced one; without bias all kinks are at zero. None where the inputs are not on a line, or no frames
-    were recorded.
+    weight of a balanced one; without bias all kinks are at zero. None where the inputs are not on a line, or no
+    frames were recorded.
     """
     trajectory = run.trajectory
     if trajectory is None or not _on_line(data := training_set(trajectory)):
