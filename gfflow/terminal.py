@@ -49,10 +49,15 @@ def solver_line(counters: Mapping[str, Any]) -> str | None:
 
 def announce_compilation(console: Console) -> AbstractContextManager[None]:
     """Within it, the first compilation of a kernel prints one line; kernels read from numba's cache print nothing."""
-    from gfflow.compiled import at_first_compilation  # numba is imported only when it is needed
+    from gfflow.compiled import at_first_compilation, kept_nowhere  # numba is imported only when it is needed
 
-    line = "compiling the inner loops for data of this shape, kept for later runs ..."
-    return at_first_compilation(lambda: console.print(line, style="dim"))
+    def say() -> None:
+        where = "kept for later runs ..."
+        if kept_nowhere:
+            where = "anew in each process: no folder to keep them can be written (NUMBA_CACHE_DIR=DIR names one) ..."
+        console.print(f"compiling the inner loops for data of this shape, {where}", style="dim")
+
+    return at_first_compilation(say)
 
 
 def print_notes(console: Console, notes: tuple[str, ...]) -> None:
