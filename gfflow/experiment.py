@@ -68,7 +68,9 @@ def build(
     prediction = _prediction(config, data, start, scale, notes)
     notes += cautions(config, data, start, prediction)
     if solver is None:
-        solver = config.solver.make(seed=config.seed, activation=start.activation, cuda=_uses_cuda(config))
+        solver = config.solver.make(
+            seed=config.seed, activation=start.activation, loss=data.loss, cuda=_uses_cuda(config)
+        )
     lemma_times = milestone_iterations(prediction, solver.lr, descent=solver.is_descent)
     network = TwoLayerReLU(start, getattr(torch, config.precision))
     schedule = _schedule(config, prediction, lemma_times)

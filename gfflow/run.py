@@ -111,8 +111,9 @@ def _prepare_folder(folder: Path, config: RunConfig, files: Mapping[str, str] | 
     checkpoint = read_checkpoint(folder)
     if checkpoint is not None:
         check_same_configuration(folder, checkpoint["gfflow"]["config"], config.to_dict())
-    for half in folder.rglob(UNFINISHED):
-        half.unlink()
+    if holds_run(folder):  # elsewhere the files are somebody else's
+        for half in folder.rglob(UNFINISHED):
+            half.unlink()
     further = checkpoint is not None and checkpoint["gfflow"]["config"]["solver"] != config.to_dict()["solver"]
     if files is None or (further and not files):
         files = {".hydra/config.yaml": yaml.safe_dump({**config.to_dict(), "resume": None}, sort_keys=False)}

@@ -14,6 +14,7 @@ from gfflow.benchmark import processes
 from gfflow.benchmark.cases import CASES, FIGURE_2, FIGURE_4, FIGURE_6, LR, Case
 from gfflow.benchmark.contestants import as_typed, plain_loop, solver_alone
 from gfflow.benchmark.grid import LINES, measure_line
+from gfflow.benchmark.large import WIDTHS, measure_many, measure_widths
 from gfflow.benchmark.tables import draw, print_lines, print_processes, print_timings, write_csv
 from gfflow.benchmark.timing import Timing, paired
 from gfflow.threads import at_most
@@ -101,6 +102,9 @@ def main() -> None:
     for case in CASES:
         say(f"timing {case.name}, {repetitions} times each")
         timings += compare(case, repetitions, options.quick)
+    say("timing many samples")
+    with at_most(1):
+        timings += measure_many(repetitions=1 if options.quick else 3)
     print_timings(console, timings)
     names = list(LINES)[:1] if options.quick else list(LINES)
     lines = []
@@ -108,6 +112,9 @@ def main() -> None:
         say(f"timing a step along {name}")
         with at_most(1):
             lines.append(measure_line(name, repetitions))
+    say("timing a step along large widths")
+    with at_most(1):
+        lines.append(measure_widths(WIDTHS[:3], 20_000) if options.quick else measure_widths())
     print_lines(console, lines)
     say("timing whole commands")
     rows = whole_processes(timings, options.quick)

@@ -102,7 +102,7 @@ class View(pl.Callback):
         return self._trainer.global_step
 
     def measurable(self) -> bool:
-        neurons, bias = read_weights(self._module, self.view)
+        neurons, bias = read_weights(self._module, self.view, self.activation)
         return math.isfinite(neurons.half_norm_squared + bias)
 
     def on_schedule(self) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gfflow.figures.events import mark_events
 from gfflow.figures.registry import figure
 from gfflow.figures.style import BY_SIGN, OTHER, Look, iteration_axis, new_figure
+from gfflow.figures.thinned import drawn, how_many
 from gfflow.measures import cosines_with, own_cosines_by_neuron
 from gfflow.records.frames import prediction, snapshot, training_set
 from gfflow.records.run import Run
@@ -30,13 +31,17 @@ def alignment(run: Run) -> Figure | None:
     groups = () if known is None else known.groups
     figure = new_figure(2.6)
     panels = figure.subplots(1, 1 + bool(groups), sharey=True, squeeze=False)[0]
-    own = np.stack([own_cosines_by_neuron(shot).numpy() for shot in shots])
-    signs = trajectory.a[0] > 0
+    shown = drawn(shots[-1].neurons.norms.numpy())
+    own = np.stack([own_cosines_by_neuron(shot).numpy()[shown] for shot in shots])
+    signs = trajectory.a[0][shown] > 0
     _lines(panels[0], step, own[:, ~signs], BY_SIGN[-1])
     _lines(panels[0], step, own[:, signs], BY_SIGN[1])
     panels[0].set(ylabel="cosine", title="every neuron with the direction $s_jD_j$ that draws it")
+    if note := how_many(trajectory.w.shape[1]):
+        figure.supxlabel(f"one line a neuron{note}", fontsize=8, style="italic")
     for group in groups:
-        members = group.members
+        members = group.members.nonzero()[:, 0]
+        members = members[drawn(shots[-1].neurons.norms[members].numpy())]
         cosines = np.stack([cosines_with(shot.neurons, group.direction)[members].numpy() for shot in shots])
         _lines(panels[1], step, cosines, BY_SIGN[group.sign])
         panels[1].set_title("members of $S_+$ with $D_+$, of $S_-$ with $-D_-$")

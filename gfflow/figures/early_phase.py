@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gfflow.figures.registry import figure
 from gfflow.figures.style import BY_SIGN, FAINT, INK, OTHER, iteration_axis, new_figure, spread
+from gfflow.figures.thinned import drawn, how_many
 from gfflow.measures import clusters
 from gfflow.model.neurons import Neurons
 from gfflow.records.frames import snapshot, training_set
@@ -51,7 +52,8 @@ def _in_the_plane(run: Run, trajectory: Trajectory, phase: EarlyPhase) -> Figure
     weight = np.sqrt(norms / norms.max()) if norms.max() > 0 else norms
     colors = dict(enumerate(_colors(phase))) | {-1: OTHER}
     index = phase.index.numpy()
-    for j in np.argsort(norms[-1]):
+    shown_neurons = drawn(norms[-1])
+    for j in shown_neurons[np.argsort(norms[-1][shown_neurons])]:
         _swelling(axes, trajectory.step[1:], angles[:, j], weight[:, j], colors[int(index[j])])
     labels = []
     for extremal in listed:
@@ -83,7 +85,8 @@ def _in_the_plane(run: Run, trajectory: Trajectory, phase: EarlyPhase) -> Figure
         handles.append(Line2D([], [], color=OTHER, lw=1.3, label=f"{_neurons(lost)} that would shrink or rest"))
     handles += _mark_small(axes, run)
     figure.legend(handles=handles, loc="outside upper center", ncols=4)
-    figure.supxlabel("one line a neuron, the bolder the larger the neuron", fontsize=8, style="italic")
+    note = f"one line a neuron, the bolder the larger the neuron{how_many(w.shape[1])}"
+    figure.supxlabel(note, fontsize=8, style="italic")
     return figure
 
 

@@ -11,6 +11,7 @@ from matplotlib.projections.polar import PolarAxes
 from gfflow.figures.moments import moments, when
 from gfflow.figures.registry import figure
 from gfflow.figures.style import BY_SIGN, FAINT, INK, new_figure, quantity
+from gfflow.figures.thinned import drawn, how_many
 from gfflow.measures import principal_components
 from gfflow.model.neurons import Neurons
 from gfflow.records.frames import snapshot, training_set
@@ -40,7 +41,9 @@ def polar(run: Run) -> Figure | None:
         axes.remove()
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, handletextpad=0.2)
-    note = f"inner circle: length 0; outer circle: projected length {quantity(largest)}"
+    note = (
+        f"inner circle: length 0; outer circle: projected length {quantity(largest)}{how_many(trajectory.w.shape[1])}"
+    )
     figure.supxlabel(note, fontsize=8, style="italic")
     return figure
 
@@ -70,6 +73,7 @@ def prepare_polar(axes: Axes, largest: float) -> None:
 
 def draw_polar(axes: Axes, neurons: Neurons, plane: torch.Tensor) -> None:
     """A star for each neuron, at the angle and the length of its projection on the plane (d, 2)."""
+    neurons = neurons.at(drawn(neurons.norms.numpy()))
     # directions are projected, not weights: those of size 1e-300 then keep their angle
     flat = (neurons.directions @ plane).numpy()
     angle, length = np.arctan2(flat[:, 1], flat[:, 0]), np.hypot(*flat.T) * neurons.norms.numpy()

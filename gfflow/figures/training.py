@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from gfflow.figures.moments import moments, when
 from gfflow.figures.registry import figure
 from gfflow.figures.style import BY_SIGN, FAINT, FIT, INK, new_figure
+from gfflow.figures.thinned import drawn, how_many
 from gfflow.measures import Snapshot, kinks_on_line, line_interval
 from gfflow.model.data import TrainingSet
 from gfflow.records.frames import snapshot, training_set
@@ -57,6 +58,8 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
             axes.set_xlabel("input $x$, kink of neuron $j$", fontsize=8)
         if i % columns == 0:
             axes.set_ylabel("$h(x)$,  $s_j\\Vert w_j\\Vert$")
+    if note := how_many(trajectory.w.shape[1]):
+        figure.text(0.5, 0.005, note[2:], fontsize=7, style="italic", ha="center", va="bottom")
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", ncols=4, columnspacing=1.6, handletextpad=0.4)
     return figure
@@ -98,6 +101,7 @@ def draw_state(axes: Axes, shot: Snapshot, line: torch.Tensor) -> None:
     axes.scatter(
         data.x[:, 0], data.y, s=26, color=FIT, edgecolors=INK, linewidths=0.7, zorder=4, label="data $(x_k, y_k)$"
     )
+    neurons = neurons.at(drawn(neurons.norms.numpy()))
     places = -neurons.w[:, 1] / neurons.w[:, 0] if data.d == 2 else torch.zeros_like(neurons.a)
     edge = 0.03 * float(line[-1] - line[0])  # no star cut in half
     for sign, look in BY_SIGN.items():

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gfflow.model.neurons import Neurons
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,23 +34,81 @@ def clusters(neurons: Neurons, share: float = 0.99, angle: float = math.radians(
     From the heaviest neuron to the lightest, each joins the first cluster of its sign whose heaviest neuron lies
     within `angle` (radians) of it, or else begins one. A network that has become one of C neurons has C clusters.
     Zero neurons count nowhere; without any other there is no cluster.
+
+    Each leader is compared with the neurons left, in the plane with those at similar angles alone, until no cluster
+    yet to come can be among the heaviest: memory is linear in m, and time too in the plane or with few directions.
     """
     norms = neurons.norms / neurons.norms.max().clamp(min=torch.finfo(neurons.w.dtype).tiny)
-    masses = norms.square()  # relative to the largest, so that no square underflows but those that do not matter
-    order = masses.argsort(descending=True)
-    unassigned = order[masses[order] > 0]
-    near = neurons.directions @ neurons.directions.T >= math.cos(angle)
-    alike = near & (neurons.signs[:, None] == neurons.signs)
+    masses = norms.square().numpy()  # relative to the largest: no square underflows but those that do not matter
+    directions, signs = neurons.directions.numpy(), neurons.signs.numpy()
+    whole = float(masses.sum())
     leaders: list[int] = []
     carried: list[float] = []
-    while len(unassigned):  # the heaviest that is left begins a cluster and takes all that are like it
-        leader = int(unassigned[0])
-        mine = alike[leader, unassigned]
-        mine[0] = True
+    left = whole
+    gather = _in_plane if directions.shape[1] == 2 else _in_space
+    for leader, mass in gather(directions, signs, masses, angle):
         leaders.append(leader)
-        carried.append(float(masses[unassigned[mine]].sum()))
-        unassigned = unassigned[~mine]
-    shares, heaviest = (torch.tensor(carried, dtype=masses.dtype) / masses.sum()).sort(descending=True)
+        carried.append(mass)
+        left -= mass
+        if _settled(carried, left, share * whole):
+            break
+    shares, heaviest = (torch.tensor(carried, dtype=torch.float64) / whole).sort(descending=True, stable=True)
     count = int((shares.cumsum(0) < share).sum()) + 1 if leaders else 0
     chosen = torch.tensor(leaders, dtype=torch.long)[heaviest[:count]]
     return Clusters((neurons.signs[:, None] * neurons.directions)[chosen], shares[:count])
+
+
+def _settled(carried: list[float], left: float, wanted: float) -> bool:
+    """Whether the heaviest clusters carry what is wanted, each at least as heavy as all that is left."""
+    total = 0.0
+    for mass in sorted(carried, reverse=True):
+        if mass < left:
+            return False
+        total += mass
+        if total >= wanted:
+            return True
+    return False
+
+
+def _in_space(directions: Array, signs: Array, masses: Array, angle: float) -> Iterator[tuple[int, float]]:
+    """Each leader and the mass of its cluster, from the heaviest leader on."""
+    order = np.argsort(-masses, kind="stable")
+    order = order[masses[order] > 0]
+    directions, signs, masses = directions[order], signs[order], masses[order]
+    while len(order):
+        mine = (directions @ directions[0] >= math.cos(angle)) & (signs == signs[0])
+        mine[0] = True
+        yield int(order[0]), float(masses[mine].sum())
+        order, directions, signs, masses = (part[~mine] for part in (order, directions, signs, masses))
+
+
+def _in_plane(directions: Array, signs: Array, masses: Array, angle: float) -> Iterator[tuple[int, float]]:
+    """_in_space, with neurons sorted by their angle, so that a leader meets those near it alone."""
+    angles = np.arctan2(directions[:, 1], directions[:, 0])
+    sides = {}
+    for sign in np.unique(signs):
+        members = np.flatnonzero(signs == sign)
+        members = members[np.argsort(angles[members], kind="stable")]
+        members = members[masses[members] > 0]
+        sides[sign] = members, angles[members]
+    taken = masses <= 0
+    reach = angle + 1e-9  # the cosine decides; angles only say who may be near
+    order, begin = np.argsort(-masses, kind="stable"), 0
+    while begin < len(order):
+        free = ~taken[order[begin : begin + 512]]
+        if not free.any():
+            begin += 512
+            continue
+        begin += int(free.argmax())
+        leader = order[begin]
+        members, sorted_angles = sides[signs[leader]]
+        at = angles[leader]
+        around = [
+            members[np.searchsorted(sorted_angles, low) : np.searchsorted(sorted_angles, low + 2 * reach, "right")]
+            for low in (at - reach - 2 * math.pi, at - reach, at - reach + 2 * math.pi)
+        ]
+        near = np.unique(np.concatenate(around)) if reach >= math.pi else np.concatenate(around)
+        near = near[~taken[near]]
+        mine = near[(directions[near] @ directions[leader] >= math.cos(angle)) | (near == leader)]
+        taken[mine] = True
+        yield int(leader), float(masses[mine].sum())

@@ -7,6 +7,7 @@ r_k = -dl/dh alone: fields D_j, alignment, balancedness, the early phase, saddle
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -15,6 +16,7 @@ class Loss(ABC):
     """A per-sample loss l(h, y); h and y are tensors of one shape, and so is every result."""
 
     name: str
+    is_square: ClassVar[bool] = False  # whether it is the square loss, of which the paper's statements speak
 
     @abstractmethod
     def value(self, h: Tensor, y: Tensor) -> Tensor:
@@ -36,6 +38,7 @@ class Square(Loss):
     """l = (h - y)^2 / 2, so that L = 1/(2n) sum_k (h(x_k) - y_k)^2 (Eq. 1)."""
 
     name = "square"
+    is_square: ClassVar[bool] = True
 
     def value(self, h: Tensor, y: Tensor) -> Tensor:
         return (h - y).square() / 2

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gfflow.errors import InvalidInput
 from gfflow.model.activations import RELU, Activation
+
+PART = 2**22  # pre-activations held at once where they are not kept
 
 
 def row_norms(w: Tensor) -> Tensor:
@@ -84,8 +87,15 @@ class Neurons:
         return 0.5 * float(self.w.square().sum() + self.a.square().sum())
 
     def outputs(self, x: Tensor) -> Tensor:
-        """h(x) = sum_j a_j phi(<w_j, x>), shape (n,), for inputs x (n, d)."""
-        return self.activation.value(x @ self.w.T) @ self.a
+        """h(x) = sum_j a_j phi(<w_j, x>), shape (n,), for inputs x (n, d). Memory beside the result is bounded: many
+        inputs of a wide network are taken in parts."""
+        rows = max(1, PART // max(1, len(self.a)))
+        parts = x.split(rows) if len(x) > rows else (x,)
+        return torch.cat([self.activation.value(part @ self.w.T) @ self.a for part in parts])
+
+    def at(self, index: Any) -> Neurons:
+        """Those of the neurons that the index names, in its order."""
+        return Neurons(self.w[index], self.a[index], self.activation)
 
     def distance(self, other: Neurons) -> float:
         """||theta - theta'||, the Euclidean distance in all weights."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-UNFINISHED = "*.part*"  # the pattern of temporary files: what matches it was left by a killed process
+UNFINISHED = "*.part.*"  # the pattern of temporary files: what matches it was left by a killed process
 _NO_FOLDER_SYNC = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.EBADF, errno.EISDIR, errno.ENOTSUP, errno.ENOSYS)
 
 

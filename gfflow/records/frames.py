@@ -9,20 +9,23 @@ import torch
 from gfflow.measures import Snapshot
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
+from gfflow.model.options import LOSSES, NetworkOptions
 from gfflow.records.run import Run, Trajectory
 from gfflow.theory import Prediction, predict
 
 
 def training_set(trajectory: Trajectory) -> TrainingSet:
-    """The samples that the run was trained on."""
+    """The samples that the run was trained on, with the loss by which they were fitted."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the run itself has warned of its data
-        return TrainingSet(torch.from_numpy(trajectory.x), torch.from_numpy(trajectory.y))
+        x, y = torch.from_numpy(trajectory.x), torch.from_numpy(trajectory.y)
+        return TrainingSet(x, y, LOSSES[trajectory.loss]().make())
 
 
 def snapshot(trajectory: Trajectory, data: TrainingSet, frame: int) -> Snapshot:
     """The network at one recorded frame, with its flow time where the run's iterations have one."""
-    neurons = Neurons(torch.from_numpy(trajectory.w[frame]), torch.from_numpy(trajectory.a[frame]))
+    activation = NetworkOptions.of(trajectory.network).make_activation()
+    neurons = Neurons(torch.from_numpy(trajectory.w[frame]), torch.from_numpy(trajectory.a[frame]), activation)
     step = int(trajectory.step[frame])
     time = None if trajectory.step_size is None else trajectory.step_size * step
     return Snapshot(neurons, data, step, time)

@@ -40,9 +40,9 @@ def passages(run: Run) -> list[Passage]:
         return []
     data = training_set(trajectory)
     found = []
-    stays, console = plateaus(*run.column("loss")), Console(stderr=True)
+    passed, console = plateaus(*run.column("loss")), Console(stderr=True)
     silent = not console.is_terminal
-    for plateau in track(stays, "critical points", console=console, transient=True, disable=silent):
+    for plateau in track(passed, "critical points", console=console, transient=True, disable=silent):
         inside = np.flatnonzero((trajectory.step >= plateau.start) & (trajectory.step <= plateau.stop))
         if not len(inside):
             point = CriticalPoint("not resolved", "no frame was recorded on this plateau")

@@ -6,7 +6,8 @@ import csv
 import json
 import re
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ class Trajectory:
     x: Array  # (n, d)
     y: Array  # (n,)
     step_size: float | None = None  # flow time per iteration; None where iterations have none
+    network: Mapping[str, Any] = field(default_factory=dict)  # the network's options, where they are recorded
+    loss: str = "square"
 
     def nearest(self, step: float) -> int:
         """The index of the frame whose iteration is nearest to `step`."""
@@ -69,7 +72,8 @@ class Run:
                 arrays = {key: file[key] for key in ("step", "w", "a", "x", "y")}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InvalidInput("trajectory", str(path), f"a whole trajectory.npz ({_line(error)})") from None
-        return Trajectory(**arrays, step_size=self.step_size)
+        network, loss = self.config.get("network", {}), self.config.get("loss", "square")
+        return Trajectory(**arrays, step_size=self.step_size, network=network, loss=loss)
 
     @property
     def name(self) -> str:

@@ -81,11 +81,11 @@ def read_panels(sweep: Sweep) -> dict[str, Panel]:
 
 
 def _named(rows: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """The rows under names of their own: a prime marks a second row of a statement. B.2 and what needs a second
-    run have no lambda* and are left out."""
+    """The rows under names of their own: a prime marks a second row of a statement. B.2 and what compares two
+    runs have no lambda* and are left out."""
     named: dict[str, dict[str, Any]] = {}
     for row in rows:
-        if row["statement"] == "B.2" or row["why"] == "needs a second run":
+        if row["statement"] == "B.2" or row["two_runs"]:
             continue
         name = row["statement"].split(",")[0]
         while name in named:

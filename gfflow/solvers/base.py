@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
 from gfflow.solvers.options import PLACES, SolverOptions, all_classes
+
+
+class Abandoned(Exception):
+    """An advance was given up on its way, because `Solver.stop_asked` said so; the network has not moved."""
+
+
+def never() -> bool:
+    """No stop is asked for."""
+    return False
 
 
 class Solver(ABC):
@@ -23,8 +33,10 @@ class Solver(ABC):
     compiles: ClassVar[bool] = False  # the first use on data of a new shape waits for a compiler
     runs_on: ClassVar[tuple[str, ...]] = ("cpu",)  # kinds of device, as torch names them
     takes_batches: ClassVar[bool] = False
+    any_loss: ClassVar[bool] = False  # False: the square loss alone
     any_activation: ClassVar[bool] = False  # False: the ReLU with relu'(0) = 0 alone
     resolution: float = 1e-12  # relative size of a field D_j that the solver cannot tell from zero
+    stop_asked: Callable[[], bool] = staticmethod(never)  # a solver whose strides are long looks in between
 
     def __init__(self, lr: float) -> None:
         SolverOptions.check(lr=lr)
@@ -37,6 +49,9 @@ class Solver(ABC):
             able = " or ".join(f"solver={cls.name}" for cls in all_classes() if cls.any_activation)
             allowed = f"with network.activation=relu and network.relu_derivative_at_zero=0; {able} for others"
             raise InvalidInput("solver", self.name, allowed)
+        if not (self.any_loss or training_set.loss.is_square):
+            able = " or ".join(f"solver={cls.name}" for cls in all_classes() if cls.any_loss)
+            raise InvalidInput("solver", self.name, f"with loss=square; {able} for loss={training_set.loss.name}")
 
     def check_device(self, network: TwoLayerReLU) -> None:
         """Raises InvalidInput, naming the solvers that can, where this one does not run on the network's device."""
@@ -53,7 +68,7 @@ class Solver(ABC):
 
     @abstractmethod
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
-        """Moves the network, which stands at iteration `start`, to iteration `stop`."""
+        """Moves the network, which stands at iteration `start`, to iteration `stop`; or raises Abandoned."""
 
     def scalars(self) -> dict[str, float]:
         """What the solver itself has to tell at the iteration where it stands, by the name to log it under."""

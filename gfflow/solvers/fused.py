@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
-from gfflow.solvers.base import Solver
+from gfflow.solvers.base import Solver, never
+from gfflow.solvers.grouped import Grouped, may_pay
 
 UNROLLED = 25  # largest n d for which a kernel of its own is compiled: beyond, registers run out
 ANCHOR = 10_000  # steps after which pre-activations are computed anew from the weights
@@ -35,7 +37,8 @@ class Descent:
     """
 
     def __init__(self, x: NDArray[Any], y: NDArray[Any], lr: float, form: str | None = None) -> None:
-        """form None chooses the cheapest; 'diagonal' is right for exactly orthogonal inputs only."""
+        """form None chooses the cheapest, and groups of neurons of equal gates where those are cheaper still;
+        'diagonal' is right for exactly orthogonal inputs only."""
         from gfflow.solvers import kernels  # numba is imported only when it is needed
 
         self.x, self.y, self.rate = x, y, x.dtype.type(lr)
@@ -50,11 +53,25 @@ class Descent:
             "gram": lambda: (kernels.descend_gram, gram),
             "diagonal": lambda: (kernels.descend_diagonal, squares),
         }[self.form]()
+        self._grouped = Grouped(x, y, lr, self._neuron_by_neuron) if form is None else None
 
-    def __call__(self, w: NDArray[Any], a: NDArray[Any], steps: int) -> None:
+    def __call__(self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool] = never) -> None:
+        n, d = self.x.shape
+        if self._grouped is not None and may_pay(n, d, len(a)):
+            self._grouped(w, a, steps, stop)
+        else:
+            self._neuron_by_neuron(w, a, steps)
+
+    def _neuron_by_neuron(self, w: NDArray[Any], a: NDArray[Any], steps: int) -> None:
         if self._products is None:
             self._kernel(w, a, self.x, self.y, self.rate, steps)
             return
+        from gfflow.solvers.products import LARGE, descend_by_products
+
+        n, m = len(self.y), len(a)
+        while steps > 0 and self.form == "gram" and n * n * m >= LARGE:
+            descend_by_products(w, a, self.x, self.y, self._products, self.rate, min(steps, ANCHOR))
+            steps -= ANCHOR
         while steps > 0:
             z = np.ascontiguousarray(self.x @ w.T)
             sums = np.zeros_like(z)
@@ -93,7 +110,10 @@ class Fused(Solver):
 
     def stride(self, network: TwoLayerReLU, training_set: TrainingSet) -> int:
         n, d = training_set.x.shape
-        return max(1, 10**9 // (4 * n * min(n, d) * len(network.output)))
+        m = len(network.output)
+        by_neurons = 10**9 // (4 * n * min(n, d) * m)
+        # groups are formed anew after every stride: many steps are to share that
+        return max(1, by_neurons, 20_000 if may_pay(n, d, m) else 0)
 
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
         hidden, output = network.hidden, network.output
@@ -104,4 +124,4 @@ class Fused(Solver):
             x, y = (values.to(hidden.dtype).numpy() for values in (training_set.x, training_set.y))
             self._key, self._leap = key, (Descent(x, y, self.lr), w, a)
         descent, w, a = self._leap
-        descent(w, a, stop - start)
+        descent(w, a, stop - start, self.stop_asked)

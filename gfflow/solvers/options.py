@@ -14,6 +14,7 @@ from gfflow.registry import POSITIVE, Entry, Registry, at_least, between, one_of
 
 if TYPE_CHECKING:
     from gfflow.model.activations import Activation
+    from gfflow.model.losses import Loss
     from gfflow.solvers.base import Solver  # torch is imported only when a solver is made
 
 METHODS = ("auto", "runge_kutta", "splitting")
@@ -41,9 +42,10 @@ class SolverOptions(Entry):
     def solver_classes(cls) -> list[type[Solver]]:
         """The class that moves the weights, or those of which the first that can is taken; imported only here."""
 
-    def chosen(self, *, relu: bool = True, cuda: bool | None = None) -> type[Solver]:
-        """The class that moves the weights of a network whose activation is the ReLU or another, on CUDA or a CPU
-        (None: where it can); raises InvalidInput, naming the solvers that can, where none of its own can."""
+    def chosen(self, *, relu: bool = True, square: bool = True, cuda: bool | None = None) -> type[Solver]:
+        """The class that moves the weights of a network whose activation is the ReLU or another, by the square loss
+        or another, on CUDA or a CPU (None: where it can); raises InvalidInput, naming the solvers that can, where
+        none of its own can."""
         classes = self.solver_classes()
         devices = list(PLACES) if cuda is None else ["cuda" if cuda else "cpu"]
         if self.batch_size is not None:
@@ -60,11 +62,14 @@ class SolverOptions(Entry):
                 "solver.name", self.name, f"{PLACES[devices[0]]} {', '.join(some)} or {last}; {self.name} {others}"
             )
         # what a single solver cannot do is said by its own check, which sees the network
-        return next((cls for cls in there if relu or cls.any_activation), there[0])
+        return next((c for c in there if (relu or c.any_activation) and (square or c.any_loss)), there[0])
 
-    def make(self, *, seed: int = 0, activation: Activation | None = None, cuda: bool = False) -> Solver:
+    def make(
+        self, *, seed: int = 0, activation: Activation | None = None, loss: Loss | None = None, cuda: bool = False
+    ) -> Solver:
         """The solver; raises InvalidInput as `chosen` does. It is given those of these options that it takes."""
-        cls = self.chosen(relu=activation is None or activation.is_relu, cuda=cuda)
+        relu, square = activation is None or activation.is_relu, loss is None or loss.is_square
+        cls = self.chosen(relu=relu, square=square, cuda=cuda)
         taken = inspect.signature(cls).parameters
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"seed": seed}
         return cls(**{name: value for name, value in values.items() if name in taken})
@@ -94,7 +99,7 @@ def solver_class(name: str) -> type[Solver]:
 @dataclass(frozen=True)
 class Auto(SolverOptions):
     """The first descent of this list that can do what is asked: fused on a CPU, captured on CUDA, sgd for
-    mini-batches."""
+    mini-batches and for other losses and activations."""
 
     @classmethod
     def solver_classes(cls) -> list[type[Solver]]:

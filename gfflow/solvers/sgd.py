@@ -26,6 +26,7 @@ class SGD(Solver):
     runs_on: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
     takes_batches: ClassVar[bool] = True
     any_activation: ClassVar[bool] = True
+    any_loss: ClassVar[bool] = True
 
     def __init__(self, lr: float, batch_size: int | None = None, seed: int = 0) -> None:
         super().__init__(lr)

@@ -62,6 +62,7 @@ class Statement:
     says: str
     uses_epsilon: bool
     check: Check
+    two_runs: bool = False  # it compares the run with a second one
 
 
 PARTS: list[Part] = []  # in the order of the reports, which show every one of them
@@ -81,14 +82,17 @@ class Part:
         self.statements: list[Statement] = []
         PARTS.append(self)
 
-    def statement(self, name: str, says: str, *, epsilon: bool = True) -> Callable[[Check], Check]:
-        """Registers a function under the statement's name; `epsilon` says whether it depends on epsilon. Raises
+    def statement(
+        self, name: str, says: str, *, epsilon: bool = True, two_runs: bool = False
+    ) -> Callable[[Check], Check]:
+        """Registers a function under the statement's name; `epsilon` says whether it depends on epsilon, `two_runs`
+        whether it compares the run with a second one. Raises
         ValueError where a statement of that name says the same already."""
 
         def register(check: Check) -> Check:
             if any((known.name, known.says) == (name, says) for known in statements()):
                 raise ValueError(f"the statement {name!r} is registered already with the words {says!r}")
-            self.statements.append(Statement(name, says, epsilon, check))
+            self.statements.append(Statement(name, says, epsilon, check, two_runs))
             return check
 
         return register
@@ -108,6 +112,7 @@ class Verdict:
     finding: Finding | None
     reason: str = ""
     outside: bool = False  # the reason is that the paper's setting is not this run's
+    two_runs: bool = False  # the statement compares the run with a second one
 
     @property
     def word(self) -> str:
@@ -126,6 +131,6 @@ def judge(entry: Statement, case: Case) -> Verdict:
     says = entry.says.format(p=p, m=m, d=direction[p], e=direction[m])
     with torch.no_grad():
         try:
-            return Verdict(entry.name, says, entry.check(case))
+            return Verdict(entry.name, says, entry.check(case), two_runs=entry.two_runs)
         except NotApplicable as reason:
-            return Verdict(entry.name, says, None, str(reason), isinstance(reason, OutsideSetting))
+            return Verdict(entry.name, says, None, str(reason), isinstance(reason, OutsideSetting), entry.two_runs)

@@ -51,7 +51,6 @@ class Case:
     lr: float
     epsilon: float = math.nan
     descent: bool = True
-    relu_derivative_at_zero: float = 0.0
     other: Case | None = None
 
     @property

@@ -36,7 +36,9 @@ def near_the_limit(case: Case) -> Finding:
     return _distance_to_limit(case, _limit(case))
 
 
-@PART.statement("Lemma 12", "the second run's ||θ(t3) - θ*|| <= λ^(ε/31), λ the second run's, θ* this run's")
+@PART.statement(
+    "Lemma 12", "the second run's ||θ(t3) - θ*|| <= λ^(ε/31), λ the second run's, θ* this run's", two_runs=True
+)
 def limit_independent_of_scale(case: Case) -> Finding:
     return _distance_to_limit(_second_run(case), _limit(case))
 
@@ -153,7 +155,10 @@ def reaches_zero_loss(case: Case) -> Finding:
 
 
 @PART.statement(
-    "Theorem 1", "the end tends to θ* as λ -> 0: nearer for the smaller λ of two runs (ratio)", epsilon=False
+    "Theorem 1",
+    "the end tends to θ* as λ -> 0: nearer for the smaller λ of two runs (ratio)",
+    epsilon=False,
+    two_runs=True,
 )
 def nearer_with_smaller_scale(case: Case) -> Finding:
     pair = sorted((case, _second_run(case)), key=lambda run: run.scale)

@@ -10,4 +10,4 @@ PART = Part("relu_at_zero", "the ReLU's derivative at 0")
 
 @PART.statement("Proposition 2", "relu'(0) = 0 in this run", epsilon=False)
 def own_derivative(case: Case) -> Finding:
-    return Finding(case.relu_derivative_at_zero, "<=", 0.0)
+    return Finding(case.start.neurons.activation.at_zero, "<=", 0.0)

@@ -86,13 +86,11 @@ def read_case(run: Run) -> Case:
         raise InvalidInput("run", str(run.folder), "a run with frames (callbacks.trajectory=true)")
     data = training_set(run.trajectory)
     frames = tuple(snapshot(run.trajectory, data, i) for i in range(len(run.trajectory.step)))
-    network = run.config.get("network", {})
     return Case(
         predicted,
         frames,
         lr=run.summary["solver"]["lr"],
         descent=solver_class(run.summary["solver"]["name"]).is_descent,
-        relu_derivative_at_zero=float(network.get("relu_derivative_at_zero", 0.0)),
     )
 
 
@@ -293,6 +291,7 @@ def as_json(report: Report) -> dict[str, Any]:
             "room": None if finding is None else finding.room,
             "empty": None if finding is None else finding.empty,
             "verdict": verdict.word,
+            "two_runs": verdict.two_runs,
             "why": verdict.reason if finding is None else finding.note,
         }
 

@@ -83,11 +83,12 @@ class Saddle:
 class Prediction:
     """What is known before training. What does not apply to the data is None, or empty.
 
-    Groups, saddles, limit and events need orthogonal inputs (of any norms); min_half_norm needs them too, but
-    no neuron. A saddle needs both groups and ||D+|| != ||D-||, the limit a group for each sign with labels.
+    Groups, saddles, limit and events need orthogonal inputs (of any norms) and the square loss; min_half_norm needs
+    them too, but no neuron. A saddle needs both groups and ||D+|| != ||D-||, the limit a group for each sign with
+    labels.
     """
 
-    source: str  # 'closed form' where the inputs are orthogonal; 'none' where only the early phase is known
+    source: str  # 'closed form' on orthogonal inputs with the square loss; 'none' where only the early phase is known
 
     assumptions: Assumptions
     scale: float  # lambda
@@ -147,7 +148,8 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
     limit = minimum = least = epsilon = epsilon_sharp = process = None
     groups: tuple[Group, ...] = ()
     saddles: tuple[Saddle, ...] = ()
-    if assumptions.orthogonal_inputs:
+    closed_form = assumptions.orthogonal_inputs and training_set.loss.is_square
+    if closed_form:
         process = solve_limit_process(training_set, start)
         found = (_group(sign, training_set, process, d, scale) for sign, d in ((1, d_plus), (-1, d_minus)))
         groups = tuple(group for group in found if group is not None)
@@ -157,7 +159,7 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
         epsilon = largest_epsilon(training_set)
         epsilon_sharp = largest_epsilon(training_set, sharp=True)
     return Prediction(
-        source="closed form" if assumptions.orthogonal_inputs else "none",
+        source="closed form" if closed_form else "none",
         assumptions=assumptions,
         scale=scale,
         d_plus=d_plus,

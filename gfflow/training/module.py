@@ -16,7 +16,7 @@ from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
-from gfflow.solvers.base import Solver
+from gfflow.solvers.base import Abandoned, Solver
 from gfflow.training.schedule import Schedule
 
 
@@ -88,12 +88,16 @@ class GradientFlowModule(pl.LightningModule):
     def training_step(self, leap: tuple[int, int], batch_idx: int) -> None:
         _, stop = leap
         stride = self.solver.stride(self.network, self.training_set)
+        self.solver.stop_asked = self._signalled
         began = time.perf_counter()
         while self.iteration < stop:
             if self.signal is not None:
                 raise Interrupted(self.signal, self.iteration)
             pause = min(stop, (self.iteration // stride + 1) * stride)
-            self.solver.advance(self.network, self.training_set, self.iteration, pause)
+            try:
+                self.solver.advance(self.network, self.training_set, self.iteration, pause)
+            except Abandoned:
+                raise Interrupted(self.signal or 0, self.iteration) from None
             self.iteration = pause
         self.train_seconds += time.perf_counter() - began
         self.stop_reason = self._reason_to_stop()
@@ -101,6 +105,9 @@ class GradientFlowModule(pl.LightningModule):
             self.last_finite = self.snapshot()
         if self.stop_reason is not None:
             self.trainer.should_stop = True
+
+    def _signalled(self) -> bool:
+        return self.signal is not None
 
     def on_schedule(self) -> bool:
         """Whether the network stands at a scheduled iteration (a run resumed in the middle of a leap does not)."""

@@ -331,3 +331,20 @@ def test_a_snapshot_with_a_view_has_the_modules_activation(own):
     assert torch.equal(given.outputs, found.outputs)
     with pytest.raises(InvalidInput, match="leaky"):
         gfflow.predict_module(module, loader, 1.0, view, 0.2)
+
+
+def test_a_given_slope_settles_which_activation_counts(tmp_path):
+    """The module has two activations, one of them not of the network that the view shows."""
+
+    class Two(Plain):
+        def __init__(self) -> None:
+            super().__init__(nn.Linear(2, 8, bias=False), nn.LeakyReLU(0.1), nn.Linear(8, 1, bias=False))
+            self.unused = nn.ReLU()
+
+    torch.manual_seed(0)
+    module, x = Two().double(), torch.randn(16, 2, dtype=torch.float64)
+    y = x[:, :1].clone()
+    wanted = float(nn.functional.mse_loss(module(x), y).detach()) / 2
+    view = cb.View(lambda m: (m.net[0].weight, m.net[2].weight), slope=0.1)
+    rows = fit(tmp_path, module, [view, cb.Loss()], DataLoader(TensorDataset(x, y), batch_size=16), max_epochs=1)
+    assert rows[0]["loss"] == pytest.approx(wanted, rel=1e-12)  # rounding

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from scipy.sparse.csgraph import connected_components
 
@@ -58,3 +59,48 @@ def test_scale_and_order_do_not_matter_and_zeros_count_nowhere() -> None:
     assert len(clusters(tiny)) == len(clusters(neurons)) == 3
     zero = Neurons(torch.zeros(3, 2, dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
     assert len(clusters(zero)) == 0
+
+
+def by_definition(neurons: Neurons, share: float, angle: float) -> tuple[list[int], list[float]]:
+    """Leaders and shares, neuron by neuron, as the definition says."""
+    norms = neurons.norms.tolist()
+    leaders: dict[int, float] = {}
+    for j in sorted((j for j in range(len(norms)) if norms[j] > 0), key=lambda j: -norms[j]):
+        for leader in leaders:
+            same = float(neurons.signs[j]) == float(neurons.signs[leader])
+            if same and float(neurons.directions[j] @ neurons.directions[leader]) >= math.cos(angle):
+                leaders[leader] += norms[j] ** 2
+                break
+        else:
+            leaders[j] = norms[j] ** 2
+    whole, carried, chosen = sum(leaders.values()), 0.0, []
+    for leader, mass in sorted(leaders.items(), key=lambda item: -item[1]):
+        if carried < share * whole:
+            chosen.append(leader)
+        carried += mass
+    return chosen, [leaders[leader] / whole for leader in chosen]
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("angle", [0.05, 0.5, 2.0, 3.2])
+def test_equals_the_definition(d: int, angle: float) -> None:
+    generator = torch.Generator().manual_seed(d)
+    for m in (1, 2, 7, 80):
+        axes = torch.randn(3, d, generator=generator, dtype=torch.float64)
+        spread = 0.3 * torch.randn(m, d, generator=generator, dtype=torch.float64)
+        w = (axes[torch.randint(3, (m,), generator=generator)] + spread) * torch.rand(m, 1, generator=generator) ** 2
+        neurons = Neurons(w, torch.randn(m, generator=generator, dtype=torch.float64))
+        for share in (0.5, 0.99):
+            leaders, shares = by_definition(neurons, share, angle)
+            found = clusters(neurons, share, angle)
+            torch.testing.assert_close(found.directions, (neurons.signs[:, None] * neurons.directions)[leaders])
+            torch.testing.assert_close(found.shares, torch.tensor(shares, dtype=torch.float64))
+
+
+def test_a_wide_network_is_measured_without_a_square_matrix() -> None:
+    m = 300_000  # an m x m matrix of bits alone would take 11 GB
+    generator = torch.Generator().manual_seed(0)
+    neurons = Neurons(torch.randn(m, 2, generator=generator, dtype=torch.float64), torch.ones(m, dtype=torch.float64))
+    found = clusters(neurons)
+    assert 36 <= len(found) <= 72  # leaders are more than 5 degrees apart, and no direction is farther from one
+    assert float(found.shares.sum()) >= 0.99

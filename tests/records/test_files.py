@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from gfflow.config import RunConfig
 from gfflow.records import files
 from gfflow.records.files import sync_folder, whole_file, write_text
+from gfflow.run import train
 
 PACKAGE = Path(files.__file__).resolve().parents[1]
 
@@ -76,3 +78,15 @@ def test_no_other_file_renames_or_writes_whole_files_itself():
             if writing.search(line) and "whole_file(" not in line and path.name != "files.py":
                 found.append((path.name, line.strip()))
     assert [name for name, _ in found] == ["folder.py"], found
+
+
+def test_a_new_run_removes_no_file_that_was_there_before(tmp_path):
+    """Only what a run of gfflow's left half-written is cleared away."""
+    for name in ("notes.part.txt", "film.part1.rar"):
+        (tmp_path / name).write_text("mine")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "metrics.part.csv").write_text("being written by another run")
+    config = RunConfig.of({"solver": {"iterations": 10}, "figures": False, "verbose": False})
+    train(config, tmp_path)
+    assert (tmp_path / "notes.part.txt").exists() and (tmp_path / "film.part1.rar").exists()
+    assert (tmp_path / "other" / "metrics.part.csv").exists()

@@ -34,3 +34,18 @@ def test_frames_of_a_training_without_a_flow_time_have_none(tmp_path) -> None:
     trajectory = run.trajectory
     assert run.step_size is None and trajectory is not None
     assert snapshot(trajectory, training_set(trajectory), 1).time is None
+
+
+def test_frames_know_the_activation_and_the_loss_of_their_run(tmp_path) -> None:
+    values = {
+        "network": {"width": 5, "relu_derivative_at_zero": 0.5},
+        "solver": {"name": "sgd", "iterations": 10},
+        "figures": False,
+        "verbose": False,
+    }
+    train(RunConfig.of(values), tmp_path)
+    trajectory = Run.read(tmp_path).trajectory
+    assert trajectory is not None
+    data = training_set(trajectory)
+    assert snapshot(trajectory, data, 0).neurons.activation.at_zero == 0.5
+    assert data.loss.name == "square"

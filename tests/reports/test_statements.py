@@ -12,7 +12,7 @@ from gfflow.reports.statements import begins, margin, read_panels, statements
 
 def row(measured: float | None, bound: float, relation: str = "<=", verdict: str = "holds", **values) -> dict:
     filled = {"statement": "Lemma 2 (i)", "measured": measured, "bound": bound, "relation": relation}
-    return {**filled, "verdict": verdict, "why": "", "empty": False, **values}
+    return {**filled, "verdict": verdict, "why": "", "empty": False, "two_runs": False, **values}
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_without_its_switch_a_measure_logs_nothing(tmp_path: Path) -> None:
     values = {**SHORT, "solver": {"iterations": 20}, "callbacks": dict.fromkeys(switches, False)}
     train(RunConfig.of(values), tmp_path)
     always = {name for entry in MEASURES.values() if entry.switch is None for name in entry.names}
-    assert {"loss", "time"} == set(columns(tmp_path)) <= always
+    assert {"loss", "time"} <= set(columns(tmp_path)) <= always
 
 
 def test_a_registered_measure_is_in_every_run(extra: type[Measure], tmp_path: Path) -> None:

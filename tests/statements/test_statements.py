@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gfflow.measures import Snapshot
+from gfflow.model.activations import Activation
 from gfflow.model.data import TrainingSet, five_points, orthogonal_pair, orthonormal
 from gfflow.model.initialization import draw_start
 from gfflow.model.neurons import Neurons
@@ -41,6 +42,12 @@ def relabelled(case: Case, labels: list[float]) -> Case:
     data = TrainingSet(case.data.x, torch.tensor(labels, dtype=torch.float64))
     frames = tuple(Snapshot(s.neurons, data, s.iteration) for s in case.snapshots)
     return dataclasses.replace(case, snapshots=frames)
+
+
+def with_another_derivative_at_zero(case: Case) -> Case:
+    neurons = dataclasses.replace(case.start.neurons, activation=Activation(at_zero=0.5))
+    start = dataclasses.replace(case.start, neurons=neurons)
+    return dataclasses.replace(case, snapshots=(start, *case.snapshots[1:]))
 
 
 def begun(data: TrainingSet, start: Neurons | None = None) -> Tamper:
@@ -244,7 +251,7 @@ TAMPERED: dict[str, Tamper] = {
     "end_aligned": far_from_the_end,
     "end_masses": in_end(lambda w, a: (w.mul_(0.9), a.mul_(0.9))),
     "variation_norm": far_from_the_end,
-    "own_derivative": lambda case: dataclasses.replace(case, relu_derivative_at_zero=0.5),
+    "own_derivative": with_another_derivative_at_zero,
 }
 # with a test of their own, below or in test_early_alignment.py
 ELSEWHERE = {

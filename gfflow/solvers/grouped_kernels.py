@@ -1,0 +1,80 @@
+"""Grouped descent, compiled: the loop over the steps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gfflow.compiled import compiled
+from gfflow.solvers.grouped_places import (
+    look_at_due,
+    look_at_loose,
+    place_block,
+)
+from gfflow.solvers.grouped_sweeps import (
+    bound_fields,
+    find_fields,
+    sweep,
+)
+from gfflow.solvers.grouping import (
+    AHEAD,
+    BLOCKS,
+    CHECKS,
+    DONE_STEPS,
+    GROUPS,
+    LOOSE_COUNT,
+    NEAR,
+    NOW,
+    PAGES,
+    PATTERNS,
+    SLOT_STEPS,
+    WIDTH,
+    WORK,
+    state_of,
+)
+
+DONE, REBUILD, HAND_OVER = 0, 1, 2
+LOOK = 128  # steps between two looks at what the steps cost
+LOOK_LOOSE = 16  # steps between two looks at whether a loose neuron still is one
+
+
+@compiled
+def descend_grouped(arrays, lr, steps, direct, build, out):  # type: ignore[no-untyped-def]
+    """Up to `steps` steps. Returns how many were done, and why it ended: DONE; REBUILD, where groups are to be formed
+    afresh; HAND_OVER, where a step of the direct form, of cost `direct`, would be cheaper. Costs are in nanoseconds
+    of one machine, counted, never measured: `build` is that of forming the groups."""
+    s = state_of(arrays)
+    n, d = s.planes.shape[1:]
+    theta, stack = np.empty(d + 1), np.empty(4 * 64 + s.chain.size, np.int64)
+    for done in range(-1, steps):
+        if done < 0:
+            sweep(s, done >= 0)  # moves nothing: finds the outputs
+            continue
+        step = find_fields(s.sample, s.planes, s.patterns, s.counts[PATTERNS], s.edge, s.fields, lr)
+        step = max(step, bound_fields(s.pages, s.page_gates, s.counts[PAGES], s.planes, s.fields))
+        if s.clock[WIDTH] == 0:
+            s.clock[WIDTH] = max(SLOT_STEPS * step, 1e-15)
+            for b in range(s.counts[BLOCKS]):
+                place_block(s, b, s.clock[NOW])
+        if not step < 0.02:
+            return done, HAND_OVER
+        s.clock[NEAR] = 2 * (s.clock[WIDTH] + step)
+        s.clock[AHEAD] = s.clock[NOW] + step
+        if not look_at_due(s, stack, theta, out):
+            return done, REBUILD
+        if done % LOOK_LOOSE == 0 and not look_at_loose(s, theta, out):
+            return done, REBUILD
+        if done % LOOK == 0:
+            cost = 300.0 + 5.0 * (s.counts[GROUPS] + s.counts[PATTERNS]) + s.counts[LOOSE_COUNT] * (n * d * 2.0 + 10)
+            for at in range(s.counts[PAGES]):
+                cost += 50.0 + s.pages[s.pages[at].listed].size
+            spent = s.clock[WORK] + s.clock[CHECKS]
+            if cost > direct or spent > 2 * build + s.clock[DONE_STEPS] * direct / 2:
+                return done, HAND_OVER
+            if s.clock[WORK] > 2 * build:
+                return done, REBUILD
+            if s.clock[WIDTH] > 64 * SLOT_STEPS * step and s.clock[WIDTH] > 2e-15:
+                return done, REBUILD
+        s.clock[NOW] = s.clock[AHEAD]
+        s.clock[DONE_STEPS] += 1.0
+        sweep(s, done >= 0)
+    return steps, DONE

@@ -1,0 +1,309 @@
+"""Compiled sweeps of grouped descent: one step of everything (the state is described in grouping).
+
+One step of size lr moves theta = (w, a) of a neuron with field D, the sum of r_k x_k / n over its open samples, by
+
+    w <- w + lr a D,   a <- a + lr <D, w>,      so theta <- (I + lr [[0, D], [D^T, 0]]) theta:
+
+a linear map that depends on the neuron through its pattern alone. With M the product of the maps of a group and
+S = sum_j theta_j theta_j^T when it was formed, the sum of a_j w_j over the group is the last column of M S M^T but
+for its last entry, and h(x_k) = <x_k, sum of these over the patterns open on k>.
+
+A map is I + E with ||E|| = lr ||D||, so over steps whose lr ||D|| add up to P a neuron moves by at most (e^P - 1)
+||theta||, and no gate changes before that reaches its distance |<x_k, w>| / ||x_k|| from the nearest gate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gfflow.compiled import compiled
+from gfflow.solvers.grouping import (
+    GROUPS,
+    LOOSE_COUNT,
+    PAGE,
+    PAGES,
+    PATTERNS,
+)
+
+reordered: Any = compiled(fastmath={"reassoc", "contract"})
+
+
+@reordered
+def sweep_groups(groups, count, maps, moments, fields, total, work, move):  # type: ignore[no-untyped-def]
+    """One step of every group, if `move`, and their share of the totals."""
+    d = fields.shape[0]
+    e = d + 1
+    if move:
+        for i in range(d):
+            pull = work[i]
+            for g in range(count):
+                pull[g] = fields[i, groups[g].pattern]
+        for c in range(e):
+            last, turn = maps[d * e + c], work[d]
+            for g in range(count):
+                turn[g] = last[g]
+            for i in range(d):
+                row, pull = maps[i * e + c], work[i]
+                for g in range(count):
+                    last[g] += pull[g] * row[g]
+                    row[g] += pull[g] * turn[g]
+    for i in range(e):
+        out = work[e + i]
+        for g in range(count):
+            out[g] = 0.0
+        for q in range(e):
+            moment, last = moments[i * e + q], maps[d * e + q]
+            for g in range(count):
+                out[g] += moment[g] * last[g]
+    for i in range(d):
+        out = work[2 * e]
+        for g in range(count):
+            out[g] = 0.0
+        for q in range(e):
+            row, product = maps[i * e + q], work[e + q]
+            for g in range(count):
+                out[g] += row[g] * product[g]
+        for g in range(count):
+            total[i, groups[g].pattern] += out[g] * groups[g].square
+
+
+@reordered
+def sweep_page(page, gates, near, planes, fields, total, room, begin, move):  # type: ignore[no-untyped-def]
+    """One step of every neuron of a page, if `move`, and their share of the totals and of the samples' sums."""
+    size, pattern, count = page.size, page.pattern, page.gates
+    d = fields.shape[0]
+    a = near[d, begin : begin + size]
+    turn, pull = room[0], room[1]
+    for again in range(2):
+        for c in range(count):
+            z = room[3 + c]
+            for j in range(size):
+                z[j] = 0.0
+            for i in range(d):
+                w, entry = near[i, begin : begin + size], planes[0, gates[c], i]
+                for j in range(size):
+                    z[j] += w[j] * entry
+        if again == 1 or not move:
+            break
+        for j in range(size):
+            turn[j] = 0.0
+        for i in range(d):
+            w, closed = near[i, begin : begin + size], fields[i, pattern]
+            for j in range(size):
+                pull[j] = closed
+            for c in range(count):
+                z, more = room[3 + c], planes[2, gates[c], i]
+                for j in range(size):
+                    pull[j] += 0.0 if z[j] <= 0 else more
+            for j in range(size):
+                turn[j] += pull[j] * w[j]
+                w[j] += pull[j] * a[j]
+        for j in range(size):
+            a[j] += turn[j]
+    for i in range(d):
+        w = near[i, begin : begin + size]
+        everything = 0.0
+        for j in range(size):
+            pull[j] = a[j] * w[j]
+            everything += pull[j]
+        total[i, pattern] += everything
+        for c in range(count):
+            z = room[3 + c]
+            opened = 0.0
+            for j in range(size):
+                opened += 0.0 if z[j] <= 0 else pull[j]
+            planes[3, gates[c], i] += opened
+
+
+@reordered
+def sweep_page_in_plane(w0, w1, a, x0, x1, c0, c1, y0, y1, e0, e1, p0, p1, move):  # type: ignore[no-untyped-def]
+    """sweep_page for two coordinates and two near gates, of the samples (x0, x1) and (y0, y1) with pulls (c0, c1) and
+    (e0, e1), in one loop; p the field with both closed. Returns the sums over all, and over those open on each."""
+    t0 = t1 = u0 = u1 = v0 = v1 = 0.0
+    for j in range(a.size):
+        w, v, b = w0[j], w1[j], a[j]
+        if move:
+            z = w * x0 + v * x1
+            q0 = p0 + (0.0 if z <= 0 else c0)
+            q1 = p1 + (0.0 if z <= 0 else c1)
+            z = w * y0 + v * y1
+            q0 += 0.0 if z <= 0 else e0
+            q1 += 0.0 if z <= 0 else e1
+            turn = q0 * w + q1 * v
+            w += q0 * b
+            v += q1 * b
+            b += turn
+            w0[j], w1[j], a[j] = w, v, b
+        m0, m1 = b * w, b * v
+        t0 += m0
+        t1 += m1
+        z = w * x0 + v * x1
+        u0 += 0.0 if z <= 0 else m0
+        u1 += 0.0 if z <= 0 else m1
+        z = w * y0 + v * y1
+        v0 += 0.0 if z <= 0 else m0
+        v1 += 0.0 if z <= 0 else m1
+    return t0, t1, u0, u1, v0, v1
+
+
+@reordered
+def sweep_page_at_one_gate(w0, w1, a, x0, x1, c0, c1, p0, p1, move):  # type: ignore[no-untyped-def]
+    """The same for a single near gate."""
+    t0 = t1 = u0 = u1 = 0.0
+    for j in range(a.size):
+        w, v, b = w0[j], w1[j], a[j]
+        if move:
+            z = w * x0 + v * x1
+            q0 = p0 + (0.0 if z <= 0 else c0)
+            q1 = p1 + (0.0 if z <= 0 else c1)
+            turn = q0 * w + q1 * v
+            w += q0 * b
+            v += q1 * b
+            b += turn
+            w0[j], w1[j], a[j] = w, v, b
+        m0, m1 = b * w, b * v
+        t0 += m0
+        t1 += m1
+        z = w * x0 + v * x1
+        u0 += 0.0 if z <= 0 else m0
+        u1 += 0.0 if z <= 0 else m1
+    return t0, t1, u0, u1
+
+
+@compiled
+def sweep_pages(pages, page_gates, count, near, planes, fields, total, room, move):  # type: ignore[no-untyped-def]
+    """sweep_page for all pages in use."""
+    for at in range(count):
+        page = pages[at].listed
+        own, gates, begin = pages[page], page_gates[page], page * PAGE
+        if fields.shape[0] != 2 or own.gates > 2:
+            sweep_page(own, gates, near, planes, fields, total, room, begin, move)
+            continue
+        end, p, k = begin + own.size, own.pattern, gates[0]
+        w0, w1, a = near[0, begin:end], near[1, begin:end], near[2, begin:end]
+        x0, x1, c0, c1 = planes[0, k, 0], planes[0, k, 1], planes[2, k, 0], planes[2, k, 1]
+        p0, p1 = fields[0, p], fields[1, p]
+        if own.gates == 1:
+            t0, t1, u0, u1 = sweep_page_at_one_gate(w0, w1, a, x0, x1, c0, c1, p0, p1, move)
+        else:
+            q = gates[1]
+            y0, y1, e0, e1 = planes[0, q, 0], planes[0, q, 1], planes[2, q, 0], planes[2, q, 1]
+            t0, t1, u0, u1, v0, v1 = sweep_page_in_plane(w0, w1, a, x0, x1, c0, c1, y0, y1, e0, e1, p0, p1, move)
+            planes[3, q, 0] += v0
+            planes[3, q, 1] += v1
+        total[0, p] += t0
+        total[1, p] += t1
+        planes[3, k, 0] += u0
+        planes[3, k, 1] += u1
+
+
+@reordered
+def sweep_loose(loose, count, theta, sample, planes, pull, move):  # type: ignore[no-untyped-def]
+    """One step of every loose neuron, if `move`, and their share of h."""
+    n, d = planes.shape[1:]
+    for k in range(n):
+        sample[k].loose_h = 0.0
+    for at in range(count):
+        own = theta[loose[at]]
+        if move:
+            for i in range(d):
+                pull[i] = 0.0
+            for k in range(n):
+                z = 0.0
+                for i in range(d):
+                    z += own[i] * planes[0, k, i]
+                if not z <= 0:
+                    for i in range(d):
+                        pull[i] += planes[2, k, i]
+            turn = 0.0
+            for i in range(d):
+                turn += pull[i] * own[i]
+                own[i] += pull[i] * own[d]
+            own[d] += turn
+        for k in range(n):
+            z = 0.0
+            for i in range(d):
+                z += own[i] * planes[0, k, i]
+            sample[k].loose_h += 0.0 if z <= 0 else own[d] * z
+
+
+@compiled
+def find_outputs(sample, planes, patterns, count, edge, total):  # type: ignore[no-untyped-def]
+    """h of every sample from the totals of the patterns, which are summed up into those of their parents."""
+    n, d = planes.shape[1:]
+    for p in range(count - 1, 0, -1):
+        parent = patterns[p].parent
+        for i in range(d):
+            total[i, parent] += total[i, p]
+        for at in range(patterns[p].edges, patterns[p + 1].edges):
+            k = edge[at]
+            if k >= 0:
+                for i in range(d):
+                    planes[3, k, i] += total[i, p]
+            else:
+                for i in range(d):
+                    planes[3, -1 - k, i] -= total[i, p]
+    for k in range(n):
+        h = sample[k].loose_h
+        for i in range(d):
+            h += planes[3, k, i] * planes[0, k, i]
+        sample[k].h = h
+
+
+@compiled
+def find_fields(sample, planes, patterns, count, edge, fields, lr):  # type: ignore[no-untyped-def]
+    """lr D of every pattern, from its parent's; returns the largest lr ||D||."""
+    n, d = planes.shape[1:]
+    for k in range(n):
+        c = lr * ((sample[k].y - sample[k].h) / n)
+        for i in range(d):
+            planes[2, k, i] = c * planes[0, k, i]
+    most = 0.0
+    for p in range(1, count):
+        parent = patterns[p].parent
+        for i in range(d):
+            fields[i, p] = fields[i, parent]
+        for at in range(patterns[p].edges, patterns[p + 1].edges):
+            k = edge[at]
+            if k >= 0:
+                for i in range(d):
+                    fields[i, p] += planes[2, k, i]
+            else:
+                for i in range(d):
+                    fields[i, p] -= planes[2, -1 - k, i]
+        square = 0.0
+        for i in range(d):
+            square += fields[i, p] * fields[i, p]
+        most = square if not square <= most else most
+    return np.sqrt(most)
+
+
+@compiled
+def bound_fields(pages, page_gates, count, planes, fields):  # type: ignore[no-untyped-def]
+    """An upper bound of lr ||D|| over the neurons of all pages, whichever of their near gates are open."""
+    most = 0.0
+    for at in range(count):
+        page = pages[at].listed
+        square = 0.0
+        for i in range(fields.shape[0]):
+            low = high = fields[i, pages[page].pattern]
+            for c in range(pages[page].gates):
+                pull = planes[2, page_gates[page, c], i]
+                low += min(pull, 0.0)
+                high += max(pull, 0.0)
+            square += max(low * low, high * high)
+        most = max(most, square)
+    return np.sqrt(most)
+
+
+@compiled
+def sweep(s, move):  # type: ignore[no-untyped-def]
+    """One step of all neurons, if `move`, and the outputs h."""
+    s.total[:, : s.counts[PATTERNS]] = 0.0
+    s.planes[3] = 0.0
+    sweep_groups(s.groups, s.counts[GROUPS], s.maps, s.moments, s.fields, s.total, s.work, move)
+    sweep_pages(s.pages, s.page_gates, s.counts[PAGES], s.near, s.planes, s.fields, s.total, s.room, move)
+    sweep_loose(s.loose, s.counts[LOOSE_COUNT], s.theta, s.sample, s.planes, s.work[0], move)
+    find_outputs(s.sample, s.planes, s.patterns, s.counts[PATTERNS], s.edge, s.total)
