@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import logging
 import os
 import sys
 from typing import NoReturn
@@ -33,8 +34,9 @@ def any_encoding() -> None:
 
 def prepare() -> None:
     """What every command sets first: its output in any encoding, and figures drawn without a window, whatever a
-    notebook's environment says."""
+    notebook's environment says, and without matplotlib's lines on a home folder that cannot be written."""
     any_encoding()
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     os.environ["MPLBACKEND"] = "Agg"
 
 

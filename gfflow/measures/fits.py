@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gfflow.model.data import TrainingSet
-from gfflow.model.losses import SQUARE
 
 DIGITS = 12  # to which two unit inputs agree that lie on one line through zero
 
@@ -32,7 +31,7 @@ def least_loss(training_set: TrainingSet) -> float:
     """
     lines = lines_of(training_set)
     count = int(lines.max()) + 1
-    if training_set.loss is not SQUARE or count == training_set.n:
+    if not training_set.loss.is_square or count == training_set.n:
         return 0.0
     x, y = training_set.x.numpy(), training_set.y.numpy()
     even = np.zeros((training_set.n, count))
