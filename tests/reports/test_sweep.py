@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from gfflow.errors import InvalidInput
 from gfflow.reports import report
@@ -101,7 +102,7 @@ def test_a_short_sweep_over_seeds_is_laid_out(tmp_path, recwarn):
     assert figure is not None
     figure.savefig(tmp_path / "drawn.png")
     assert not [warning for warning in recwarn if "constrained_layout" in str(warning.message)]
-    renderer = figure.canvas.get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()
     for axes in figure.axes:  # all labels within the figure
         box = axes.get_tightbbox(renderer)
         assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
