@@ -1,165 +1,388 @@
 """Gates that may slide (Filippov): which state a gate at zero takes, and the field that results.
 
-A gate of neuron j at sample k is OFF, ON or SLIDING. Sliding holds z_k = <w_j, x_k> at zero where the field points
-back from both sides; on the sliding samples S the field D is replaced by its projection onto the orthogonal
-complement of {x_k : k in S}. With c_k = r_k / n, G = x x^T and A the gates that are on, D = sum_k b_k x_k with
-b_A = c_A, b_S = -G_SS^{-1} G_SA c_A and b = 0 elsewhere, so that z moves along `field` = G b.
+A gate is a hyperplane through 0 with the unit normal n_g; neuron j is ON, OFF or at zero there. Samples along n_g
+(`plus`) pull where the gate is on, samples against it (`minus`) where it is off, so that with c_k = r_k / n
 
-Seen with k alone put off or on, z_k drifts at d_off or d_on (both times the neuron's output weight): d_off > 0 > d_on
-is sliding; otherwise the gate is on where d_off > 0, and off where not. A sample opposite to k (a negative multiple
-of x_k) has the same gate, on where that of k is off: it belongs to d_off, and its gate is kept so.
+    D(w) = sum_k c_k x_k [<w, x_k> > 0] = base + sum over gates that are on of C_g n_g,
+    base = sum_{k minus} c_k x_k,   C_g = sum_{k plus} c_k ||x_k|| + sum_{k minus} c_k ||x_k||.
+
+A neuron with output weight of the sign s moves along s D, that is up F = s sum_k c_k relu(<w, x_k>). Where s C_g <
+0 the kink of F at gate g is concave: the field points back from both sides, and the neuron may slide. It then moves
+along the shortest D = base + sum_on C_g n_g + sum_{g at zero} f_g C_g n_g with fractions f_g in [0, 1] (the
+subgradient of least norm): f_g = 0 where it may leave to OFF, f_g = 1 to ON, and <D, n_g> = 0 where 0 < f_g < 1.
+This bounded least squares problem is solved by active sets; gates that depend on each other, as on a lattice, are
+no exception in it.
+
+States at zero: SLIDING; HELD, at which nothing pulls (f = 0 but no drift away: a closed gate on orthogonal inputs,
+Lemma 6); HELD_ON, the same with f = 1, only where gates depend on each other. A neuron lives in the orthogonal
+complement of the gates at which it is at zero, of which an orthonormal basis is kept.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from gfflow.compiled import compiled
+from gfflow.compiled import compiled, lean
 
-OFF, ON, SLIDING = 0, 1, 2
-ROUNDING = 1e-12  # relative size below which a drift, or a sample's part outside a span, is rounding
+OFF, ON, SLIDING, HELD, HELD_ON = 0, 1, 2, 3, 4
+ROUNDING = 1e-13  # of the sum of all forces: a drift below this is rounding
+DEPENDENT = 1e-10  # part of a unit normal outside a span, below which it is in the span
+FRACTION = 1e-11  # by which rounding may carry a fraction out of [0, 1]
 ROUNDS = 8  # changes of each gate, at most, in search of states that agree with their drifts
 
 
-@compiled
-def on_coefficients(gate, c, b):  # type: ignore[no-untyped-def]
-    """b_jk = c_k where gate jk is on, 0 elsewhere; shapes (m, n), (n,), (m, n)."""
-    for j in range(gate.shape[0]):
-        for k in range(c.size):
-            b[j, k] = c[k] if gate[j, k] == ON else 0.0
+class Gates(NamedTuple):
+    """The gates of a set of inputs, in coordinates of the span of the inputs and, where the neurons have a part
+    outside it, one more coordinate for that part: q or q + 1 of them, Q for short."""
+
+    inputs: Any  # (n, Q)
+    samples: Any  # (Q, n), the same transposed
+    gate: Any  # (n,) int64, the gate of each sample
+    side: Any  # (n,), 1 for a sample along the normal, -1 for one against it
+    length: Any  # (n,), ||x_k||
+    normal: Any  # (g, Q), unit
+    columns: Any  # (Q, g), the same transposed
+    plus: Any  # (g,) bool, whether the gate has a sample along its normal
+    minus: Any  # (g,) bool, whether it has one against it
+    hashes: Any  # (g + 1, 5) int64, random numbers for the states of each gate and, last, for the sign of the neuron
+    rank: int  # q, the dimension of the span of the inputs
 
 
-@compiled
-def project(gate, gram, field, b, index, factor):  # type: ignore[no-untyped-def]
-    """Adds the sliding samples' part to one neuron's field (n,) and b (n,), both given for the gates that are on.
+class Field(NamedTuple):
+    """The field of one set of gate states, and room for finding it."""
 
-    Leaves the sliding samples in `index` and the Cholesky factor of G_SS in `factor`; returns their number."""
-    s = 0
-    for k in range(gate.size):
-        if gate[k] == SLIDING:
-            index[s] = k
-            s += 1
-    for i in range(s):
-        for o in range(i + 1):
-            total = gram[index[i], index[o]]
-            for q in range(o):
-                total -= factor[i, q] * factor[o, q]
-            factor[i, o] = np.sqrt(total) if o == i else total / factor[o, o]
-    for i in range(s):
-        total = -field[index[i]]
-        for q in range(i):
-            total -= factor[i, q] * b[index[q]]
-        b[index[i]] = total / factor[i, i]
-    for i in range(s - 1, -1, -1):
-        total = b[index[i]]
-        for q in range(i + 1, s):
-            total -= factor[q, i] * b[index[q]]
-        b[index[i]] = total / factor[i, i]
-    for i in range(s):
-        k = index[i]
-        for o in range(field.size):
-            field[o] += b[k] * gram[k, o]
-    for i in range(s):
-        field[index[i]] = 0.0
-    return s
+    state: Any  # (g,) int8
+    zero: Any  # (g,) bool, gates at zero that may be in any state
+    on: Any  # (Q,), base + sum_on C_g n_g
+    d: Any  # (Q,), D
+    u: Any  # (Q,), D/||D||; where only one line is left to D, made of the gates alone, but for its sign
+    rate: Any  # (1,), ||D||
+    slack: Any  # (1,), by which a fraction may lie outside [0, 1]: what the residual's accuracy lets it be known to
+    drift: Any  # (g,), <u, n_g>, once somebody has asked for it
+    basis: Any  # (Q, Q), orthonormal rows that span the normals of the gates at zero
+    triangle: Any  # (Q, Q), with which they were made: n_i = sum_j triangle_ji basis_j
+    index: Any  # (Q,) int64, the gates at zero that made the basis
+    multiplier: Any  # (Q,), b_i: D = base + sum_on C_g n_g + sum_i b_i n_i
+    spare: Any  # (3, Q)
+    info: Any  # (3,) int64: rank of the gates at zero, dimensions left to D (0, 1 or 2 for more), drift is known
 
 
-@compiled
-def _outside_span(k, s, gram, index, factor, work):  # type: ignore[no-untyped-def]
-    """||x_k||^2 after projection onto the complement of the s sliding samples; 0 where only rounding is left."""
-    rest = gram[k, k]
-    for i in range(s):
-        total = gram[k, index[i]]
-        for q in range(i):
-            total -= factor[i, q] * work[q]
-        work[i] = total / factor[i, i]
-        rest -= work[i] * work[i]
-    return rest if rest > ROUNDING * gram[k, k] else 0.0
+def arrangement(inputs: Any, rank: int) -> Gates:
+    """The gates of the inputs (n, Q), of which no two are positive multiples of each other."""
+    length = np.linalg.norm(inputs, axis=1)
+    unit = inputs / length[:, None]
+    gate, side = np.empty(len(unit), np.int64), np.ones(len(unit), np.int64)
+    normals: list[Any] = []
+    for k, direction in enumerate(unit):
+        near = np.abs(np.array(normals).reshape(-1, inputs.shape[1]) + direction).max(axis=1, initial=0.0)
+        opposite = np.flatnonzero(near <= 8 * np.finfo(float).eps)
+        gate[k] = opposite[0] if len(opposite) else len(normals)
+        if len(opposite):
+            side[k] = -1
+        else:
+            normals.append(direction)
+    g, normal = len(normals), np.array(normals)
+    plus, minus = (np.bincount(gate[side == sign], minlength=g) > 0 for sign in (1, -1))
+    hashes = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, size=(g + 1, 5))
+    inputs = np.ascontiguousarray(inputs)
+    return Gates(inputs, inputs.T.copy(), gate, side, length, normal, normal.T.copy(), plus, minus, hashes, rank)
 
 
-@compiled
-def opposite(k, gram):  # type: ignore[no-untyped-def]
-    """The sample that is a negative multiple of sample k, -1 where there is none."""
-    for o in range(gram.shape[0]):
-        if gram[k, o] < 0.0 and gram[k, o] * gram[k, o] >= (1.0 - ROUNDING) * gram[k, k] * gram[o, o]:
-            return o
+def new_field(gates: Gates) -> Field:
+    """An empty field."""
+    g, q = gates.normal.shape
+    vectors = (
+        np.zeros(q),
+        np.zeros(q),
+        np.zeros(q),
+        np.zeros(1),
+        np.full(1, FRACTION),
+        np.zeros(g),
+        np.zeros((q, q)),
+        np.zeros((q, q)),
+    )
+    states = (np.zeros(g, np.int8), np.zeros(g, np.bool_))
+    return Field(*states, *vectors, np.zeros(q, np.int64), np.zeros(q), np.zeros((3, q)), np.zeros(3, np.int64))
+
+
+@lean
+def copy(source, target):  # type: ignore[no-untyped-def]
+    """target = source, element by element: slices would allocate."""
+    for i in range(target.size):
+        target[i] = source[i]
+
+
+@lean
+def put(source, target, factor):  # type: ignore[no-untyped-def]
+    """target = factor * source."""
+    for i in range(target.size):
+        target[i] = factor * source[i]
+
+
+@lean(fastmath={"reassoc", "contract"})
+def dot(p, q):  # type: ignore[no-untyped-def]
+    """<p, q> of two short vectors."""
+    total = 0.0
+    for i in range(p.size):
+        total += p[i] * q[i]
+    return total
+
+
+@lean
+def products(gates, v, out):  # type: ignore[no-untyped-def]
+    """<v, n_g> for all gates, into out (g,)."""
+    for g in range(out.size):
+        out[g] = v[0] * gates.columns[0, g]
+    for q in range(1, v.size):
+        part = v[q]
+        for g in range(out.size):
+            out[g] += part * gates.columns[q, g]
+
+
+@lean
+def forces(gates, r, force, base):  # type: ignore[no-untyped-def]
+    """C (g,) and base (Q,) of the residual r (n,); returns the sum of all forces, which rounding is relative to."""
+    force[:] = 0.0
+    base[:] = 0.0
+    size, n = 0.0, r.size
+    for k in range(n):
+        pull = r[k] / n * gates.length[k]
+        force[gates.gate[k]] += pull
+        size += abs(pull)
+        if gates.side[k] < 0:
+            for i in range(base.size):
+                base[i] += r[k] / n * gates.inputs[k, i]
+    return size
+
+
+@lean
+def outside(f, normal, part):  # type: ignore[no-untyped-def]
+    """The part (Q,) of a vector orthogonal to the basis of the gates at zero; returns its length."""
+    copy(normal, part)
+    for _ in range(2 if f.info[0] > 0 else 0):
+        for i in range(f.info[0]):
+            along = dot(f.basis[i], part)
+            for q in range(part.size):
+                part[q] -= along * f.basis[i, q]
+    return np.sqrt(dot(part, part))
+
+
+@lean
+def _span_zero(gates, f):  # type: ignore[no-untyped-def]
+    """An orthonormal basis of the normals of the gates at zero, the sliding ones first; dependent ones add none."""
+    f.info[0] = 0
+    part = f.spare[0]
+    for turn in range(2):
+        for g in range(f.state.size):
+            if f.state[g] < SLIDING or (f.state[g] == SLIDING) != (turn == 0) or f.info[0] == gates.rank:
+                continue
+            rank = f.info[0]
+            copy(gates.normal[g], part)
+            f.triangle[:, rank] = 0.0
+            for _ in range(2):
+                for i in range(rank):
+                    along = dot(f.basis[i], part)
+                    f.triangle[i, rank] += along
+                    for q in range(part.size):
+                        part[q] -= along * f.basis[i, q]
+            size = np.sqrt(dot(part, part))
+            if size > DEPENDENT:
+                f.triangle[rank, rank] = size
+                for q in range(part.size):
+                    f.basis[rank, q] = part[q] / size
+                f.index[rank] = g
+                f.info[0] += 1
+
+
+@lean
+def project(gates, f, force, base):  # type: ignore[no-untyped-def]
+    """D and the multipliers for the states as they are."""
+    copy(base, f.on)
+    at_zero = False
+    for g in range(f.state.size):
+        at_zero |= f.state[g] >= SLIDING
+        if f.state[g] == ON or f.state[g] == HELD_ON:
+            for q in range(f.on.size):
+                f.on[q] += force[g] * gates.normal[g, q]
+    _project_on(gates, f, at_zero)
+
+
+@lean
+def _project_on(gates, f, at_zero):  # type: ignore[no-untyped-def]
+    """D and the multipliers, given the sum of the gates that are on."""
+    d, b = f.d, f.multiplier
+    copy(f.on, d)
+    f.info[0] = 0
+    f.info[2] = 0
+    if not at_zero:
+        return
+    _span_zero(gates, f)
+    rank = f.info[0]
+    b[:rank] = 0.0
+    for _ in range(2):
+        for i in range(rank):
+            along = dot(f.basis[i], d)
+            b[i] -= along
+            for q in range(d.size):
+                d[q] -= along * f.basis[i, q]
+    for i in range(rank - 1, -1, -1):
+        for o in range(i + 1, rank):
+            b[i] -= f.triangle[i, o] * b[o]
+        b[i] /= f.triangle[i, i]
+    if rank == gates.rank:
+        d[:] = 0.0
+
+
+@lean
+def direct(gates, f, size):  # type: ignore[no-untyped-def]
+    """u and ||D|| of the field, and how many dimensions its gates leave to D whatever the forces.
+
+    Where that is one, u is made of the gates alone: D moves along a line, to and fro, without turning."""
+    rank, g = f.info[0], f.state.size
+    line, part = f.spare[1], f.spare[2]
+    longest, found = 0.0, 0
+    for k in range(g):
+        if not ((f.state[k] == ON and gates.plus[k]) or (f.state[k] == OFF and gates.minus[k])):
+            continue
+        if rank == 0:  # no two normals are parallel
+            found += 1
+            if found == 2:
+                break
+            copy(gates.normal[k], line)
+            continue
+        length = outside(f, gates.normal[k], part)
+        if length <= DEPENDENT:
+            continue
+        if found == 0 or (rank == gates.rank - 1 and length > longest):
+            for q in range(part.size):
+                line[q] = part[q] / length
+            longest, found = length, 1
+        elif rank < gates.rank - 1:
+            along, across = dot(line, part), 0.0
+            for q in range(part.size):
+                across += (part[q] - along * line[q]) ** 2
+            if np.sqrt(across) > DEPENDENT:
+                found = 2
+                break
+    f.info[1] = found
+    along = dot(f.d, line) if found == 1 else np.sqrt(dot(f.d, f.d))
+    if found == 0 or abs(along) <= 1e-16 * size:
+        f.rate[0] = 0.0
+        return
+    f.rate[0] = abs(along)
+    for q in range(line.size):
+        f.u[q] = np.copysign(line[q], line[q] * along) if found == 1 else f.d[q] / along
+
+
+@lean
+def _leaving(f, force, sign, size):  # type: ignore[no-untyped-def]
+    """(gate, state to leave to) of the gate at zero whose fraction is furthest outside [0, 1]; gate -1 for none."""
+    gate, state, worst = -1, OFF, 0.0
+    smallest = 1.0
+    for i in range(f.info[0]):
+        smallest = min(smallest, f.triangle[i, i])
+    noise = ROUNDING * size / smallest
+    for i in range(f.info[0]):
+        g, b = f.index[i], f.multiplier[i]
+        if abs(b) <= noise and f.state[g] == HELD:
+            continue
+        if sign * force[g] < 0.0 and abs(force[g]) > noise:
+            fraction = b / force[g] + (1.0 if f.state[g] == HELD_ON else 0.0)
+            excess = max(-fraction, fraction - 1.0) - noise / abs(force[g]) - f.slack[0]
+            to = ON if fraction > 0.5 else OFF
+        else:  # nothing to slide on any more; while it slid the drift with the gate off was positive, so that of the
+            # two ways that may now both be open it goes on
+            slid = f.state[g] == SLIDING and sign * force[g] > noise
+            excess = np.inf if slid or abs(b) > noise else 0.0
+            to = ON if sign * b < (sign * force[g] if slid else 0.0) else OFF
+        if excess > worst:
+            gate, state, worst = g, to, excess
+    return gate, state
+
+
+@lean
+def _entering(gates, f, force, sign, size):  # type: ignore[no-untyped-def]
+    """(gate, new state) of the first gate at zero whose state and drift disagree; gate -1 for none."""
+    least = ROUNDING * size
+    for g in range(f.state.size):
+        if not f.zero[g] or f.state[g] >= SLIDING:
+            continue
+        drift = sign * dot(f.d, gates.normal[g])
+        length = outside(f, gates.normal[g], f.spare[2])
+        if length <= DEPENDENT:
+            return g, HELD if f.state[g] == OFF else HELD_ON
+        if abs(drift) <= least:
+            return g, HELD if f.state[g] == OFF else HELD_ON
+        if (drift > 0.0) == (f.state[g] == ON):
+            continue
+        jump = sign * force[g] * length * length
+        d_off = drift if f.state[g] == OFF else drift - jump
+        d_on = d_off + jump
+        if d_off > least and d_on < 0.0:
+            return g, SLIDING
+        if d_on < 0.0 and abs(d_off) <= least:
+            return g, HELD
+        return g, ON if f.state[g] == OFF else OFF
+    return -1, OFF
+
+
+@lean
+def resolve(gates, f, force, base, a, size):  # type: ignore[no-untyped-def]
+    """Makes the states of all gates at zero, those marked in f.zero and those that slide or are held, agree with
+    their drifts for a neuron with the output weight a, and finds the field. Returns the number of changes, -1 where
+    it found no end."""
+    any_zero, sign = False, np.sign(a)
+    for g in range(f.state.size):
+        f.zero[g] |= f.state[g] >= SLIDING
+        any_zero |= f.zero[g]
+    changes = 0
+    if not any_zero:
+        project(gates, f, force, base)
+        direct(gates, f, size)
+        return 0
+    for _ in range(ROUNDS * (f.state.size + 1)):
+        if changes == 0:
+            project(gates, f, force, base)
+        else:
+            _project_on(gates, f, True)
+        gate, state = _leaving(f, force, sign, size)
+        if gate < 0:
+            gate, state = _entering(gates, f, force, sign, size)
+        if gate < 0:
+            for i in range(f.info[0]):
+                g = f.index[i]
+                if f.state[g] == HELD and abs(f.multiplier[i]) > FRACTION * abs(force[g]) + ROUNDING * size:
+                    f.state[g] = SLIDING
+                    changes += 1
+            direct(gates, f, size)
+            return changes
+        changes += 1
+        was_on, is_on = f.state[gate] % 3 == ON, state % 3 == ON  # ON and HELD_ON
+        f.state[gate] = state
+        if was_on != is_on:
+            pull = force[gate] if is_on else -force[gate]
+            for q in range(f.on.size):
+                f.on[q] += pull * gates.normal[gate, q]
+    direct(gates, f, size)
     return -1
 
 
-@compiled
-def pull_when_off(k, c, gram):  # type: ignore[no-untyped-def]
-    """What stands for c_k where gate k is off: c_l x_l over x_k for the opposite sample l, whose gate is on then."""
-    partner = opposite(k, gram)
-    return c[partner] * gram[k, partner] / gram[k, k] if partner >= 0 else 0.0
+@lean
+def key_of(gates, states, a):  # type: ignore[no-untyped-def]
+    """A hash of a neuron's gate states and the sign of its output weight: 64 bits, equal for equal ones."""
+    g = states.size
+    key = gates.hashes[g, 0 if a < 0.0 else (1 if a > 0.0 else 2)]
+    for k in range(g):
+        key ^= gates.hashes[k, states[k]]
+    return key
 
 
 @compiled
-def _change(k, state, gate, c, gram, on_field, b_on):  # type: ignore[no-untyped-def]
-    """Puts gate k in the state and keeps the field of the gates that are on."""
-    difference = (c[k] if state == ON else 0.0) - b_on[k]
-    if difference != 0.0:
-        b_on[k] += difference
-        for o in range(on_field.size):
-            on_field[o] += difference * gram[k, o]
-    gate[k] = state
-
-
-@compiled
-def settle(z, a, gate, c, gram, on_field, b_on, field, b, index, factor, work, counts):  # type: ignore[no-untyped-def]
-    """Makes one neuron's gates agree with their drifts, and gives its field and b (n,), sliding included.
-
-    on_field and b_on are those of the gates that are on, and are kept so. counts gathers gate changes, entries into
-    sliding, and failures to agree within ROUNDS changes a gate (the neuron then goes on with what it has).
-    """
-    n = c.size
-    for _attempt in range(ROUNDS * n):
-        field[:] = on_field
-        b[:] = b_on
-        s = project(gate, gram, field, b, index, factor)
-        changed = -1
-        state = OFF
-        worst = 0.0
-        for i in range(s):  # the sliding sample furthest outside [0, 1] leaves first
-            k = index[i]
-            least = pull_when_off(k, c, gram)
-            fraction = (b[k] - least) / (c[k] - least) if a * (c[k] - least) < 0.0 else np.inf
-            outside = max(-fraction, fraction - 1.0)
-            if outside > worst:
-                changed, worst = k, outside
-                state = ON if a * (least - b[k]) > 0.0 else OFF
-        if changed < 0:
-            for k in range(n):
-                if z[k] != 0.0 or gate[k] == SLIDING:
-                    continue
-                drift = a * field[k]
-                if (gate[k] == OFF and drift > 0.0) or (gate[k] == ON and drift < 0.0):
-                    outside = _outside_span(k, s, gram, index, factor, work)
-                    jump = a * c[k] * outside
-                    if jump == 0.0:
-                        continue
-                    d_off = drift if gate[k] == OFF else drift - jump
-                    d_on = d_off + jump
-                    partner = opposite(k, gram)
-                    if partner >= 0:
-                        other = a * pull_when_off(k, c, gram) * outside
-                        if gate[partner] == ON:
-                            d_on -= other
-                        else:
-                            d_off += other
-                    state = OFF
-                    if d_off > ROUNDING * abs(jump):
-                        state = SLIDING if d_on < 0.0 else ON
-                    if state != gate[k]:
-                        changed = k
-                        break
-        if changed < 0:
-            return
-        counts[0] += 1
-        if state == SLIDING:
-            counts[1] += 1
-        _change(changed, state, gate, c, gram, on_field, b_on)
-        partner = opposite(changed, gram)
-        if partner >= 0:  # the two gates are one
-            z[changed] = z[partner] = 0.0
-            _change(partner, ON if state == OFF else OFF, gate, c, gram, on_field, b_on)
-    counts[2] += 1
+def keys_of(gates, states, a):  # type: ignore[no-untyped-def]
+    """The keys of all neurons, for states (m, g) and a (m,)."""
+    keys = np.empty(a.size, np.int64)
+    for j in range(a.size):
+        keys[j] = key_of(gates, states[j], a[j])
+    return keys

@@ -121,7 +121,7 @@ class Flow(Solver):
 
     def _restore(self, training_set: TrainingSet) -> None:
         from gfflow.motion.flow.methods import integrator_class
-        from gfflow.motion.flow.state import State, merged, problem_of_tensors
+        from gfflow.motion.flow.state import merged, of_tensors, problem_of_tensors
 
         saved, self._saved = self._saved, None
         assert saved is not None
@@ -129,6 +129,6 @@ class Flow(Solver):
         hidden, output = saved["written"]
         self._written = (hidden.cpu(), output.cpu())
         problem = problem_of_tensors(merged(training_set), saved["problem"])
-        origin = State.of_tensors(saved["integrator"]["state"])
+        origin = of_tensors(saved["integrator"]["state"])
         self._integrator = integrator_class(self.method)(problem, origin, 0.0, self.rtol)
         self._integrator.load_state_dict(saved["integrator"])

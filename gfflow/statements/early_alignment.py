@@ -25,7 +25,7 @@ def _phase(case: Case) -> EarlyPhase:
         raise OutsideSetting("inputs are orthogonal: Lemma 2 says more")
     if case.scale >= 1:
         raise OutsideSetting("lambda is not below 1")
-    if not case.start.neurons.activation.is_relu or case.relu_derivative_at_zero:
+    if not start.neurons.activation.is_relu:
         raise OutsideSetting("the activation is not the ReLU with relu'(0) = 0")
     if not takes_seconds(case.data.n, len(start.neurons.a)):
         raise NotApplicable("finding the extremal directions would take minutes")

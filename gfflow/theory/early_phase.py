@@ -19,10 +19,7 @@ from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 
 Array = NDArray[np.float64]
-ROUNDING = 1e-12  # of a drift, against ||D|| ||x_k||
-VANISHING = 1e-9  # of the growing mode against the shrinking one, where only rounding is left of the former
-STRIDE = 3.0  # the largest ||D|| t in one motion: rounding grows by e^6, which stays below VANISHING
-STRIDES = 2000
+DOUBLINGS = 100  # of the time, from the shortest in which something can happen
 COSTLY = 5e7  # m n^2 up to which all neurons are followed within seconds
 SAME = 1e-7  # distance below which two directions are one
 
@@ -32,7 +29,7 @@ class EarlyPhase:
     """The directions that the neurons of a start go to while the network is small, those of most neurons first.
 
     `index` is -1 for a neuron that shrinks for ever, rests with no sample pulling at it, or has not come to its
-    direction within STRIDES motions.
+    direction after DOUBLINGS of the time.
     """
 
     directions: Tensor  # (k, d), unit
@@ -62,70 +59,37 @@ def solve_early_phase(training_set: TrainingSet, start: Neurons) -> EarlyPhase:
     gates meet than in general position, as on a lattice of inputs, a neuron that comes to several of them at once may
     be led to a neighbouring direction, or held in one that is not stable.
     """
-    from gfflow.motion.frozen_residual import move  # numba is imported only when it is needed
+    from gfflow.motion.flow.state import enter, merged  # numba is imported only when it is needed
+    from gfflow.motion.frozen_residual import move, new_room, of_neurons
+    from gfflow.motion.outlook import GROWS, TURNS, outlook
 
-    x, c = _merged(training_set)
-    gram, lengths = x @ x.T, np.ones(len(c))
-    scale = torch.maximum(start.norms, start.a.abs())
-    scale = scale.where(scale > 0, 1.0)
-    w, a = (start.w / scale[:, None]).numpy(), (start.a / scale).numpy()
-    balanced = bool((np.abs(a**2 - (w**2).sum(axis=1)) <= ROUNDING).all())
-    z, log_scale = w @ x.T, scale.log().numpy()
-    gate = (z > 0).astype(np.int8)
-    fastest = float(np.linalg.norm(x, 2) * np.linalg.norm(c))  # no ||D|| is larger
-    stride, counts = STRIDE / fastest if fastest > 0 else 0.0, np.zeros(3, np.int64)
-    drawn, rates, amplitudes = np.zeros_like(w), np.zeros(len(a)), np.full(len(a), -np.inf)
-    going = np.arange(len(a))
-    for i in range(STRIDES):
-        moved = z[going], a[going], gate[going], log_scale[going]
-        # the first motion has no length: it only makes gates at zero agree with their drifts
-        move(*moved, stride * (i > 0), c, gram, lengths, balanced, counts)
-        z[going], a[going], gate[going], log_scale[going] = moved
-        rate, drive, mode, over = _outlook(*moved[:3], x, gram, c)
-        grows = over & (mode != 0)
-        done = going[grows]
-        drawn[done], rates[done] = np.sign(mode[grows])[:, None] * drive[grows], rate[grows]
-        amplitudes[done] = np.log(np.abs(mode[grows])) + log_scale[done] - rate[grows] * stride * i
-        going = going[~over]
+    problem, state = enter(merged(training_set), start)
+    r, m, gates = problem.y, len(start.a), problem.gates
+    fastest = float(np.abs(r) @ gates.length) / problem.n  # no ||D|| is larger
+    drawn, rates, amplitudes, signs = np.zeros((m, start.w.shape[1])), np.zeros(m), np.full(m, -np.inf), np.zeros(m)
+    going, time, duration = (
+        np.arange(m),
+        0.0,
+        0.0,
+    )  # the first motion only makes gates at zero agree with their drifts
+    for _ in range(DOUBLINGS if fastest > 0 else 0):
+        part, still = of_neurons(state, going), of_neurons(problem.start, going)
+        fate, rate, mode, direction = (np.zeros(shape) for shape in (*[len(going)] * 3, part.v.shape))
+        room = new_room(gates, len(going))
+        move(gates, part, duration, r, still, room)
+        time += duration
+        outlook(gates, part, r, still, room, fate, rate, mode, direction)
+        done = going[fate == GROWS]
+        drawn[done] = direction[fate == GROWS, : gates.rank] @ problem.basis.T
+        rates[done], signs[done] = rate[fate == GROWS], np.sign(part.a[fate == GROWS])
+        amplitudes[done] = mode[fate == GROWS] - rates[done] * time
+        for whole, piece in zip(state, part, strict=True):
+            whole[going] = piece
+        going = going[fate == TURNS]
         if not len(going):
             break
-    return _assigned(drawn, rates, np.sign(a), amplitudes)
-
-
-def _merged(training_set: TrainingSet) -> tuple[Array, Array]:
-    """Inputs of length one (n', d), those of one direction counted once since they share their gate, and the force c
-    (n',) with which each pulls: D(w) = sum_k c_k x_k over the open gates."""
-    unit = (training_set.x / training_set.norms[:, None]).numpy()
-    force = (training_set.y * training_set.norms / training_set.n).numpy()
-    _, first, place = np.unique(unit.round(13), axis=0, return_index=True, return_inverse=True)
-    return unit[first], np.asarray(np.bincount(place.ravel(), force), dtype=np.float64)
-
-
-def _outlook(
-    z: Array, a: Array, gate: NDArray[np.int8], x: Array, gram: Array, c: Array
-) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
-    """For each of m neurons ||D||, D/||D|| (m, d), the growing mode (a + p)/2 (Eq. 28), and whether no gate changes
-    any more; then the mode is 0 for a neuron that rests or shrinks for ever."""
-    from gfflow.motion.gates import ON, SLIDING, on_coefficients, project
-
-    b, n = np.empty_like(z), len(c)
-    on_coefficients(gate, c, b)
-    drift, index, factor = b @ gram, np.empty(n, np.int64), np.empty((n, n))
-    for j in range(len(a)):
-        project(gate[j], gram, drift[j], b[j], index, factor)
-    d = b @ x
-    rate = np.linalg.norm(d, axis=1)
-    rests = rate <= ROUNDING * np.abs(c).sum()
-    rate = np.where(rests, 1.0, rate)
-    p = (b * z).sum(axis=1) / rate
-    rests |= np.abs(a + p) <= VANISHING * np.abs(a - p)
-    least = ROUNDING * rate[:, None]
-    turned = np.sign(a)[:, None] * drift
-    agree = np.where(gate == ON, turned >= -least, turned <= least)
-    within = (b * np.sign(c) >= -ROUNDING * np.abs(c)) & (np.abs(b) <= (1 + ROUNDING) * np.abs(c))
-    stays = np.where(gate == SLIDING, within, agree).all(axis=1)
-    mode = np.where(rests, 0.0, (a + p) / 2)
-    return rate, d / rate[:, None], mode, rests | (stays & ((a + p) * a > 0))
+        duration = max(2.0 * duration, 1.0 / fastest)
+    return _assigned(drawn, rates, signs, amplitudes)
 
 
 def _assigned(drawn: Array, rates: Array, signs: Array, amplitudes: Array) -> EarlyPhase:

@@ -168,3 +168,30 @@ def test_nothing_pulls_without_labels():
     with pytest.warns(UserWarning, match="label"):
         silent = TrainingSet(data.x, torch.zeros(5, dtype=torch.float64))
     assert bool((solve_early_phase(silent, draw_start(10, 2, 1e-3, 0, True)).index == -1).all())
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_labels_of_zero_matter_to_nobody(balanced):
+    """Nine points in R^3, two of them with a label of 0: the directions are those of the other seven alone, and those
+    that labels of +-1e-9 give to within as much."""
+    data, start = gaussian(9, 3), draw_start(34, 3, 1e-3, 0, balanced)
+    x, y = data.x, data.y.clone()
+    y[[2, 6]] = 0
+    with pytest.warns(UserWarning, match="label"):
+        phase = solve_early_phase(TrainingSet(x, y), start)
+    others = [k for k in range(9) if k not in (2, 6)]
+    seven = solve_early_phase(TrainingSet(x[others], y[others] * 7 / 9), start)
+    assert torch.equal(phase.index >= 0, seven.index >= 0)
+    assert int((phase.index >= 0).sum()) >= 30
+    for small in (1e-9, -1e-9):
+        nearly = y.clone()
+        nearly[[2, 6]] = small
+        near = solve_early_phase(TrainingSet(x, nearly), start)
+        assert torch.equal(phase.index >= 0, near.index >= 0)
+        for other, tolerance in ((seven, 1e-12), (near, 1e-7)):
+            there = phase.index >= 0
+            ours, theirs = phase.directions[phase.index[there]], other.directions[other.index[there]]
+            torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=0)
+            torch.testing.assert_close(
+                phase.log_amplitudes[there], other.log_amplitudes[there], atol=100 * tolerance, rtol=0
+            )

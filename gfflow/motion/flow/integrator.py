@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from gfflow.errors import Stalled
-from gfflow.motion.flow.state import Array, Problem, State
-from gfflow.motion.frozen_residual import output_size
+from gfflow.motion.flow.state import Array, Problem, State, of_tensors, to_tensors
 
 SHORTEST = 1e-13  # a step shorter than this part of the time reached no longer moves it reliably
 MOST_STEPS = 1_000_000
@@ -37,10 +36,16 @@ class Integrator(ABC):
         c = problem.y / problem.n
         self.h = 0.1 / float(np.sqrt(c @ problem.gram @ c) or 1.0)
         self.counters = {"evaluations": 0, "steps": 0, "rejected_steps": 0, "gate_events": 0, "sliding_episodes": 0}
+        self.corrections = np.zeros(3)  # the largest by which a neuron's length, gates, balance have been put right
 
     @abstractmethod
     def attempt(self, h: float) -> float:
         """Tries a step of length h and returns its error over the tolerance; takes it if that is at most 1."""
+
+    @property
+    @abstractmethod
+    def residual(self) -> Array:
+        """r (n,) of the merged training set at `time`."""
 
     @abstractmethod
     def at(self, time: float) -> State:
@@ -49,13 +54,6 @@ class Integrator(ABC):
     @abstractmethod
     def arrays(self) -> dict[str, Array]:
         """What the next step and the dense output need besides the states: names of attributes and arrays."""
-
-    def residual_scale(self, r: Array, stiffness: float = 1.0) -> float:
-        """What an error of the residual r is relative to: r itself, but no less than FLOOR of the labels, nor than
-        leaves the tolerance above rounding, which slopes and the step amplify by the stiffness."""
-        labels, state = rms(self.problem.y), self.state
-        size = labels + output_size(state.z, state.a, state.log_scale)
-        return rms(r) + FLOOR * labels + ROUNDING / self.rtol * stiffness * size + float(np.finfo(float).tiny)
 
     def step(self) -> None:
         """One accepted step; raises Stalled where it would have to be too short, or after MOST_STEPS."""
@@ -74,8 +72,10 @@ class Integrator(ABC):
             self.counters["rejected_steps"] += 1
 
     def summary(self) -> dict[str, Any]:
-        """Counters; an evaluation is one right-hand side of the whole network, or one exact motion of it."""
-        return {"method": self.method, **self.counters}
+        """Counters; an evaluation is one right-hand side of the whole network, or one exact motion of it. And the
+        largest corrections, relative to a neuron's size, of what the flow conserves: rounding, for exact motions."""
+        corrections = dict(zip(("length", "gates", "balance"), self.corrections.tolist(), strict=True))
+        return {"method": self.method, **self.counters, "corrections": corrections}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, as tensors and plain values."""
@@ -83,16 +83,17 @@ class Integrator(ABC):
             "time": self.time,
             "began": self.began,
             "h": self.h,
-            "state": self.state.tensors(),
-            "origin": self.origin.tensors(),
+            "state": to_tensors(self.state),
+            "origin": to_tensors(self.origin),
             "counters": dict(self.counters),
+            "corrections": self.corrections.tolist(),
             "arrays": {name: torch.from_numpy(np.array(value)) for name, value in self.arrays().items()},
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Takes back what state_dict gave."""
         self.time, self.began, self.h = saved["time"], saved["began"], saved["h"]
-        self.state, self.origin = State.of_tensors(saved["state"]), State.of_tensors(saved["origin"])
-        self.counters = dict(saved["counters"])
-        for name, value in saved["arrays"].items():
-            setattr(self, name, value.cpu().numpy().copy())
+        self.state, self.origin = of_tensors(saved["state"]), of_tensors(saved["origin"])
+        self.counters, self.corrections = dict(saved["counters"]), np.array(saved["corrections"])
+        for name, value in self.arrays().items():
+            value[...] = saved["arrays"][name].cpu().numpy()

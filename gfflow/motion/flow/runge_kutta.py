@@ -5,61 +5,78 @@ also beyond zero, so that the field is smooth; a gate that has crossed is then l
 is cut there, the gate put exactly at zero and its new state found. A sliding gate is let go at the end of the step in
 which its fraction leaves [0, 1], which is cut where that would be late.
 
-The coordinates are a neuron's logarithmic size and, of order one, z and a: with D and g = sum_k b_k z_k = <D, w>,
+The coordinates are those of the state: with D and g = <D, v>,
 
-    d log_scale = gamma,  dz = a G b - gamma z,  da = g - gamma a,  gamma = 2 a g / (a^2 + ||w||^2),
+    dv = a D - gamma v,  da = g - gamma a,  d rho = gamma,  gamma = 2 a g / (a^2 + ||v||^2),
 
-so that a^2 + ||w||^2 stays what it was, and a itself where the start is balanced.
+so that a^2 + ||v||^2 stays what it was, and a itself where the start is balanced. After each step what is conserved
+is put right: v on its gates, its length, the balance, and the part across a line that is all its gates leave to D.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy.integrate import RK45
 
-from gfflow.motion.flow.integrator import Integrator, rms
+from gfflow.compiled import compiled
+from gfflow.errors import InvalidInput
+from gfflow.motion.flow.integrator import FLOOR, ROUNDING, Integrator, rms
 from gfflow.motion.flow.state import Array, Problem, State
-from gfflow.motion.gates import OFF, ON, SLIDING, compiled, on_coefficients, project, pull_when_off, settle
+from gfflow.motion.frozen_residual import AT_ZERO, new_room, polish, take_states
+from gfflow.motion.gates import ON, SLIDING, dot, forces, project, resolve
+from gfflow.motion.groups import regroup
+from gfflow.motion.response import active_samples, new_sums
 
-PAST = 1e-14  # of ||x_k||, by which rounding alone may carry z_k beyond zero
+PAST = 1e-14  # by which rounding alone may carry <v, n_g> beyond zero
 LATE = 0.02  # part of a step by which a sliding gate may be let go late
 SOONEST = 1e-6  # part of a step after which a gate that stands at zero may change again
+MOST_PRODUCTS = 5e10  # in one evaluation at each gate's change: some minutes
+KNOWN = 0.1  # of rtol: how well the residual of a fitted sample is known beside others
+WITHIN = 1e-9  # by which rounding may carry a fraction out of [0, 1]
 
 
 @compiled
-def frozen_residual(q, gate, y):  # type: ignore[no-untyped-def]
-    """r (n,) of q = (z, a, log_scale) (m, n + 2), gates that are on counted as such also beyond zero."""
-    m, n = gate.shape
-    r = y.copy()
-    for j in range(m):
-        share = np.exp(2.0 * q[j, n + 1]) * q[j, n]
-        for k in range(n):
-            if gate[j, k] == ON:
-                r[k] -= share * q[j, k]
+def frozen_residual(gates, q, states, y, active):  # type: ignore[no-untyped-def]
+    """r (n,) of q = (v, a, rho) (m, Q + 2), gates that are on counted as such also beyond zero."""
+    r, size = y.copy(), q.shape[1] - 2
+    for j in range(q.shape[0]):
+        share = np.exp(2.0 * q[j, size + 1]) * q[j, size]
+        if share == 0.0:
+            continue
+        for i in range(active_samples(gates, states[j], active)):
+            r[active[i]] -= share * dot(gates.inputs[active[i]], q[j, :size])
     return r
 
 
 @compiled
-def field(q, gate, y, gram, imbalance, start_scale, out, b):  # type: ignore[no-untyped-def]
-    """dq/dt into out with the gates as they are, and b (m, n); returns r (n,)."""
-    m, n = gate.shape
-    r = frozen_residual(q, gate, y)
-    on_coefficients(gate, r / n, b)
-    push = np.dot(b, gram)
-    factor, index = np.empty((n, n)), np.empty(n, np.int64)
-    for j in range(m):
-        project(gate[j], gram, push[j], b[j], index, factor)
-        a, along = q[j, n], 0.0
-        for k in range(n):
-            along += b[j, k] * q[j, k]
-        square = 2.0 * a * a - imbalance[j] * np.exp(2.0 * (start_scale[j] - q[j, n + 1]))
-        gamma = 2.0 * a * along / square if square > 0.0 else 0.0
-        for k in range(n):
-            out[j, k] = a * push[j, k] - gamma * q[j, k]
-        out[j, n] = along - gamma * a
-        out[j, n + 1] = gamma
+def field(gates, q, state, y, start, room, active, out, fractions):  # type: ignore[no-untyped-def]
+    """dq/dt into out with the state's gates, and the fractions (m, g) of those at zero; returns r (n,)."""
+    size = q.shape[1] - 2
+    r = frozen_residual(gates, q, state.gate, y, active)
+    forces(gates, r, room.force, room.base)
+    f, groups = room.group, room.groups
+    count = regroup(groups, state.key)
+    for i in range(count):
+        members = groups.order[groups.first[i] : groups.first[i + 1]]
+        f.state[:] = state.gate[members[0]]
+        project(gates, f, room.force, room.base)
+        for j in members:
+            v, a, along = q[j, :size], q[j, size], dot(f.d, q[j, :size])
+            excess = start.imbalance[j]
+            if excess != 0.0:
+                excess *= np.exp(2.0 * (start.scale[j] - q[j, size + 1]))
+            square = 2.0 * a * a - excess
+            gamma = 2.0 * a * along / square if square > 0.0 else 0.0
+            for p in range(size):
+                out[j, p] = a * f.d[p] - gamma * v[p]
+            out[j, size] = along - gamma * a if start.imbalance[j] != 0.0 else 0.0
+            out[j, size + 1] = gamma
+            fractions[j] = 0.0
+            for b in range(f.info[0]):
+                g = f.index[b]
+                fractions[j, g] = f.multiplier[b] / room.force[g]
     return r
 
 
@@ -73,41 +90,61 @@ def _height(start, weights, theta):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def first_crossing(z, end, weights, gate, sizes):  # type: ignore[no-untyped-def]
-    """(theta, j, k) of the first gate to cross zero on the dense output, weights (4, m, n); (1, -1, -1) for none."""
-    theta, first_j, first_k = 1.0, -1, -1
-    for j in range(z.shape[0]):
-        for k in range(z.shape[1]):
-            sign = 1.0 if gate[j, k] == ON else -1.0
-            if gate[j, k] == SLIDING or sign * end[j, k] >= -PAST * sizes[k]:
+def first_crossing(gates, q, end, weights, states):  # type: ignore[no-untyped-def]
+    """(theta, j, g) of the first gate to cross zero on the dense output, weights (4, m, Q + 2); (1, -1, -1) for
+    none."""
+    theta, first_j, first_g, size = 1.0, -1, -1, q.shape[1] - 2
+    course = np.empty(weights.shape[0])
+    for j in range(states.shape[0]):
+        for g in range(states.shape[1]):
+            normal, sign = gates.normal[g], 1.0 if states[j, g] == ON else -1.0
+            if states[j, g] >= SLIDING or sign * dot(end[j, :size], normal) >= -PAST:
                 continue
-            low, high = SOONEST if z[j, k] == 0.0 else 0.0, theta
-            if sign * _height(z[j, k], weights[:, j, k], high) >= 0.0:
+            z = dot(q[j, :size], normal)
+            for i in range(course.size):
+                course[i] = dot(weights[i, j, :size], normal)
+            low, high = SOONEST if abs(z) <= AT_ZERO else 0.0, theta
+            if sign * _height(z, course, high) >= 0.0:
                 continue
             for _ in range(60):
                 middle = 0.5 * (low + high)
-                if sign * _height(z[j, k], weights[:, j, k], middle) >= 0.0:
+                if sign * _height(z, course, middle) >= 0.0:
                     low = middle
                 else:
                     high = middle
             if high < theta or first_j < 0:
-                theta, first_j, first_k = high, j, k
-    return theta, first_j, first_k
+                theta, first_j, first_g = high, j, g
+    return theta, first_j, first_g
 
 
 @compiled
-def settle_all(z, a, gate, c, gram, counts):  # type: ignore[no-untyped-def]
-    """Makes all gates that slide or stand at zero agree with their drifts."""
-    m, n = z.shape
-    b = np.empty_like(z)
-    on_coefficients(gate, c, b)
-    push = np.dot(b, gram)
-    scratch, factor, index = np.empty((3, n)), np.empty((n, n)), np.empty(n, np.int64)
-    for j in range(m):
-        if (z[j] == 0.0).any():
-            settle(
-                z[j], a[j], gate[j], c, gram, push[j], b[j], scratch[0], scratch[1], index, factor, scratch[2], counts
-            )
+def settle_all(gates, state, r, first_j, first_g, room):  # type: ignore[no-untyped-def]
+    """Makes all gates at zero agree with their drifts, the one that has just been reached (if any) among them."""
+    forces(gates, r, room.force, room.base)
+    f, size = room.group, np.abs(room.force).sum() + np.abs(room.base).sum()
+    for j in range(state.a.size):
+        any_zero = False
+        for g in range(f.state.size):
+            f.state[g] = state.gate[j, g]
+            f.zero[g] = (j == first_j and g == first_g) or abs(dot(state.v[j], gates.normal[g])) <= AT_ZERO
+            any_zero |= f.zero[g] or f.state[g] >= SLIDING
+        if not any_zero or state.a[j] == 0.0:
+            continue
+        before = (f.state == SLIDING).sum()
+        changes = resolve(gates, f, room.force, room.base, state.a[j], size)
+        if changes != 0:
+            room.counts[0] += abs(changes)
+            room.counts[1] += max(0, (f.state == SLIDING).sum() - before)
+            take_states(gates, state, j, f)
+
+
+def refuse_large(problem: Problem) -> None:
+    """Raises InvalidInput for problems on which this method would take hours: it stops at each change of each of the
+    m n gates, and each stop costs seven evaluations of m n Q products."""
+    gates = len(problem.rest) * problem.n
+    if gates * gates * problem.gates.normal.shape[1] > MOST_PRODUCTS:
+        allowed = f"auto or splitting for {len(problem.rest)} neurons and {problem.n} samples: runge_kutta stops at "
+        raise InvalidInput("solver.method", "runge_kutta", f"{allowed}every change of their {gates} gates")
 
 
 class RungeKutta(Integrator):
@@ -118,96 +155,86 @@ class RungeKutta(Integrator):
 
     def __init__(self, problem: Problem, state: State, time: float, rtol: float) -> None:
         super().__init__(problem, state, time, rtol)
-        self.q = np.column_stack([state.z, state.a, state.log_scale])
+        refuse_large(problem)
+        self.room = new_room(problem.gates, len(state.a))
+        self.within = max(WITHIN, KNOWN * rtol)
+        for part in (self.room.group, self.room.alone):
+            part.slack[0] = max(part.slack[0], self.within)
+        self.active = new_sums(problem.n, state.v.shape[1]).active
+        self.q = np.column_stack([state.v, state.a, state.rho])
         self.stages = np.zeros((7, *self.q.shape))
         self.length = np.array(0.0)  # of the step before it was cut: the dense output's unit of time
-        self.before = self.q
-        self.slope, self.b, self.r = self._field(self.q, state.gate)
+        self.before = self.q.copy()
+        self.slope, self.fractions, self.r = self._field(self.q, state)
 
     def arrays(self) -> dict[str, Array]:
-        return {name: getattr(self, name) for name in ("q", "stages", "length", "before", "slope", "b", "r")}
+        return {name: getattr(self, name) for name in ("q", "stages", "length", "before", "slope", "fractions", "r")}
+
+    @property
+    def residual(self) -> Array:
+        return self.r
 
     def at(self, time: float) -> State:
         theta = (time - self.began) / float(self.length) if self.length > 0 else 0.0
-        q = self.before + self._weights(self.stages, float(self.length), theta)
-        return self._state(q, self.origin.gate)
+        return self._state(self.before + self._weights(self.stages, float(self.length), theta), self.origin)
 
     def attempt(self, h: float) -> float:
-        gate = self.state.gate
+        state, gates = self.state, self.problem.gates
         stages = np.empty((7, *self.q.shape))
         stages[0] = self.slope
         for i in range(1, 6):
-            stages[i], _, _ = self._field(self.q + h * np.tensordot(RK45.A[i, :i], stages[:i], 1), gate)
+            stages[i], _, _ = self._field(self.q + h * np.tensordot(RK45.A[i, :i], stages[:i], 1), state)
         end = self.q + h * np.tensordot(RK45.B, stages[:6], 1)
-        stages[6], b, r = self._field(end, gate)
+        stages[6], fractions, r = self._field(end, state)
         error = self._error(end, r, h * np.tensordot(RK45.E, stages, 1))
         if not error <= 1:
             return error
-        n = self.problem.n
         weights = h * np.tensordot(RK45.P.T, stages, 1)
-        theta, j, k = first_crossing(*(v[..., :n].copy() for v in (self.q, end, weights)), gate, self.problem.sizes)
-        freed = self._release(gate, b, r)
+        theta, j, g = first_crossing(gates, self.q, end, weights, state.gate)
+        freed = self._release(fractions)
         if freed < theta:
-            theta, j = freed, -1
-        self._take(h, theta, stages, end)
-        if j >= 0:
-            self.q[j, k] = 0.0
-        if theta < 1 or (gate == SLIDING).any():
-            self._settle()
-        else:
-            self.slope, self.b, self.r = stages[6], b, r
-            self.state = self._state(self.q, gate)
+            theta, j, g = freed, -1, -1
+        self._take(h, theta, stages, end, r, j, g)
         return error
 
-    def _take(self, h: float, theta: float, stages: Array, end: Array) -> None:
+    def _take(self, h: float, theta: float, stages: Array, end: Array, r: Array, j: int, g: int) -> None:
+        """The step's first part, up to where a gate changes; the field there."""
         self.before, self.stages, self.length = self.q, stages, np.array(h)
         self.origin, self.began = self.state, self.time
-        self.q = end if theta == 1 else self.q + self._weights(stages, h, theta)
-        held = self.state.gate == SLIDING
-        self.q[:, : self.problem.n][held] = 0.0
         self.time = self.began + theta * h
+        end = end if theta == 1 else self.q + self._weights(stages, h, theta)
+        self.state, self.room.counts[:] = self._state(end, self.state), 0
+        if theta < 1:
+            r = frozen_residual(self.problem.gates, end, self.state.gate, self.problem.y, self.active)
+        settle_all(self.problem.gates, self.state, r, j, g, self.room)
+        polish(self.problem.gates, self.state, r, self.problem.start, self.room)
+        np.maximum(self.corrections, self.room.watch, out=self.corrections)
+        self.counters["gate_events"] += int(self.room.counts[0])
+        self.counters["sliding_episodes"] += int(self.room.counts[1])
+        self.q = np.column_stack([self.state.v, self.state.a, self.state.rho])
+        self.slope, self.fractions, self.r = self._field(self.q, self.state)
 
-    def _settle(self) -> None:
-        """Finds the gates' states where the step has ended, and the field there."""
-        n, counts = self.problem.n, np.zeros(3, np.int64)
-        gate, z = self.state.gate.copy(), self.q[:, :n].copy()
-        _, _, r = self._field(self.q, gate)
-        settle_all(z, self.q[:, n].copy(), gate, r / n, self.problem.gram, counts)
-        self.counters["gate_events"] += int(counts[0])
-        self.counters["sliding_episodes"] += int(counts[1])
-        self.state = self._state(self.q, gate)
-        self.slope, self.b, self.r = self._field(self.q, gate)
-
-    def _release(self, gate: Any, b: Array, r: Array) -> float:
+    def _release(self, fractions: Array) -> float:
         """The part of the step after which the first sliding gate's fraction leaves [0, 1]; 1 for none."""
-        j, k = np.nonzero(gate == SLIDING)
-        if not len(j):
-            return 1.0
-
-        def fractions(b: Array, c: Array) -> Array:
-            least = np.array([pull_when_off(sample, c, self.problem.gram) for sample in k])
-            return (b[j, k] - least) / (c[k] - least)
-
         with np.errstate(divide="ignore", invalid="ignore"):
-            f, g = fractions(self.b, self.r / self.problem.n), fractions(b, r / self.problem.n)
-            theta = np.where(g > 1, (1 - f) / (g - f), np.where(g < 0, f / (f - g), 1.0))
-        return float(np.clip(np.nan_to_num(theta, nan=1.0) + LATE, LATE, 1.0).min())
+            f, g = self.fractions, fractions
+            theta = np.where(g > 1 + self.within, (1 - f) / (g - f), np.where(g < -self.within, f / (f - g), 1.0))
+        return float(np.clip(np.nan_to_num(theta, nan=1.0) + LATE, LATE, 1.0).min(initial=1.0))
 
-    def _field(self, q: Array, gate: Any) -> tuple[Array, Array, Array]:
+    def _field(self, q: Array, state: State) -> tuple[Array, Array, Array]:
         problem = self.problem
         self.counters["evaluations"] += 1
-        out, b = np.empty_like(q), np.empty(gate.shape)
-        r = field(q, gate, problem.y, problem.gram, problem.imbalance, problem.start_scale, out, b)
-        return out, b, r
+        out, fractions = np.empty_like(q), np.empty(state.gate.shape)
+        r = field(problem.gates, q, state, problem.y, problem.start, self.room, self.active, out, fractions)
+        return out, fractions, r
 
     def _error(self, end: Array, r: Array, difference: Array) -> float:
         """The largest error of a direction, of a log-norm or, relative, of the residual, over the tolerance."""
-        n, gate = self.problem.n, self.state.gate
-        other = frozen_residual(end - difference, gate, self.problem.y)
-        relative = rms(r - other) / self.residual_scale(r)
-        difference = np.abs(difference)
-        difference[:, :n] /= self.problem.sizes
-        largest = max(float(difference.max()), relative)
+        problem, gate = self.problem, self.state.gate
+        other = frozen_residual(problem.gates, end - difference, gate, problem.y, self.active)
+        labels, size = rms(problem.y), float(np.abs(problem.y - r).max())
+        scale = rms(r) + FLOOR * labels + ROUNDING / self.rtol * (labels + size) + float(np.finfo(float).tiny)
+        largest = max(float(np.abs(difference).max()), rms(r - other) / scale)
         return largest / self.rtol if np.isfinite(largest) else np.inf
 
     @staticmethod
@@ -215,8 +242,10 @@ class RungeKutta(Integrator):
         """The dense output's increment from the step's start."""
         return h * np.tensordot(RK45.P @ theta ** np.arange(1, 5), stages, 1)
 
-    def _state(self, q: Array, gate: Any) -> State:
-        n = self.problem.n
-        z = np.where(gate == SLIDING, 0.0, q[:, :n])
-        z = np.where(gate == OFF, np.minimum(z, 0.0), z)
-        return State(z, q[:, n].copy(), q[:, n + 1].copy(), gate)
+    def _state(self, q: Array, gates_of: State) -> State:
+        """The state of q with the gates of another one, put on them."""
+        size = q.shape[1] - 2
+        parts = {"v": q[:, :size].copy(), "a": q[:, size].copy(), "rho": q[:, size + 1].copy()}
+        state = gates_of.copy()._replace(**parts)
+        polish(self.problem.gates, state, self.r, self.problem.start, self.room)
+        return state

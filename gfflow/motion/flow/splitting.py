@@ -9,39 +9,277 @@ The residual relaxes by dr/dt = -K r. Where K is constant the Hermite equation i
 e^{-hK}, so with M = (1 + hK/2 + (hK)^2/12)^{-1} a defect in r is corrected by M times itself: the method is
 A-stable, and its steps are not bound to the fastest relaxation. It is of fourth order where the residual is smooth,
 of second order across kinks, and covers a plateau, where the residual is constant, in one step.
+
+A step is one compiled call, in room that is made once.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from gfflow.motion.flow.integrator import Integrator, rms
+from gfflow.compiled import compiled
+from gfflow.errors import Stalled
+from gfflow.motion.flow.integrator import FLOOR, ROUNDING, Integrator
 from gfflow.motion.flow.state import Array, Problem, State
-from gfflow.motion.frozen_residual import move, relaxation, residual, slope
+from gfflow.motion.frozen_residual import Room, move, new_room
+from gfflow.motion.response import Sums, heaviest, new_sums, relaxation, residual, slope
 
 NODES = (0.5 - math.sqrt(3) / 6, 0.5 + math.sqrt(3) / 6)  # Gauss
 NEAR, FAR = 0.5 + math.sqrt(3) / 3, 0.5 - math.sqrt(3) / 3  # weights of the nodes in the two motions
 STIFFEST = 100.0  # h ||K|| up to which the rounding that it amplifies is let pass
 WILD = 100.0  # a residual that has grown by this factor is no step's solution
+TINY = 2.3e-308  # no division by zero
+STALE = 1e-3  # part of the network that may have changed since K was computed
+LOST = 1e-6  # relative change by which what is conserved may be put right: more is no rounding
+KNOWN = 0.1  # of rtol: how well the residual of a fitted sample is known beside others
+FREE = 1e-7  # h ||K|| below which nothing relaxes within the step
 
 
-def hermite(r: Array, dr: Array, end: Array, dend: Array, h: float) -> Array:
+class Step(NamedTuple):
+    """Room for a step: the residual's course and what it is found with."""
+
+    start: Any  # (3, n): r, its first and its second derivative where the step begins
+    end: Any  # (3, n): the same where it ends
+    course: Any  # (4, n), coefficients in t/h of the cubic that the neurons are moved along
+    final: Any  # (4, n), of the cubic through the ends that have come out
+    decay: Any  # (n, n), h K
+    matrix: Any  # (n, n), the Cholesky factor of 1 + h K / 2 + (h K)^2 / 12
+    mass: Any  # (m,), max(||w_j||, |a_j|)^2 where K was computed; NaN before
+    v: Any  # (m, Q), as they were there
+    key: Any  # (m,) int64
+    kernel: Any  # (n, n), that K
+
+
+class Tolerance(NamedTuple):
+    """What a step's error is measured by."""
+
+    rtol: float
+    floor: float  # residuals below this part of the labels need no relative accuracy
+    rounding: float  # of a residual, relative to what it is a difference of
+
+
+class Machine(NamedTuple):
+    """All that a compiled step works with."""
+
+    gates: Any
+    origin: Any  # Start
+    gram: Any
+    y: Any
+    room: Room
+    sums: Sums
+    step: Step
+
+
+def machine_of(problem: Problem, rtol: float) -> Machine:
+    """The machine of a problem, with empty room."""
+    n, m = problem.n, len(problem.rest)
+    size = problem.gates.normal.shape[1]
+    courses = (np.zeros((rows, n)) for rows in (3, 3, 4, 4, n, n))
+    network = np.full(m, np.nan), np.zeros((m, size)), np.zeros(m, np.int64)
+    step = Step(*(np.ascontiguousarray(part) for part in (*courses, *network, np.zeros((n, n)))))
+    room, sums = new_room(problem.gates, m), new_sums(n, size)
+    for field in (room.group, room.alone):
+        field.slack[0] = max(field.slack[0], KNOWN * rtol)
+    return Machine(problem.gates, problem.start, problem.gram, problem.y, room, sums, step)
+
+
+@compiled
+def _hermite(r, dr, end, dend, h, course):  # type: ignore[no-untyped-def]
     """Coefficients (4, n), in theta = t / h, of the cubic through residuals r, end with the slopes dr, dend."""
-    rise = end - r
-    return np.stack([r, h * dr, 3 * rise - h * (2 * dr + dend), h * (dr + dend) - 2 * rise])
+    for k in range(r.size):
+        rise = end[k] - r[k]
+        course[0, k] = r[k]
+        course[1, k] = h * dr[k]
+        course[2, k] = 3.0 * rise - h * (2.0 * dr[k] + dend[k])
+        course[3, k] = h * (dr[k] + dend[k]) - 2.0 * rise
 
 
-def value(course: Array, theta: float) -> Array:
+@compiled
+def _value(course, theta):  # type: ignore[no-untyped-def]
     """The cubic with the coefficients (4, n) at theta, shape (n,)."""
     return course[0] + theta * (course[1] + theta * (course[2] + theta * course[3]))
 
 
-def _norm(matrix: Array) -> float:
+@compiled
+def _rms(v):  # type: ignore[no-untyped-def]
+    return np.sqrt(np.mean(v * v))
+
+
+@compiled
+def _row_sum(matrix):  # type: ignore[no-untyped-def]
     """The largest row sum of absolute values."""
-    return float(np.abs(matrix).sum(axis=1).max())
+    largest = 0.0
+    for k in range(matrix.shape[0]):
+        total = 0.0
+        for o in range(matrix.shape[1]):
+            total += abs(matrix[k, o])
+        largest = max(largest, total)
+    return largest
+
+
+@compiled
+def _relaxed(lower, b):  # type: ignore[no-untyped-def]
+    """(1 + h K / 2 + (h K)^2 / 12)^{-1} b, by the Cholesky factor."""
+    x, n = b.copy(), b.size
+    for i in range(n):
+        total = x[i]
+        for o in range(i):
+            total -= lower[i, o] * x[o]
+        x[i] = total / lower[i, i]
+    for i in range(n - 1, -1, -1):
+        x[i] /= lower[i, i]
+        for o in range(i):
+            x[o] -= lower[i, o] * x[i]
+    return x
+
+
+@compiled
+def copy_state(state, other):  # type: ignore[no-untyped-def]
+    """Copies a state into another."""
+    other.v[:] = state.v
+    other.a[:] = state.a
+    other.rho[:] = state.rho
+    other.gate[:] = state.gate
+    other.perp[:] = state.perp
+    other.omega[:] = state.omega
+    other.margin[:] = state.margin
+    other.key[:] = state.key
+
+
+@compiled
+def factor(step):  # type: ignore[no-untyped-def]
+    """The Cholesky factor of 1 + h K / 2 + (h K)^2 / 12, positive definite whatever the rounding in K."""
+    matrix = np.dot(step.decay, step.decay) / 12.0 + 0.5 * step.decay
+    for k in range(matrix.shape[0]):
+        matrix[k, k] += 1.0
+    step.matrix[:] = np.linalg.cholesky(matrix)
+
+
+@compiled
+def _changed(step, origin):  # type: ignore[no-untyped-def]
+    """By what part the network has changed since K was computed; infinite where it was not. Neurons whose gates have
+    changed count whole."""
+    change, total = 0.0, 0.0
+    for j in range(step.mass.size):
+        mass = np.exp(2.0 * origin.rho[j])
+        total += mass
+        if step.mass[j] == mass and step.key[j] == origin.key[j]:
+            continue
+        if step.key[j] != origin.key[j]:
+            change += mass
+            continue
+        square = 0.0
+        for q in range(step.v.shape[1]):
+            square += (step.v[j, q] - origin.v[j, q]) ** 2
+        change += abs(mass - step.mass[j]) + mass * np.sqrt(square)
+    return change / total if change < np.inf else np.inf
+
+
+@compiled
+def relax(machine, origin, h):  # type: ignore[no-untyped-def]
+    """h K and its factor into the step."""
+    step, n, bound = machine.step, machine.y.size, 0.0
+    for k in range(n):
+        bound += machine.gram[k, k]
+    bound *= h * heaviest(origin)[1] / n
+    if bound < FREE:
+        step.decay[:] = 0.0
+        step.matrix[:] = 0.0
+        for k in range(n):
+            step.matrix[k, k] = 1.0
+        return
+    if _changed(step, origin) > STALE:
+        relaxation(machine.gates, origin, machine.room.groups, machine.sums, machine.room, machine.gram, step.kernel)
+        step.mass[:] = np.exp(2.0 * origin.rho)
+        step.v[:] = origin.v
+        step.key[:] = origin.key
+    step.decay[:] = h * step.kernel
+    factor(step)
+
+
+@compiled
+def _predict(step, h):  # type: ignore[no-untyped-def]
+    """The course of the residual by its relaxation, with the second derivative where that is not stiff."""
+    r, dr, ddr, decay = step.start[0], step.start[1], step.start[2], step.decay
+    excess = _relaxed(step.matrix, _relaxed(step.matrix, h * h * ddr + h * np.dot(decay, dr)))
+    rise = _relaxed(step.matrix, h * dr + 0.5 * excess)
+    _hermite(r, dr, r + rise, dr + (excess - np.dot(decay, rise)) / h, h, step.course)
+
+
+@compiled
+def _correct(step, h):  # type: ignore[no-untyped-def]
+    """The course anew, from where the network has come to along it."""
+    end, expected = step.end, _value(step.course, 1.0)
+    corrected = expected + _relaxed(step.matrix, end[0] - expected)
+    dend = end[1] - np.dot(step.decay, corrected - end[0]) / h
+    _hermite(step.start[0], step.start[1], corrected, dend, h, step.course)
+
+
+@compiled
+def _judge(machine, h, size, tolerance):  # type: ignore[no-untyped-def]
+    """The error of the last sweep over the tolerance: of the residual, relative, and of h ||sum_k r_k x_k|| / n,
+    which drives the log-norms; told by the sweep's correction and, for the drive, by the cubic term (mean 1/12).
+
+    An error of the residual r is relative to r itself, but to no less than `floor` of the labels, nor than leaves the
+    tolerance above rounding, which slopes and the step amplify by the stiffness."""
+    step, labels = machine.step, _rms(machine.y)
+    stiffness = min(STIFFEST, 1.0 + _row_sum(step.decay))
+    _hermite(step.start[0], step.start[1], step.end[0], step.end[1], h, step.final)
+    step.end[2] = (2.0 * step.final[2] + 6.0 * step.final[3]) / (h * h)
+    scale = _rms(step.end[0]) + tolerance.floor * labels + TINY
+    scale += tolerance.rounding / tolerance.rtol * stiffness * (labels + size)
+    largest = 0.0
+    for i in range(3):
+        if i < 2:
+            drive = _value(step.final, 0.5 * (i + 1)) - _value(step.course, 0.5 * (i + 1))
+            largest = max(largest, _rms(drive) / scale)
+        else:
+            drive = step.final[3] / 12.0
+        pull = np.dot(drive, machine.gates.inputs)
+        largest = max(largest, h * np.sqrt(np.dot(pull, pull)) / machine.y.size)
+    return largest / tolerance.rtol if np.isfinite(largest) else np.inf
+
+
+@compiled
+def travel(machine, origin, state, h, sweeps, tolerance):  # type: ignore[no-untyped-def]
+    """The network for the time h from the origin, in `state`; step.start has the residual and its derivatives there.
+
+    sweeps 2: a step, with what it ends with in step.end, and its error over the tolerance, infinite where it fails.
+    1 and 0: part of a step that has been judged, whose h K and cubic are in step.decay and step.final; 1 inside a
+    stiff step, where the network does not follow the cubic of the whole, so that its own is found by a sweep; else 0.
+    """
+    step, room, sums = machine.step, machine.room, machine.sums
+    if sweeps == 2:
+        relax(machine, origin, h)
+    elif sweeps == 1:
+        factor(step)
+    size = 0.0
+    for turn in range(3):
+        if turn == 0 and sweeps > 0:
+            _predict(step, h)
+        elif turn == 0:
+            step.course[:] = step.final
+        else:
+            _correct(step, h)
+        copy_state(origin, state)
+        room.counts[:] = 0
+        room.watch[:] = 0.0
+        near, far = _value(step.course, NODES[0]), _value(step.course, NODES[1])
+        for half in range(2):
+            mean = NEAR * near + FAR * far if half == 0 else FAR * near + NEAR * far
+            move(machine.gates, state, 0.5 * h, mean, machine.origin, room)
+        if turn == sweeps:
+            return 0.0
+        size = residual(machine.gates, state, machine.y, room.groups, sums, step.end[0])
+        if not np.abs(step.end[0]).max() < WILD * (_rms(machine.y) + _rms(step.start[0])):
+            return np.inf
+        slope(machine.gates, state, step.end[0], room.groups, sums, room, step.end[1])
+        if turn == 1:
+            break
+    return np.inf if room.counts[2] > 0 else _judge(machine, h, size, tolerance)
 
 
 class Splitting(Integrator):
@@ -52,104 +290,54 @@ class Splitting(Integrator):
 
     def __init__(self, problem: Problem, state: State, time: float, rtol: float) -> None:
         super().__init__(problem, state, time, rtol)
-        self.r = residual(state.z, state.a, state.log_scale, problem.y)
-        self.dr = slope(state.z, state.a, state.gate, state.log_scale, self.r, problem.gram)
-        self.ddr = np.zeros(problem.n)
-        self.course = hermite(self.r, self.dr, self.r, self.dr, self.h)  # of the last step, with its K h
-        self.decay = np.zeros_like(problem.gram)
+        self.tolerance = Tolerance(rtol, FLOOR, ROUNDING)
+        self.machine, self._spare = machine_of(problem, rtol), state.copy()
+        step, room, sums = self.machine.step, self.machine.room, self.machine.sums
+        residual(problem.gates, state, problem.y, room.groups, sums, step.start[0])
+        slope(problem.gates, state, step.start[0], room.groups, sums, room, step.start[1])
 
     def arrays(self) -> dict[str, Array]:
-        return {name: getattr(self, name) for name in ("r", "dr", "ddr", "course", "decay")}
+        step = self.machine.step
+        names = ("start", "final", "decay", "kernel", "mass", "v", "key")
+        return {name: getattr(step, name) for name in names}
+
+    @property
+    def residual(self) -> Array:
+        return np.asarray(self.machine.step.start[0])
 
     def at(self, time: float) -> State:
         if time == self.time:
             return self.state
-        length = self.time - self.began
-        theta, course = (time - self.began) / length, self.course
-        if theta * _norm(self.decay) > 1:  # inside a stiff step the network does not follow the cubic of the whole
-            r, dr, ddr = course[0], course[1] / length, 2 * course[2] / length**2
-            solved = self._solved(self.origin, r, dr, ddr, theta * length, theta * self.decay)
-            if solved is not None:
-                return self._moved(self.origin, solved, theta * length)[0]
-        part = course * (theta ** np.arange(4))[:, None]
-        return self._moved(self.origin, part, theta * length)[0]
+        step, length = self.machine.step, self.time - self.began
+        theta, moved = (time - self.began) / length, self.state.copy()
+        kept = step.final.copy(), step.decay.copy(), step.start.copy()
+        step.final[...] *= (theta ** np.arange(4))[:, None]
+        step.decay[...] *= theta
+        r, rise, bend = step.final[:3] / (theta * length) ** np.arange(3)[:, None]
+        step.start[...] = r, rise, 2 * bend
+        stiff = np.abs(step.decay).sum(axis=1).max() > 1
+        failed = travel(self.machine, self.origin, moved, theta * length, int(stiff), self.tolerance)
+        if failed:
+            travel(self.machine, self.origin, moved, theta * length, 0, self.tolerance)
+        step.final[...], step.decay[...], step.start[...] = kept
+        return moved
 
     def attempt(self, h: float) -> float:
         self.counters["evaluations"] += 7
-        state = self.state
-        decay = h * relaxation(state.z, state.a, state.gate, state.log_scale, self.problem.gram)
-        course = self._solved(state, self.r, self.dr, self.ddr, h, decay)
-        second = None if course is None else self._swept(state, course, h)
-        if course is None or second is None:
-            return np.inf
-        state, r, dr, counts = second
-        if counts[2]:  # gates that do not settle
-            return np.inf
-        final = hermite(self.r, self.dr, r, dr, h)
-        error = self._error(final, course, h, min(STIFFEST, 1.0 + _norm(decay)))
+        step, room = self.machine.step, self.machine.room
+        error = float(travel(self.machine, self.state, self._spare, h, 2, self.tolerance))
         if error <= 1:
-            self.origin, self.began, self.course, self.decay = self.state, self.time, final, decay
-            self.state, self.time = state, self.time + h
-            self.r, self.dr, self.ddr = r, dr, (2 * final[2] + 6 * final[3]) / h**2
-            self.counters["gate_events"] += int(counts[0])
-            self.counters["sliding_episodes"] += int(counts[1])
+            self.origin, self.state, self._spare = self.state, self._spare, self.origin
+            if self._spare is self.state or self._spare is self.origin:
+                self._spare = self.state.copy()
+            self.began, self.time = self.time, self.time + h
+            step.start[:] = step.end
+            np.maximum(self.corrections, room.watch, out=self.corrections)
+            if room.watch.max() > LOST:
+                raise Stalled(
+                    f"the flow's state has lost its digits at time {self.time:.6g}: what it conserves (lengths, "
+                    f"gates, balance) is off by {room.watch.max():.1e}; try a smaller solver.rtol than {self.rtol:g}"
+                )
+            self.counters["gate_events"] += int(room.counts[0])
+            self.counters["sliding_episodes"] += int(room.counts[1])
         return error
-
-    def _solved(self, state: State, r: Array, dr: Array, ddr: Array, h: float, decay: Array) -> Array | None:
-        """The residual's course over h from the state, with its derivatives there: predicted, swept and corrected.
-
-        The prediction is its relaxation, with the second derivative where that is not stiff. None where it is wild.
-        """
-        inverse = np.linalg.inv(np.eye(self.problem.n) + decay / 2 + decay @ decay / 12)
-        excess = inverse @ (inverse @ (h * h * ddr + h * decay @ dr))
-        rise = inverse @ (h * dr + excess / 2)
-        course = hermite(r, dr, r + rise, dr + (excess - decay @ rise) / h, h)
-        swept = self._swept(state, course, h)
-        if swept is None:
-            return None
-        _, end, dend, _ = swept
-        corrected = value(course, 1.0) + inverse @ (end - value(course, 1.0))
-        return hermite(r, dr, corrected, dend - decay @ (corrected - end) / h, h)
-
-    def _swept(self, state: State, course: Array, h: float) -> tuple[State, Array, Array, Any] | None:
-        """The network moved along the course, its residual and slope, and counts; None where they are absurd."""
-        problem = self.problem
-        state, counts = self._moved(state, course, h)
-        r = residual(state.z, state.a, state.log_scale, problem.y)
-        if not np.abs(r).max() < WILD * (rms(problem.y) + rms(course[0])):
-            return None
-        return state, r, slope(state.z, state.a, state.gate, state.log_scale, r, problem.gram), counts
-
-    def _moved(self, state: State, course: Array, h: float) -> tuple[State, Any]:
-        """The state moved along the course for the time h, by two motions, and counts."""
-        problem, moved, counts = self.problem, state.copy(), np.zeros(3, np.int64)
-        near, far = (value(course, node) / problem.n for node in NODES)
-        for c in (NEAR * near + FAR * far, FAR * near + NEAR * far):
-            move(
-                moved.z,
-                moved.a,
-                moved.gate,
-                moved.log_scale,
-                h / 2,
-                c,
-                problem.gram,
-                problem.sizes,
-                problem.balanced,
-                counts,
-            )
-        return moved, counts
-
-    def _error(self, final: Array, course: Array, h: float, stiffness: float) -> float:
-        """The error over the tolerance: of the residual, relative, and of h ||sum_k r_k x_k|| / n, which drives the
-        log-norms; told by the last sweep's correction and, for the drive, by the cubic term, whose mean is 1/12."""
-        corrections = [value(final, theta) - value(course, theta) for theta in (0.5, 1.0)]
-        scale = self.residual_scale(value(final, 1.0), stiffness)
-        drives = [*corrections, final[3] / 12]
-        gram = self.problem.gram
-        return float(
-            max(
-                max(rms(v) / scale for v in corrections),
-                max(h * np.sqrt(max(0.0, v @ gram @ v)) / self.problem.n for v in drives),
-            )
-            / self.rtol
-        )

@@ -1,8 +1,9 @@
-"""The flow's coordinates: pre-activations and output weight of each neuron, with its size carried as a logarithm.
+"""The flow's coordinates of a network, and the way in and out.
 
-Neuron j is e^{log_scale_j} (z_j, a_j): the flow is linear and homogeneous in a neuron, closes in (z, a) through the
-Gram matrix G = x x^T, and so lambda enters through log_scale alone. The part of w_j outside the span of the inputs
-never moves; the part inside is x^+ z_j.
+A neuron is e^{rho} (v, a) of order one, v in an orthonormal basis of the span of the inputs: the flow is linear and
+homogeneous in a neuron, so lambda enters through rho alone. The part of w outside the span never moves; its length is
+one more coordinate of v, its direction is kept beside. A balanced neuron has |a| = ||w|| by construction, and a
+neuron on gates lies in their orthogonal complement: no step has to conserve what the coordinates cannot break.
 """
 
 from __future__ import annotations
@@ -14,70 +15,58 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gfflow.errors import Stalled
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons, row_norms
-from gfflow.motion.gates import OFF, ON
+from gfflow.motion.frozen_residual import Start, State
+from gfflow.motion.gates import HELD, OFF, ON, Gates, arrangement, keys_of
 
 Array = NDArray[np.float64]
 ORTHOGONAL = 1e-14  # cosines below this are rounding, and are taken to be 0: a closed gate then stays closed
 BALANCED = 1e-12  # relative difference of |a_j| and ||w_j|| that is rounding
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """All neurons: z (m, n), a (m,), log_scale (m,) and the gates' states (m, n)."""
-
-    z: Array
-    a: Array
-    log_scale: Array
-    gate: NDArray[np.int8]
-
-    def copy(self) -> State:
-        return State(self.z.copy(), self.a.copy(), self.log_scale.copy(), self.gate.copy())
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """The state as plain tensors, for a checkpoint."""
-        return {name: torch.from_numpy(value.copy()) for name, value in vars(self).items()}
-
-    @classmethod
-    def of_tensors(cls, tensors: dict[str, torch.Tensor]) -> State:
-        return cls(**{name: value.cpu().numpy().copy() for name, value in tensors.items()})
+ON_GATE = 1e-14  # cosine of w and x_k below which a neuron is on the gate
+LOST = 1e-6  # by which a closed gate may read open: more is no rounding
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
     """What a start and its training set fix for the whole run."""
 
-    y: Array  # (n,)
     x: Array  # (n, d)
+    y: Array  # (n,)
     gram: Array  # (n, n), exactly diagonal for orthogonal inputs
-    sizes: Array  # (n,), ||x_k||
-    inverse: Array  # (d, n), the pseudo-inverse of x
-    outside: Array  # (m, d), the part of w outside the span of the inputs, which does not move
-    signs: Array  # (m,), sign(a_j) at the start
-    imbalance: Array  # (m,), (a_j^2 - ||w_j||^2) e^{-2 start_scale_j}: conserved; 0 for a balanced start
-    start_scale: Array  # (m,), log_scale at the start
+    basis: Array  # (d, q), orthonormal, of the span of the inputs
+    gates: Gates
+    outside: Array  # (m, d), unit: the direction of the part of w outside the span of the inputs
+    rest: Array  # (m,), the output weights of neurons with w = 0, which never move
+    start: Start
 
     @property
     def n(self) -> int:
         return len(self.y)
 
-    @property
-    def balanced(self) -> bool:
-        return not self.imbalance.any()
-
     def tensors(self) -> dict[str, torch.Tensor]:
         """What the training set does not tell, as plain tensors, for a checkpoint."""
-        names = ("outside", "signs", "imbalance", "start_scale")
-        return {name: torch.from_numpy(getattr(self, name).copy()) for name in names}
+        values = {"outside": self.outside, "rest": self.rest, **self.start._asdict()}
+        return {name: torch.from_numpy(value.copy()) for name, value in values.items()}
+
+
+def to_tensors(state: State) -> dict[str, torch.Tensor]:
+    """The state as plain tensors, for a checkpoint."""
+    return {name: torch.from_numpy(value.copy()) for name, value in state._asdict().items()}
+
+
+def of_tensors(tensors: dict[str, torch.Tensor]) -> State:
+    """Takes back what to_tensors gave."""
+    return State(**{name: value.cpu().numpy().copy() for name, value in tensors.items()})
 
 
 def merged(training_set: TrainingSet) -> TrainingSet:
     """The training set with the same flow in which samples that are positive multiples of each other are one.
 
-    Such samples s_k v share every gate, and two gates that reach zero together cannot be told apart by the drift of
-    each. They pull by sum_k (y_k - s_k h(v)) s_k v = S (q - h(v)) v with S = sum_k s_k^2, q = sum_k s_k y_k / S, as
-    the one sample sqrt(S) v with the label sqrt(S) q does; another factor makes up for the smaller n of the mean.
+    Such samples s_k v share every gate, and pull by sum_k (y_k - s_k h(v)) s_k v = S (q - h(v)) v with S = sum_k
+    s_k^2, q = sum_k s_k y_k / S, as the one sample sqrt(S) v with the label sqrt(S) q does; another factor makes up
+    for the smaller n of the mean.
     """
     x, y, norms = training_set.x, training_set.y, training_set.norms
     directions = x / norms[:, None]
@@ -106,51 +95,108 @@ def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
     return float((one - other).abs().max()) <= 4 * torch.finfo(one.dtype).eps
 
 
+def spanned(training_set: TrainingSet) -> tuple[Array, Array, Array]:
+    """An orthonormal basis (d, q) of the span of the inputs, the inputs (n, q) in it and their Gram matrix; all exact
+    for orthogonal inputs, and the inputs themselves where they span all of R^d."""
+    x = training_set.x.numpy()
+    n, d = x.shape
+    if training_set.orthogonality_defect <= ORTHOGONAL:
+        lengths = training_set.norms.numpy()
+        return (x / lengths[:, None]).T.copy(), np.diag(lengths), np.diag(lengths**2)
+    gram, rank = training_set.gram.numpy().copy(), int(np.linalg.matrix_rank(x))
+    if rank == d:
+        return np.eye(d), x.copy(), gram
+    if rank == n:
+        basis, triangle = np.linalg.qr(x.T)
+        return basis, triangle.T.copy(), gram
+    basis = np.linalg.svd(x, full_matrices=False)[2][:rank].T.copy()
+    return basis, x @ basis, gram
+
+
+def problem_of(training_set: TrainingSet, outside: Array, rest: Array, start: Start) -> Problem:
+    """The problem of a merged training set and what stays of the start."""
+    basis, inputs, gram = spanned(training_set)
+    rank = basis.shape[1]
+    if np.isfinite(start.beside).any():
+        inputs = np.column_stack([inputs, np.zeros(len(inputs))])
+    x, y = training_set.x.numpy(), training_set.y.numpy()
+    y, gram = (np.ascontiguousarray(values) for values in (y, gram))  # compiled once, for one layout
+    return Problem(x, y, gram, basis, arrangement(inputs, rank), outside, rest, start)
+
+
 def problem_of_tensors(training_set: TrainingSet, tensors: dict[str, torch.Tensor]) -> Problem:
     """The problem of a merged training set and what Problem.tensors gave."""
-    gram, inverse, _ = _geometry(training_set)
-    x, y, sizes = (v.numpy() for v in (training_set.x, training_set.y, training_set.norms))
-    return Problem(y, x, gram, sizes, inverse, **{name: value.cpu().numpy() for name, value in tensors.items()})
+    values = {name: value.cpu().numpy().copy() for name, value in tensors.items()}
+    return problem_of(training_set, values.pop("outside"), values.pop("rest"), Start(**values))
 
 
-def _geometry(training_set: TrainingSet) -> tuple[Array, Array, int]:
-    """The Gram matrix, the pseudo-inverse of x and its rank; exactly diagonal and exact for orthogonal inputs."""
-    x, gram = training_set.x.numpy(), training_set.gram.numpy().copy()
-    if training_set.orthogonality_defect <= ORTHOGONAL:
-        squares = np.diag(gram).copy()
-        return np.diag(squares), (x / squares[:, None]).T.copy(), training_set.n
-    return gram, np.linalg.pinv(x), int(np.linalg.matrix_rank(x))
+def enter(training_set: TrainingSet, neurons: Neurons, log_factors: Array | None = None) -> tuple[Problem, State]:
+    """The flow's coordinates of neurons on a merged training set, each first multiplied by e^{log_factors_j}.
+
+    So neurons may be smaller than any float64: with a logarithm of -1e6, say, they are passive, that is they move in
+    the field of the others and do not act on them.
+    """
+    norms, a = neurons.norms.numpy(), neurons.a.numpy()
+    still = norms == 0
+    scale = np.where(still, 1.0, np.maximum(norms, np.abs(a)))
+    w = neurons.w.numpy() / scale[:, None]
+    a, lengths = np.where(still, 0.0, a / scale), norms / scale
+    imbalance = a**2 - lengths**2
+    balanced = np.abs(imbalance) <= BALANCED
+    imbalance[balanced] = 0.0
+    rho = np.log(scale) + (0.0 if log_factors is None else log_factors)
+    basis = spanned(training_set)[0]
+    v = w @ basis
+    outside = w - v @ basis.T if basis.shape[1] < w.shape[1] else np.zeros_like(w)
+    length = np.linalg.norm(outside, axis=1)
+    outside[length <= 4 * np.finfo(float).eps * lengths] = 0.0
+    length = np.linalg.norm(outside, axis=1)
+    with np.errstate(divide="ignore"):
+        start = Start(imbalance, rho.copy(), np.log(length) + rho)
+    outside /= np.where(length > 0, length, 1.0)[:, None]
+    problem = problem_of(training_set, outside, np.where(still, neurons.a.numpy(), 0.0), start)
+    if problem.gates.normal.shape[1] > basis.shape[1]:
+        v = np.column_stack([v, length])
+    size = np.linalg.norm(v, axis=1)
+    v[balanced & ~still] /= size[balanced & ~still, None]
+    a = np.where(balanced, np.sign(a), a)
+    plus = problem.gates.side > 0
+    first = np.flatnonzero(plus)[np.argsort(problem.gates.gate[plus])]  # one sample along the normal of each gate
+    cosine = (neurons.directions.numpy() @ problem.x[first].T) / np.linalg.norm(problem.x[first], axis=1)
+    gate = np.where(np.abs(cosine) <= ON_GATE, HELD, np.where(cosine > 0, ON, OFF)).astype(np.int8)
+    m = len(a)
+    parts = (v, a, rho, gate, np.zeros(v.shape), np.full(m, np.nan), np.zeros(m), keys_of(problem.gates, gate, a))
+    return problem, State(*(np.ascontiguousarray(part) for part in parts))
 
 
-def enter(training_set: TrainingSet, start: Neurons) -> tuple[Problem, State]:
-    """The flow's coordinates of a start on a merged training set."""
-    x = training_set.x.numpy()
-    _, inverse, rank = _geometry(training_set)
-    scale = torch.maximum(start.norms, start.a.abs()).numpy()
-    scale = np.where(scale > 0, scale, 1.0)
-    v, a = start.w.numpy() / scale[:, None], start.a.numpy() / scale
-    z = v @ x.T
-    imbalance = a**2 - (start.norms.numpy() / scale) ** 2
-    if (np.abs(imbalance) <= BALANCED).all():
-        imbalance = np.zeros_like(a)
-    fixed = {
-        "outside": (v - z @ inverse.T) * scale[:, None] if rank < x.shape[1] else np.zeros_like(v),
-        "signs": np.sign(a),
-        "imbalance": imbalance,
-        "start_scale": np.log(scale),
-    }
-    problem = problem_of_tensors(training_set, {name: torch.from_numpy(value) for name, value in fixed.items()})
-    gate = np.where(z > 0, ON, OFF).astype(np.int8)
-    return problem, State(z, a, np.log(scale), gate)
+def log_norms(state: State) -> Array:
+    """ln ||w_j||, shape (m,), which may be far below what float64 weights can be; -inf for w_j = 0."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(state.rho + np.log(np.linalg.norm(state.v, axis=1)))
+
+
+def directions(problem: Problem, state: State) -> Array:
+    """w_j / ||w_j||, shape (m, d); zero for w_j = 0."""
+    rank = problem.gates.rank
+    w = state.v[:, :rank] @ problem.basis.T
+    if state.v.shape[1] > rank:
+        w += problem.outside * state.v[:, rank, None]
+    size = np.linalg.norm(w, axis=1)
+    return np.asarray(w / np.where(size > 0, size, 1.0)[:, None])
 
 
 def leave(problem: Problem, state: State) -> Neurons:
-    """The weights of a state. Balanced neurons come out balanced to one rounding, and no gate that is off is on by
-    rounding."""
-    scale = np.exp(state.log_scale)
-    w = torch.from_numpy(problem.outside + scale[:, None] * (state.z @ problem.inverse.T))
-    _close(w, torch.from_numpy(problem.x), torch.from_numpy(state.gate == OFF))
-    a = problem.signs * row_norms(w).numpy() if problem.balanced else scale * state.a
+    """The weights of a state, balanced neurons balanced to one rounding, and no gate that is off on by rounding.
+
+    Raises Stalled where a gate that is off reads on by more than rounding: the state has lost its digits.
+    """
+    scale, beside = np.exp(state.rho)[:, None], np.exp(problem.start.beside)[:, None]
+    w = torch.from_numpy(beside * problem.outside + (scale * state.v[:, : problem.gates.rank]) @ problem.basis.T)
+    gate, positive = problem.gates.gate, problem.gates.side > 0
+    closed = np.where(positive, state.gate[:, gate] != ON, state.gate[:, gate] != OFF)
+    _close(w, torch.from_numpy(problem.x), torch.from_numpy(closed))
+    balanced = problem.start.imbalance == 0
+    a = np.where(balanced, state.a * row_norms(w).numpy(), scale[:, 0] * state.a) + problem.rest
     return Neurons(w, torch.from_numpy(a))
 
 
@@ -158,9 +204,10 @@ def _close(w: torch.Tensor, x: torch.Tensor, off: torch.Tensor) -> None:
     """Moves w (m, d), in place, by a few roundings along x_k where a gate that is off reads <w_j, x_k> > 0."""
     squares = x.square().sum(1)
     for _ in range(3):  # one suffices on orthogonal inputs; on others a correction may disturb the next gate
-        z = w @ x.T
-        excess = z + 8 * torch.finfo(w.dtype).eps * (row_norms(w)[:, None] * squares.sqrt())
-        excess = torch.where(off & (z > 0), excess / squares, 0.0)
-        if not bool(excess.any()):
+        z, sizes = w @ x.T, row_norms(w)[:, None] * squares.sqrt()
+        wrong = off & (z > 0)
+        if not bool(wrong.any()):
             return
-        w -= excess @ x
+        if bool((z > LOST * sizes)[wrong].any()):
+            raise Stalled("the flow's state has lost its digits: a closed gate reads open")
+        w -= torch.where(wrong, (z + 8 * torch.finfo(w.dtype).eps * sizes) / squares, 0.0) @ x

@@ -1,0 +1,230 @@
+"""What the network makes of its neurons: the residual, how fast it changes, and how it relaxes.
+
+Neurons of one group have the same active samples, so that they act as their sums: sum_j a_j w_j for the outputs,
+sum_j a_j^2 and sum_j w_j w_j^T for the neural tangent kernel. A group costs what one neuron costs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gfflow.compiled import compiled, lean
+from gfflow.motion.gates import OFF, ON, copy, dot, forces, project
+from gfflow.motion.groups import regroup
+
+NEGLIGIBLE = 1e-12  # of the largest mass, below which a neuron is left out of the relaxation
+BLOCK = 128  # rows of factors of the relaxation that are multiplied at a time
+
+
+class Sums(NamedTuple):
+    """Room for a group's sums."""
+
+    active: Any  # (n,) int64, the active samples
+    mask: Any  # (n,), 1 for an active sample, 0 for others
+    vector: Any  # (Q,)
+    matrix: Any  # (Q, Q)
+    block: Any  # (BLOCK, n), rows of factors of the relaxation
+    minus: Any  # (BLOCK, n), those that sliding takes away
+    on: Any  # (BLOCK, n), active samples of groups
+
+
+def new_sums(n: int, q: int) -> Sums:
+    """Room for the sums of a group on n samples in Q coordinates."""
+    return Sums(
+        np.zeros(n, np.int64), np.zeros(n), np.zeros(q), np.zeros((q, q)), *(np.zeros((BLOCK, n)) for _ in range(3))
+    )
+
+
+@lean
+def active_samples(gates, states, active):  # type: ignore[no-untyped-def]
+    """Lists the samples that are active with the gate states, and returns their number."""
+    count = 0
+    for k in range(gates.gate.size):
+        if states[gates.gate[k]] == (ON if gates.side[k] > 0 else OFF):
+            active[count] = k
+            count += 1
+    return count
+
+
+@lean
+def residual(gates, state, y, groups, sums, r):  # type: ignore[no-untyped-def]
+    """r_k = y_k - sum_j a_j relu(<w_j, x_k>) into r (n,); returns max_k sum_j |a_j| relu(<w_j, x_k>), which bounds
+    what its rounding is relative to."""
+    copy(y, r)
+    count = regroup(groups, state.key)
+    vector, largest = sums.vector, 0.0
+    for i in range(count):
+        vector[:] = 0.0
+        lead, size = groups.order[groups.first[i]], 0.0
+        for place in range(groups.first[i], groups.first[i + 1]):
+            j = groups.order[place]
+            share = np.exp(2.0 * state.rho[j])
+            if share > 0.0:
+                share *= state.a[j]
+                size += abs(share)
+                for q in range(vector.size):
+                    vector[q] += share * state.v[j, q]
+        if size == 0.0:
+            continue
+        for o in range(active_samples(gates, state.gate[lead], sums.active)):
+            k = sums.active[o]
+            output = dot(gates.inputs[k], vector)
+            r[k] -= output
+            largest += abs(output)
+    return largest
+
+
+@lean
+def slope(gates, state, r, groups, sums, room, dr):  # type: ignore[no-untyped-def]
+    """dr/dt along the flow into dr (n,), with the gates as they are (those that slide slide)."""
+    f, vector = room.group, sums.vector
+    forces(gates, r, room.force, room.base)
+    dr[:] = 0.0
+    count = regroup(groups, state.key)
+    for i in range(count):
+        lead = groups.order[groups.first[i]]
+        copy(state.gate[lead], f.state)
+        size, known = 0.0, False
+        vector[:] = 0.0
+        for place in range(groups.first[i], groups.first[i + 1]):
+            j = groups.order[place]
+            share = np.exp(2.0 * state.rho[j])
+            if share == 0.0:
+                continue
+            if not known:
+                project(gates, f, room.force, room.base)
+                known = True
+            size += share * state.a[j] * state.a[j]
+            turn = share * dot(f.d, state.v[j])
+            for q in range(vector.size):
+                vector[q] += turn * state.v[j, q]
+        if not known:
+            continue
+        for q in range(vector.size):
+            vector[q] += size * f.d[q]
+        for o in range(active_samples(gates, state.gate[lead], sums.active)):
+            k = sums.active[o]
+            dr[k] -= dot(gates.inputs[k], vector)
+
+
+@lean
+def heaviest(state):  # type: ignore[no-untyped-def]
+    """(max_j, sum_j) of max(||w_j||, |a_j|)^2."""
+    largest, total = 0.0, 0.0
+    for j in range(state.rho.size):
+        mass = np.exp(2.0 * state.rho[j]) if state.a[j] != 0.0 else 0.0
+        largest = max(largest, mass)
+        total += mass
+    return largest, total
+
+
+@lean
+def _group_matrix(state, groups, i, least, matrix):  # type: ignore[no-untyped-def]
+    """(A = sum_j a_j^2, number of heavy members) of group i, and M = sum_j w_j w_j^T of those into the matrix."""
+    total, heavy, size = 0.0, 0, matrix.shape[0]
+    matrix[:] = 0.0
+    for place in range(groups.first[i], groups.first[i + 1]):
+        j = groups.order[place]
+        mass = np.exp(2.0 * state.rho[j])
+        if mass <= least:
+            continue
+        total += mass * state.a[j] * state.a[j]
+        heavy += 1
+        if groups.first[i + 1] - groups.first[i] > size:
+            for p in range(size):
+                share = mass * state.v[j, p]
+                for q in range(p, size):
+                    matrix[p, q] += share * state.v[j, q]
+    return total, heavy
+
+
+@lean
+def _factorise(matrix):  # type: ignore[no-untyped-def]
+    """F with F^T F = M in place of the upper triangle of M, leaving out what is rounding."""
+    size, trace = matrix.shape[0], 0.0
+    for p in range(size):
+        trace += matrix[p, p]
+    for p in range(size):
+        for o in range(p):
+            for q in range(p, size):
+                matrix[p, q] -= matrix[o, p] * matrix[o, q]
+        pivot = matrix[p, p]
+        root = np.sqrt(pivot) if pivot > 1e-14 * trace else 0.0
+        for q in range(p, size):
+            matrix[p, q] = matrix[p, q] / root if root > 0.0 else 0.0
+
+
+@lean
+def _put_row(gates, vector, scale, active, row):  # type: ignore[no-untyped-def]
+    """scale <vector, x_k> for the active samples k, 0 for the others, into the row (n,)."""
+    for k in range(row.size):
+        row[k] = 0.0
+    for q in range(vector.size):
+        part = scale * vector[q]
+        for k in range(row.size):
+            row[k] += part * gates.samples[q, k]
+    for k in range(row.size):
+        row[k] *= active[k]
+
+
+@compiled
+def _add_square(kernel, block, rows, sign):  # type: ignore[no-untyped-def]
+    """Adds sign B^T B of the first rows B of the block."""
+    if rows > 0:
+        kernel += sign * np.dot(block[:rows].T, block[:rows])
+
+
+@compiled
+def relaxation(gates, state, groups, sums, room, gram, kernel):  # type: ignore[no-untyped-def]
+    """K (n, n) with dr/dt = -K r for the gates as they are: the neural tangent kernel over n, sliding included.
+
+    For a group with the active samples X, the projection P off its gates at zero, A = sum_j a_j^2 and
+    M = sum_j w_j w_j^T it is X (A P + M) X^T: the first part A (G - X B^T B X^T), the second by its factors, which
+    are the neurons or, where there are more of them than dimensions, those of M. Those below NEGLIGIBLE are left out.
+    """
+    f, matrix, size = room.group, sums.matrix, sums.matrix.shape[0]
+    kernel[:] = 0.0
+    least = NEGLIGIBLE * heaviest(state)[0]
+    rows, minus, on = 0, 0, 0
+    for i in range(regroup(groups, state.key)):
+        lead = groups.order[groups.first[i]]
+        total, heavy = _group_matrix(state, groups, i, least, matrix)
+        if heavy == 0:
+            continue
+        copy(state.gate[lead], f.state)
+        project(gates, f, room.force, room.base)
+        if on == BLOCK:
+            kernel += np.dot(sums.on.T, sums.on) * gram
+            on = 0
+        for k in range(gram.shape[0]):
+            sums.mask[k] = f.state[gates.gate[k]] == (ON if gates.side[k] > 0 else OFF)
+            sums.on[on, k] = np.sqrt(total) * sums.mask[k]
+        on += 1
+        for b in range(f.info[0]):
+            if minus == BLOCK:
+                _add_square(kernel, sums.minus, minus, -1.0)
+                minus = 0
+            _put_row(gates, f.basis[b], np.sqrt(total), sums.mask, sums.minus[minus])
+            minus += 1
+        members = groups.first[i + 1] - groups.first[i]
+        if members > size:
+            _factorise(matrix)
+        for b in range(min(size, members)):
+            if rows == BLOCK:
+                _add_square(kernel, sums.block, rows, 1.0)
+                rows = 0
+            if members > size:
+                for p in range(b):
+                    matrix[b, p] = 0.0
+                _put_row(gates, matrix[b], 1.0, sums.mask, sums.block[rows])
+            else:
+                j = groups.order[groups.first[i] + b]
+                _put_row(gates, state.v[j], np.exp(state.rho[j]), sums.mask, sums.block[rows])
+            rows += 1
+    if on > 0:
+        kernel += np.dot(sums.on[:on].T, sums.on[:on]) * gram
+    _add_square(kernel, sums.minus, minus, -1.0)
+    _add_square(kernel, sums.block, rows, 1.0)
+    kernel /= gram.shape[0]
