@@ -16,7 +16,7 @@ from gfflow.callbacks.trajectory import frame_count
 from gfflow.cautions import cautions, check_numbers, conserved_signs
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
-from gfflow.model.data import TrainingSet
+from gfflow.model.data import TrainingSet, ZeroLabel
 from gfflow.model.data_sets import Given
 from gfflow.model.initialization import check_alive, initialization_scale
 from gfflow.model.network import TwoLayerReLU
@@ -131,7 +131,8 @@ def _training_set(config: RunConfig, given: Samples | None) -> tuple[TrainingSet
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         made = config.make_data() if given is None else as_training_set(given)
-    return made, [str(warning.message) for warning in caught]
+    # a run's notes say of Assumption 2 what is to be said
+    return made, [str(warning.message) for warning in caught if warning.category is not ZeroLabel]
 
 
 def _start(config: RunConfig, training_set: TrainingSet, given: Neurons | None) -> tuple[Neurons, float]:

@@ -6,15 +6,15 @@ import re
 
 from gfflow.records.summary import Nearest, Summary
 
-EVENT_NAMES = {
+OF_GROUPS = {  # the same on the terminal, in figures and in TensorBoard
     "aligned": "neurons aligned, cosine 0.999",
-    "plus_leaves_zero": "u+ leaves zero, 1%",
-    "plus_fitted": "positive labels fitted, 99%",
-    "minus_leaves_zero": "u- leaves zero, 1%",
-    "minus_fitted": "negative labels fitted, 99%",
-    "leaves_zero": "the loss leaves its level at zero, 1%",
-    "fitted": "the loss has come to its end, 99%",
+    "plus_leaves_zero": "u+ at 1% of its limit",
+    "plus_fitted": "u+ at 99% of its limit",
+    "minus_leaves_zero": "u- at 1% of its limit",
+    "minus_fitted": "u- at 99% of its limit",
 }
+OF_LOSS = {"leaves_zero": "the loss leaves its level at zero, 1%", "fitted": "the loss has come to its end, 99%"}
+EVENT_NAMES = OF_GROUPS | OF_LOSS
 BASELINE_NAMES = {"least_squares": "least squares", "minimum_norm": "the least norm"}
 SADDLE_EVENT = re.compile(r"saddle_(\d+)_(reached|left)")
 Row = tuple[str, str, str, str]  # name, predicted, measured, difference
@@ -58,6 +58,7 @@ def _final_rows(summary: Summary) -> list[Row]:
         ("u-", theory.u_minus_limit, final.u_minus),
         (norm if minimum is None else f"{norm}, minimum norm", minimum, final.half_norm_squared),
         ("distance to the limit", None, final.limit_distance),
+        ("distance to the flow", None, summary.flow.distance_final),
         ("loss", None, final.loss),
         ("loss on the test set", None, final.test_loss),
         *_baselines(summary),

@@ -28,6 +28,7 @@ from gfflow.theory.spurious import why_no_width_helps
 from gfflow.training.module import GradientFlowModule
 
 Table = dict[str, NDArray[np.float64]]
+TORN = 2.0  # of the loss against its start: far above what descent near its stability, or a mini-batch, makes of it
 EVENTS = ("aligned", "plus_leaves_zero", "plus_fitted", "minus_leaves_zero", "minus_fitted")
 
 
@@ -196,7 +197,7 @@ class Summary:
 
 def measured_events(table: Table, prediction: Prediction) -> dict[str, float | None]:
     """The iteration of each event, interpolated between measurements; None where it has not come or has no
-    meaning (no group of neurons to follow)."""
+    meaning (no group of neurons to follow), and where the network had left the flow by then, or had died."""
     step = table["step"]
     found: dict[str, float | None] = dict.fromkeys(EVENTS)
     minima = [table[f"alignment/{side}_min"] for side in ("plus", "minus") if f"alignment/{side}_min" in table]
@@ -208,7 +209,20 @@ def measured_events(table: Table, prediction: Prediction) -> dict[str, float | N
             found[f"{group.name}_leaves_zero"] = mass_crossing(step, mass, group.mass_limit, LEFT)
             found[f"{group.name}_fitted"] = mass_crossing(step, mass, group.mass_limit, FITTED)
     spans = loss_events(prediction.levels, prediction.ended)
-    return found | {name: fall(step, table["loss"], span) for name, span in spans.items()}
+    found |= {name: fall(step, table["loss"], span) for name, span in spans.items()}
+    return {name: _kept(table, at) for name, at in found.items()}
+
+
+def _kept(table: Table, at: float | None) -> float | None:
+    """The iteration of an event, None where it does not count: where the loss, which the flow never raises, has been
+    above TORN times its start before, or where no neuron is active any more although the loss is positive."""
+    if at is None or "loss" not in table:
+        return at
+    passed = int(np.searchsorted(table["step"], at)) + 1  # rows up to the first measurement at or after the event
+    loss = table["loss"][:passed]
+    gradient = table["gradient/norm"][passed - 1] if "gradient/norm" in table else math.nan
+    dead = loss[-1] > 0 and gradient == 0
+    return None if dead or not bool((loss <= TORN * loss[0]).all()) else at
 
 
 def summarise(
