@@ -18,13 +18,20 @@ if TYPE_CHECKING:  # the same names and modules as in _HOME and _MODULES
     from gfflow.experiment import Experiment as Experiment
     from gfflow.experiment import build as build
     from gfflow.measures import Snapshot as Snapshot
+    from gfflow.model.data import TestSet as TestSet
     from gfflow.model.data import TrainingSet as TrainingSet
     from gfflow.model.data import five_points as five_points
-    from gfflow.model.data import from_csv as from_csv
     from gfflow.model.data import gaussian_teacher as gaussian_teacher
     from gfflow.model.data import orthogonal_pair as orthogonal_pair
     from gfflow.model.data import orthonormal as orthonormal
     from gfflow.model.data import three_points as three_points
+    from gfflow.model.examples import correlated_teacher as correlated_teacher
+    from gfflow.model.examples import early_alignment as early_alignment
+    from gfflow.model.examples import four_kinks as four_kinks
+    from gfflow.model.examples import noisy_linear as noisy_linear
+    from gfflow.model.examples import piecewise_linear as piecewise_linear
+    from gfflow.model.files import from_csv as from_csv
+    from gfflow.model.files import from_file as from_file
     from gfflow.model.initialization import draw_start as draw_start
     from gfflow.model.network import TwoLayerReLU as TwoLayerReLU
     from gfflow.model.neurons import Neurons as Neurons
@@ -48,15 +55,22 @@ _HOME = {
     "RunConfig": "gfflow.config",
     "Schedule": "gfflow.training.schedule",
     "Snapshot": "gfflow.measures",
+    "TestSet": "gfflow.model.data",
     "TrainingSet": "gfflow.model.data",
     "TwoLayerReLU": "gfflow.model.network",
     "build": "gfflow.experiment",
+    "correlated_teacher": "gfflow.model.examples",
     "draw_start": "gfflow.model.initialization",
+    "early_alignment": "gfflow.model.examples",
     "five_points": "gfflow.model.data",
-    "from_csv": "gfflow.model.data",
+    "four_kinks": "gfflow.model.examples",
+    "from_csv": "gfflow.model.files",
+    "from_file": "gfflow.model.files",
     "gaussian_teacher": "gfflow.model.data",
+    "noisy_linear": "gfflow.model.examples",
     "orthogonal_pair": "gfflow.model.data",
     "orthonormal": "gfflow.model.data",
+    "piecewise_linear": "gfflow.model.examples",
     "predict": "gfflow.theory",
     "predict_module": "gfflow.training.foreign",
     "snapshot_of": "gfflow.training.foreign",

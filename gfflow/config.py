@@ -99,6 +99,7 @@ class RunConfig(Options):
     figures: bool = option(True, "draw the run's main figures at its end")
     verify: bool = option(False, "check every statement of the paper at the end")
     verbose: bool = option(True, "print phases, notes and the table at the end")
+    report: bool = option(False, "of a sweep: write its report, as scripts/report.py does, when it has ended")
     fail_fast: bool = option(False, "the first job of a sweep that fails ends the sweep")
     resume: str | None = option(
         None,

@@ -13,14 +13,15 @@ import torch
 
 from gfflow import callbacks as cb
 from gfflow.callbacks.trajectory import frame_count
-from gfflow.cautions import cautions, check_numbers
+from gfflow.cautions import cautions, check_numbers, conserved_signs
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
-from gfflow.model.data import TrainingSet
+from gfflow.model.data import TrainingSet, ZeroLabel
 from gfflow.model.data_sets import Given
 from gfflow.model.initialization import check_alive, initialization_scale
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
+from gfflow.model.starts import Given as GivenStart
 from gfflow.records.trackers import check_installed
 from gfflow.scalars import MEASURES, Setting
 from gfflow.solvers import Solver
@@ -30,6 +31,7 @@ from gfflow.training.module import GradientFlowModule
 from gfflow.training.schedule import FEW, Schedule
 
 Samples = TrainingSet | tuple[Any, Any]  # or x (n, d) and y (n,), of whatever torch.as_tensor takes
+Start = Neurons | tuple[Any, Any]  # or w (m, d) and a (m,)
 
 
 @dataclass(frozen=True)
@@ -45,20 +47,25 @@ class Experiment:
 
 
 def build(
-    config: RunConfig | Mapping[str, Any], training_set: Samples | None = None, solver: Solver | None = None
+    config: RunConfig | Mapping[str, Any],
+    training_set: Samples | None = None,
+    solver: Solver | None = None,
+    start: Start | None = None,
 ) -> Experiment:
     """Makes everything that a run needs, and writes nothing: on the training set of the configuration or the given
-    one, with the solver of the configuration or the given one, whose step size then counts.
+    one, from its start or the given weights, whose width then counts, with its solver or the given one, whose step
+    size then counts.
 
-    The configuration may be nested plain values, as for RunConfig.of; the training set may be a pair (x, y). Raises
-    InvalidInput for what cannot be used.
+    The configuration may be nested plain values, as for RunConfig.of; the training set may be a pair (x, y), the
+    start a pair (w, a). Raises InvalidInput for what cannot be used.
     """
-    config = as_given(typed(config), training_set, solver)
+    given_start = None if start is None else as_neurons(start)
+    config = as_given(typed(config), training_set, solver, given_start)
     _check_installed(config)
     data, notes = _training_set(config, training_set)
-    start = _start(config, data)
+    start, scale = _start(config, data, given_start)
     check_numbers(config, data, start)
-    prediction = _prediction(config, data, start, notes)
+    prediction = _prediction(config, data, start, scale, notes)
     prediction = _forecast(config, data, start, prediction, solver, notes)
     notes += cautions(config, data, start, prediction)
     if solver is None:
@@ -69,7 +76,7 @@ def build(
     network = TwoLayerReLU(start, getattr(torch, config.precision))
     schedule = _schedule(config, prediction, lemma_times)
     module = GradientFlowModule(network, data, solver, schedule, config.solver.stop_loss)
-    notes += prediction.assumptions.notes
+    notes += [*prediction.assumptions.notes, *conserved_signs(start)]
     return Experiment(data, start, prediction, module, frozenset(lemma_times), tuple(notes))
 
 
@@ -78,9 +85,15 @@ def typed(config: RunConfig | Mapping[str, Any]) -> RunConfig:
     return config if isinstance(config, RunConfig) else RunConfig.of(config)
 
 
-def as_given(config: RunConfig, training_set: Samples | None, solver: Solver | None) -> RunConfig:
-    """The configuration that a run on given objects is recorded under: of a training set its digest, of a solver its
-    name and step size (what else it depends on only its owner knows)."""
+def as_given(
+    config: RunConfig, training_set: Samples | None, solver: Solver | None, start: Start | None = None
+) -> RunConfig:
+    """The configuration that a run on given objects is recorded under: of a training set and of a start their
+    digests, of a solver its name and step size (what else it depends on only its owner knows)."""
+    if start is not None:
+        weights = as_neurons(start)
+        network = replace(config.network, width=len(weights.a))
+        config = replace(config, network=network, init=GivenStart(sha256=weights.digest))
     if training_set is not None:
         samples, _ = _training_set(config, training_set)
         config = replace(config, data=Given(samples.digest))
@@ -97,6 +110,15 @@ def as_training_set(samples: Samples) -> TrainingSet:
     return TrainingSet(x, y)
 
 
+def as_neurons(start: Start) -> Neurons:
+    """The neurons, copied; made of a pair (w, a) where it is one."""
+    w, a = (start.w, start.a) if isinstance(start, Neurons) else (torch.as_tensor(weights) for weights in start)
+    made = Neurons.copy_of(w, a)
+    if not bool(torch.isfinite(made.w).all() and torch.isfinite(made.a).all()):
+        raise InvalidInput("start", "weights that are not finite", "finite weights")
+    return made
+
+
 def _check_installed(config: RunConfig) -> None:
     """Raises InvalidInput for what this machine lacks: the package of a logger, a CUDA device."""
     check_installed(config.loggers.wandb, config.loggers.mlflow)
@@ -109,21 +131,30 @@ def _training_set(config: RunConfig, given: Samples | None) -> tuple[TrainingSet
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         made = config.make_data() if given is None else as_training_set(given)
-    return made, [str(warning.message) for warning in caught]
+    # a run's notes say of Assumption 2 what is to be said
+    return made, [str(warning.message) for warning in caught if warning.category is not ZeroLabel]
 
 
-def _start(config: RunConfig, training_set: TrainingSet) -> Neurons:
+def _start(config: RunConfig, training_set: TrainingSet, given: Neurons | None) -> tuple[Neurons, float]:
+    """The weights at the start, and their lambda."""
     width, d = config.network.width, training_set.d
-    scale = initialization_scale(config.init.scale, config.init.normalization, width, d)
-    start = replace(config.init.draw(width, d, scale, config.seed), activation=config.network.make_activation())
+    if given is None:
+        scale = initialization_scale(config.init.scale, config.init.normalization, width, d)
+        drawn = config.init.draw(width, d, scale, config.seed)
+    else:
+        drawn = given
+    if drawn.w.shape[1] != d:
+        raise InvalidInput("start", f"weights of {drawn.w.shape[1]} inputs", f"weights of {d}, as the data has")
+    start = replace(drawn, activation=config.network.make_activation())
     check_alive(start, training_set)
-    return start
+    return start, config.init.size(start)
 
 
-def _prediction(config: RunConfig, training_set: TrainingSet, start: Neurons, notes: list[str]) -> Prediction:
+def _prediction(
+    config: RunConfig, training_set: TrainingSet, start: Neurons, scale: float, notes: list[str]
+) -> Prediction:
     """What the theory says; with callbacks.minimum_norm also the minimum norm of data that is not orthogonal, where
     all patterns can be listed (else a note is added)."""
-    scale = initialization_scale(config.init.scale, config.init.normalization, config.network.width, training_set.d)
     prediction = predict(training_set, start, scale)
     if not config.callbacks.minimum_norm or prediction.min_half_norm is not None:
         return prediction
@@ -131,7 +162,7 @@ def _prediction(config: RunConfig, training_set: TrainingSet, start: Neurons, no
 
     found = minimum_norm(training_set)
     if found.exact:
-        return replace(prediction, min_half_norm=found.upper)
+        return replace(prediction, min_half_norm=found.upper, least_norm=found.neurons)
     notes.append(f"the minimum norm is at most {found.upper:.6g}: too many activation patterns to list them all")
     return prediction
 

@@ -235,7 +235,7 @@ def test_everything_registered_is_reached_by_its_name(group, name):
     assert type(getattr(RunConfig.of({group: {"name": name}}), group)) is CHOSEN[group][name]
 
 
-@pytest.mark.parametrize("name", [name for name in DATA_SETS if name != "csv"])
+@pytest.mark.parametrize("name", [name for name in DATA_SETS if name not in ("csv", "file")])
 def test_every_data_set_is_made_with_its_defaults(name):
     assert isinstance(RunConfig.of({"data": {"name": name}}).make_data(), TrainingSet)
 

@@ -19,6 +19,8 @@ from gfflow.figures.timeline import timeline
 from gfflow.figures.masses import masses
 from gfflow.figures.alignment import alignment
 from gfflow.figures.early_phase import early_directions
+from gfflow.figures.directions import directions
+from gfflow.figures.teacher import teacher
 from gfflow.figures.saddle import saddle
 from gfflow.figures.polar import polar
 from gfflow.figures.explained_variance import explained_variance
@@ -69,6 +71,7 @@ __all__ = [
     "FIGURES",
     "Drawing",
     "alignment",
+    "directions",
     "draw_all",
     "draw_main",
     "early_directions",
@@ -84,6 +87,7 @@ __all__ = [
     "saddle",
     "sliding_pairs",
     "states_of_training",
+    "teacher",
     "timeline",
     "training_state",
 ]

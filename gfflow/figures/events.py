@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import ConnectionPatch
 from matplotlib.transforms import offset_copy
 
-from gfflow.figures.style import EVENT_NAMES, FAINT, INK, OF_GROUPS, number, spread
+from gfflow.figures.style import EVENT_LABELS, FAINT, INK, number, spread
+from gfflow.records.closing import OF_GROUPS
 from gfflow.records.run import Run
 
 LABEL_HEIGHT = 0.75  # inches that the labels take above the axes
@@ -24,7 +25,7 @@ def events(run: Run) -> list[tuple[str, float, float | None]]:
 def event_name(key: str) -> str:
     """What the event is called in a figure, on two lines."""
     _, number, what = (*key.split("_"), "")[:3] if key.startswith("saddle_") else ("", "", "")
-    return f"saddle {number}\n{what}" if number else EVENT_NAMES[key]
+    return f"saddle {number}\n{what}" if number else EVENT_LABELS[key]
 
 
 def mark_events(axes: Axes, run: Run) -> None:

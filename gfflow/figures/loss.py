@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gfflow.figures.events import events, mark_events
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BAND, INK, PREDICTED, iteration_axis, new_figure
+from gfflow.figures.style import BAND, BY_SIGN, FIT, INK, MINUS, PREDICTED, iteration_axis, new_figure
 from gfflow.measures import plateaus
 from gfflow.records.run import Run
 
@@ -17,13 +18,20 @@ def loss(run: Run) -> Figure:
     step, values = run.column("loss")
     figure = new_figure(2.45, margins=(0.6, 0.25, 0.65, 0.1))
     left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.3})
-    left.plot(step, values, color=INK)
+    left.plot(step, values, color=INK, label="training")
     left.plot(*run.column("theory/loss"), color=PREDICTED, linestyle=(0, (4, 3)), linewidth=0.9)
-    left.set(xlim=(0, max(step[-1], 1)), ylim=(0, 1.14 * values.max()), ylabel="loss $L$")
+    tested, tests = run.column("test/loss")
+    top = max(values.max(), tests.max(initial=0))
+    left.set(xlim=(0, max(step[-1], 1)), ylim=(0, 1.14 * top), ylabel="loss $L$")
     positive = (step > 0) & (values > 0)
     right.plot(step[positive], values[positive], color=INK)
     right.set(xscale="log", yscale="log" if positive.any() else "linear", xlim=(1, max(step[-1], 10)))
     right.set_ylabel("loss $L$")
+    if len(tested):
+        for axes in (left, right):
+            axes.plot(tested, tests, color=MINUS, linestyle=BY_SIGN[-1].line, label="test")
+            _baselines(axes, run)
+        left.legend(loc="best", fontsize=7)
     flat = plateaus(step, values)
     for axes in (left, right):
         for plateau in flat:
@@ -38,3 +46,15 @@ def loss(run: Run) -> Figure:
     note = dashed + ["plateaus shaded"] * bool(flat) + ["vertical lines: measured events"] * bool(events(run))
     figure.text(0.5, 0.03, "; ".join(note), ha="center", fontsize=8, style="italic")
     return figure
+
+
+def _baselines(axes: Axes, run: Run) -> None:
+    """Horizontal lines at the test losses of what there is to compare with."""
+    looks = {
+        "least_squares": ((0, (1.5, 2)), "least squares, test"),
+        "minimum_norm": ((0, (5, 1, 1, 1)), "least norm, test"),
+    }
+    for name, baseline in ((run.summary or {}).get("baselines") or {}).items():
+        line, label = looks[name]
+        if baseline["test_loss"]:
+            axes.axhline(baseline["test_loss"], color=FIT, linewidth=0.9, linestyle=line, label=label)

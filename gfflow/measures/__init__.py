@@ -4,6 +4,7 @@ from gfflow.measures.alignment import cosines_with, own_cosines, own_cosines_by_
 from gfflow.measures.clusters import Clusters, clusters
 from gfflow.measures.critical_points import CriticalPoint, certify, critical_point_near
 from gfflow.measures.events import crossing, fall, loss_events, mass_crossing
+from gfflow.measures.fits import least_loss, lines_of
 from gfflow.measures.invariants import balance, balance_drift, reactivations
 from gfflow.measures.kernel import kernel_interpolator, tangent_kernel
 from gfflow.measures.kinks import kinks, kinks_on_line, line_interval
@@ -34,8 +35,10 @@ __all__ = [
     "kinks",
     "kinks_on_line",
     "largest_norm",
+    "least_loss",
     "least_sharpness",
     "line_interval",
+    "lines_of",
     "loss_events",
     "mass",
     "mass_crossing",

@@ -8,6 +8,7 @@ from gfflow.measures.critical_points import CriticalPoint, critical_point_near
 from gfflow.model.snapshot import Snapshot
 
 HEAVY = 1e-2  # of the largest norm, from which on a neuron counts as one of those that make the function
+FITTED = 1e-15  # of the loss of the zero network, up to which the labels are fitted to rounding: no spurious point
 NEARLY = 1e-3  # share of the fields from which on the heavy neurons are near a critical point
 
 
@@ -30,7 +31,11 @@ def at_rest(snapshot: Snapshot, tolerance: float = 1e-12) -> bool:
 
 def resting_point(snapshot: Snapshot, tolerance: float = 1e-12) -> CriticalPoint | None:
     """The critical point at which a network of positive loss is at rest, or next to which its heavy neurons linger;
-    None where they are on their way. At rest every neuron stays as it is, next to a saddle small ones become zero."""
+    None where they are on their way, or the labels are fitted to rounding. At rest every neuron stays as it is, next
+    to a saddle small ones become zero."""
+    data = snapshot.training_set
+    if snapshot.loss <= FITTED * float(data.loss.value(torch.zeros_like(data.y), data.y).mean()):
+        return None
     if snapshot.loss == 0 or field_share(snapshot, heavy=True) > NEARLY:
         return None
     return critical_point_near(snapshot, cutoffs=0 if at_rest(snapshot, tolerance) else 6)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,13 +15,34 @@ from torch import Tensor
 from gfflow.errors import InvalidInput
 from gfflow.model.data_sets import GaussianTeacher, Orthonormal
 from gfflow.model.losses import SQUARE, Loss
+from gfflow.model.neurons import Neurons
 
 SIZES = (1e-50, 1e50)  # of an input's largest coordinate and of a label other than 0
+
+
+class ZeroLabel(UserWarning):
+    """Some label is zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class TestSet:
+    """Samples that are not trained on: inputs x (n', d) and labels y (n',), float64, copied. Raises InvalidInput for
+    wrong shapes and numbers that are not finite."""
+
+    __test__ = False  # to pytest: no test
+
+    x: Tensor
+    y: Tensor
+
+    def __post_init__(self) -> None:
+        _check_samples(self, "test data")
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
     """n samples: inputs x (n, d) and labels y (n,), float64, copied; and the loss by which they are fitted.
+
+    `test`: samples to test on, and `teacher`: the network that made the labels, before any noise; None without.
 
     A bias is an input coordinate equal to 1. Raises InvalidInput for wrong shapes, numbers that are not
     finite, inputs that are zero, and samples too small or too large for float64 to hold their squares and products;
@@ -33,18 +52,18 @@ class TrainingSet:
     x: Tensor
     y: Tensor
     loss: Loss = SQUARE
+    test: TestSet | None = None
+    teacher: Neurons | None = None
 
     def __post_init__(self) -> None:
-        x, y = (torch.as_tensor(v).detach().to(torch.float64, copy=True) for v in (self.x, self.y))
-        object.__setattr__(self, "x", x)
-        object.__setattr__(self, "y", y)
-        if x.ndim != 2 or y.shape != x.shape[:1] or x.numel() == 0:
-            shapes = f"x {tuple(x.shape)}, y {tuple(y.shape)}"
-            raise InvalidInput("data", shapes, "inputs of shape (n, d) and labels of shape (n,), n, d >= 1")
-        for name, values in (("inputs", x), ("labels", y)):
-            if not bool(torch.isfinite(values).all()):
-                bad = values[~torch.isfinite(values)][0].item()
-                raise InvalidInput(f"data {name}", bad, "finite numbers")
+        x, y = _check_samples(self, "data")
+        others = {
+            "test data": None if self.test is None else self.test.x,
+            "data teacher": None if self.teacher is None else self.teacher.w,
+        }
+        for name, other in others.items():
+            if other is not None and other.shape[1] != x.shape[1]:
+                raise InvalidInput(name, f"{other.shape[1]} input coordinates", f"{x.shape[1]}, as in training")
         if bool((x == 0).all(dim=1).any()):
             k = int((x == 0).all(dim=1).nonzero()[0])
             raise InvalidInput("data inputs", f"sample {k} equal to zero", "non-zero inputs")
@@ -56,7 +75,7 @@ class TrainingSet:
         self.loss.check_labels(y)
         if bool((y == 0).any()):
             k = int((y == 0).nonzero()[0])
-            warnings.warn(f"data labels: y[{k}] = 0, so Assumption 2 fails", stacklevel=2)
+            warnings.warn(f"data labels: y[{k}] = 0, so Assumption 2 fails", ZeroLabel, stacklevel=2)
 
     @property
     def n(self) -> int:
@@ -97,12 +116,28 @@ class TrainingSet:
     @property
     def digest(self) -> str:
         """SHA-256 of the samples, in hexadecimal: equal for equal data."""
-        return hashlib.sha256(self.x.numpy().tobytes() + self.y.numpy().tobytes()).hexdigest()
+        arrays = [self.x, self.y] if self.test is None else [self.x, self.y, self.test.x, self.test.y]
+        return hashlib.sha256(b"".join(values.contiguous().numpy().tobytes() for values in arrays)).hexdigest()
 
     @property
     def one_dimensional(self) -> bool:
         """Whether the inputs are numbers with a bias: d = 2, second coordinate equal to 1."""
         return self.d == 2 and bool((self.x[:, 1] == 1).all())
+
+
+def _check_samples(samples: TrainingSet | TestSet, name: str) -> tuple[Tensor, Tensor]:
+    """x and y as float64 copies, which become the samples' own; raises InvalidInput where they are not samples."""
+    x, y = (torch.as_tensor(v).detach().to(torch.float64, copy=True) for v in (samples.x, samples.y))
+    object.__setattr__(samples, "x", x)
+    object.__setattr__(samples, "y", y)
+    if x.ndim != 2 or y.shape != x.shape[:1] or x.numel() == 0:
+        shapes = f"x {tuple(x.shape)}, y {tuple(y.shape)}"
+        raise InvalidInput(name, shapes, "inputs of shape (n, d) and labels of shape (n,), n, d >= 1")
+    for part, values in (("inputs", x), ("labels", y)):
+        if not bool(torch.isfinite(values).all()):
+            bad = values[~torch.isfinite(values)][0].item()
+            raise InvalidInput(f"{name} {part}", bad, "finite numbers")
+    return x, y
 
 
 def orthogonal_pair() -> TrainingSet:
@@ -158,14 +193,17 @@ def orthonormal(
     return TrainingSet(x, torch.tensor(labels, dtype=torch.float64))
 
 
-def gaussian_teacher(n: int = 75, d: int = 150, teacher_width: int = 6, seed: int = 4) -> TrainingSet:
+def gaussian_teacher(
+    n: int = 75, d: int = 150, teacher_width: int = 6, seed: int = 4, noise: float = 0.0, test_n: int = 0
+) -> TrainingSet:
     """Gaussian inputs labelled by a random two-layer teacher without bias, as in Figure 6.
 
     The defaults give the paper's own data: its code seeds torch with 4, constructs each torch.nn.Linear with
     its usual start, redraws the weights, and then draws the inputs, all in float32. The same draws are made
-    here, in the same order, from a generator of our own.
+    here, in the same order, from a generator of our own. Noise, normal with that deviation on training and test
+    labels alike, and test_n test samples are drawn after them, and change nothing of them.
     """
-    GaussianTeacher(n, d, teacher_width, seed)  # checks them
+    GaussianTeacher(n, d, teacher_width, seed, noise, test_n)  # checks them
     generator = torch.Generator().manual_seed(seed)
 
     def layer(inputs: int, outputs: int, deviation: float) -> Tensor:
@@ -177,37 +215,14 @@ def gaussian_teacher(n: int = 75, d: int = 150, teacher_width: int = 6, seed: in
     output = layer(teacher_width, 1, 1 / math.sqrt(teacher_width))
     x = torch.randn(n, d, generator=generator, dtype=torch.float32)
     y = (torch.relu(x @ hidden.T) @ output.T).squeeze(1)
-    return TrainingSet(x, y)
+    y = y + noise * torch.randn(n, generator=generator, dtype=torch.float64) if noise else y
+    teacher = Neurons(hidden.to(torch.float64), output.squeeze(0).to(torch.float64))
+    test_x = torch.randn(test_n, d, generator=generator, dtype=torch.float64)
+    return TrainingSet(x, y, test=_tested(teacher, test_x, noise, generator), teacher=teacher)
 
 
-def from_csv(path: str | Path, bias: bool = False) -> TrainingSet:
-    """Samples from a CSV file with columns x1, ..., xd and y; bias adds a last coordinate equal to 1.
-
-    Raises InvalidInput where the file is missing, a column is missing, or an entry is not a number.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput("data.path", str(path), f"a readable CSV file ({error})") from None
-    header = [name.strip() for name in rows[0]] if rows else []
-    d = sum(name.startswith("x") for name in header)
-    columns = [f"x{i}" for i in range(1, d + 1)]
-    if d == 0 or sorted(header) != sorted([*columns, "y"]):
-        raise InvalidInput("data.path", f"columns {header} in {path}", "columns x1, ..., xd and y")
-    values = []
-    for number, row in enumerate(rows[1:], start=2):
-        if not row:
-            continue
-        try:
-            entries = dict(zip(header, map(float, row), strict=True))
-        except ValueError:
-            raise InvalidInput("data.path", f"line {number} {row} in {path}", "a number in each column") from None
-        values.append([entries[name] for name in [*columns, "y"]])
-    if not values:
-        raise InvalidInput("data.path", f"no samples in {path}", "at least one line of numbers")
-    table = torch.tensor(values, dtype=torch.float64)
-    x = table[:, :-1]
-    if bias:
-        x = torch.cat([x, torch.ones(len(x), 1, dtype=torch.float64)], dim=1)
-    return TrainingSet(x, table[:, -1])
+def _tested(teacher: Neurons, x: Tensor, noise: float, generator: torch.Generator) -> TestSet | None:
+    """Test samples with the teacher's labels, and the noise of the training labels; None without inputs."""
+    if not len(x):
+        return None
+    return TestSet(x, teacher.outputs(x) + noise * torch.randn(len(x), generator=generator, dtype=torch.float64))

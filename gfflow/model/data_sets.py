@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from gfflow.errors import InvalidInput
-from gfflow.registry import NUMBERS, Entry, Limit, Registry, at_least, option
+from gfflow.registry import NUMBERS, POSITIVE, WORDS, Entry, Limit, Registry, at_least, between, option
 
 if TYPE_CHECKING:
     from gfflow.model.data import TrainingSet  # torch is imported only when a set is made
 
 SEED = Limit("an integer from -2^63 to 2^63 - 1", lambda v: -(2**63) <= v < 2**63)  # what torch's generators take
+NOISE = Limit("a finite number of at least 0", lambda v: 0 <= v < math.inf)
 LABELS = Limit(
     "a non-empty list of finite numbers other than 0",
     lambda values: len(values) > 0 and all(math.isfinite(v) and v != 0 for v in values),
@@ -103,11 +104,86 @@ class GaussianTeacher(DataOptions):
     d: int = option(150, "how many input coordinates", at_least(1), "coordinates")
     teacher_width: int = option(6, "how many hidden neurons the teacher has", at_least(1), "neurons")
     seed: int = option(4, "of the data alone; the network's start has its own", SEED)
+    noise: float = option(0.0, "deviation of the noise on the labels, those of the test set too", NOISE, "labels")
+    test_n: int = option(0, "how many test samples", at_least(0), "samples")
 
     def make(self) -> TrainingSet:
         from gfflow.model.data import gaussian_teacher
 
-        return gaussian_teacher(self.n, self.d, self.teacher_width, self.seed)
+        return gaussian_teacher(self.n, self.d, self.teacher_width, self.seed, self.noise, self.test_n)
+
+
+@DATA_SETS.register("early_alignment")
+@dataclass(frozen=True)
+class EarlyAlignment(DataOptions):
+    """The three points of arXiv 2401.10791, on a line with bias, that no width fits from a small start."""
+
+    def make(self) -> TrainingSet:
+        from gfflow.model.examples import early_alignment
+
+        return early_alignment()
+
+
+@DATA_SETS.register("piecewise_linear")
+@dataclass(frozen=True)
+class PiecewiseLinear(DataOptions):
+    """Uniform inputs on [-1, 1] with bias, on the piecewise linear function of arXiv 2401.10791's larger example."""
+
+    n: int = option(40, "how many samples", at_least(1), "samples")
+    seed: int = option(0, "of the data alone", SEED)
+
+    def make(self) -> TrainingSet:
+        from gfflow.model.examples import piecewise_linear
+
+        return piecewise_linear(self.n, self.seed)
+
+
+@DATA_SETS.register("noisy_linear")
+@dataclass(frozen=True)
+class NoisyLinear(DataOptions):
+    """Gaussian inputs, labels <beta, x> with ||beta|| = 1 and noise (arXiv 2410.02348)."""
+
+    n: int = option(200, "how many samples", at_least(1), "samples")
+    d: int = option(5, "how many input coordinates", at_least(1), "coordinates")
+    noise: float = option(0.5, "deviation of the noise on the labels, those of the test set too", NOISE, "labels")
+    test_n: int = option(2000, "how many test samples", at_least(0), "samples")
+    seed: int = option(0, "of the data alone", SEED)
+
+    def make(self) -> TrainingSet:
+        from gfflow.model.examples import noisy_linear
+
+        return noisy_linear(self.n, self.d, self.noise, self.test_n, self.seed)
+
+
+@DATA_SETS.register("correlated_teacher")
+@dataclass(frozen=True)
+class CorrelatedTeacher(DataOptions):
+    """Inputs about a unit centre, labelled by one ReLU neuron that they are correlated with (arXiv 2306.06479)."""
+
+    n: int = option(20, "how many samples", at_least(1), "samples")
+    d: int = option(20, "how many input coordinates", at_least(1), "coordinates")
+    spread: float = option(1.0, "the inputs' noise about the centre is spread/sqrt(d) in each coordinate", POSITIVE)
+    angle: float = option(30.0, "between the centre and the teacher's weights", between(0, 90), "degrees")
+    test_n: int = option(0, "how many test samples", at_least(0), "samples")
+    seed: int = option(0, "of the data alone", SEED)
+
+    def make(self) -> TrainingSet:
+        from gfflow.model.examples import correlated_teacher
+
+        return correlated_teacher(self.n, self.d, self.spread, self.angle, self.test_n, self.seed)
+
+
+@DATA_SETS.register("four_kinks")
+@dataclass(frozen=True)
+class FourKinks(DataOptions):
+    """A grid on [-1, 1] with bias, on -relu(x) + relu(2(x + 0.3)) - relu(1.5(x - 0.4)) + relu(0.5(x - 0.8))."""
+
+    n: int = option(80, "how many samples", at_least(2), "samples")
+
+    def make(self) -> TrainingSet:
+        from gfflow.model.examples import four_kinks
+
+        return four_kinks(self.n)
 
 
 @DATA_SETS.register("csv")
@@ -117,13 +193,26 @@ class CSV(DataOptions):
 
     path: str | None = option(None, "the file", Limit("the path of a file", lambda v: True), needed=True)
     bias: bool = option(False, "true adds a last input coordinate equal to 1")
+    test_path: str | None = option(None, "a file of test samples", Limit("the path of a file", lambda v: True))
+    columns: WORDS | None = option(
+        None,
+        "of a CSV file: the names of the input columns, in order; null: x1, ..., xd",
+        Limit("a non-empty list of different names", lambda v: 0 < len(v) == len(set(v))),
+    )
+    label: str = option("y", "of a CSV file: the name of the label's column; other columns are not used")
 
     def make(self) -> TrainingSet:
-        from gfflow.model.data import from_csv
+        from gfflow.model.files import from_file
 
         if self.path is None:
             raise InvalidInput("data.path", None, "the path of a file: this data needs one")
-        return from_csv(self.path, self.bias)
+        return from_file(self.path, self.bias, self.test_path, self.columns, self.label)
+
+
+@DATA_SETS.register("file")
+@dataclass(frozen=True)
+class SampleFile(CSV):
+    """Your own samples: .npz or .pt with x (n, d) and y (n,), .npy or .pt of an array (n, d + 1) with y last; CSV."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""Starts: the balanced one of Eq. 4 and the unbalanced one of Section 3.2."""
+"""Starts: the balanced one of Eq. 4, the unbalanced one of Section 3.2, and those of other papers."""
 
 from __future__ import annotations
 
 import math
 
 import torch
+from torch import Tensor
 
 from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
@@ -38,6 +39,33 @@ def draw_start(width: int, d: int, scale: float, seed: int, balanced: bool = Tru
         a = signs * torch.tensor([math.hypot(*row) for row in w.tolist()], dtype=torch.float64)
     else:
         a = scale * torch.randn(width, generator=generator, dtype=torch.float64)
+    return _alive(w, a, scale)
+
+
+def draw_dominated(width: int, d: int, scale: float, seed: int) -> Neurons:
+    """Entries of w_j uniform in [-lambda, lambda], a_j = s_j lambda sqrt(d) with s_j = +-1 equally likely, lambda =
+    scale: |a_j| >= ||w_j||, which the flow keeps, so that no a_j changes its sign (Lemma 1). As the code of arXiv
+    2401.10791 draws it. The same seed gives the same draw at every scale; raises InvalidInput as draw_start does."""
+    generator = torch.Generator().manual_seed(seed)
+    w = scale * (2 * torch.rand(width, d, generator=generator, dtype=torch.float64) - 1)
+    signs = 2.0 * torch.randint(2, (width,), generator=generator, dtype=torch.float64) - 1.0
+    return _alive(w, signs * scale * math.sqrt(d), scale)
+
+
+def draw_gaussian(width: int, d: int, output: float, hidden: float, seed: int) -> Neurons:
+    """a_j ~ N(0, output^2) and w_j ~ N(0, hidden^2 I), all independent (arXiv 2007.07497); raises InvalidInput as
+    draw_start does."""
+    generator = torch.Generator().manual_seed(seed)
+    w = hidden * torch.randn(width, d, generator=generator, dtype=torch.float64)
+    return _alive(w, output * torch.randn(width, generator=generator, dtype=torch.float64), min(output, hidden))
+
+
+def mirrored(half: Neurons) -> Neurons:
+    """Twice the neurons: those given, then the same w with -a, so that the output is zero everywhere."""
+    return Neurons(torch.cat([half.w, half.w]), torch.cat([half.a, -half.a]), half.activation)
+
+
+def _alive(w: Tensor, a: Tensor, scale: float) -> Neurons:
     if bool((a == 0).any()) or bool((w == 0).all(dim=1).any()):
         raise InvalidInput("init.scale", scale, "a scale at which no neuron is zero (1e-300 or larger)")
     return Neurons(w, a)

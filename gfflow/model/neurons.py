@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -53,6 +54,11 @@ class Neurons:
         """A snapshot: float64 copies on the CPU, detached, that do not follow the network's later steps."""
         w, a = (weights.detach().to("cpu", torch.float64, copy=True) for weights in (w, a))
         return cls(w, a, activation)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights, in hexadecimal: equal for equal weights."""
+        return hashlib.sha256(b"".join(v.contiguous().numpy().tobytes() for v in (self.w, self.a))).hexdigest()
 
     @cached_property
     def norms(self) -> Tensor:

@@ -30,6 +30,7 @@ OFF, ON, SLIDING, HELD, HELD_ON = 0, 1, 2, 3, 4
 ROUNDING = 1e-13  # of the sum of all forces: a drift below this is rounding
 DEPENDENT = 1e-10  # part of a unit normal outside a span, below which it is in the span
 FRACTION = 1e-11  # by which rounding may carry a fraction out of [0, 1]
+UNCLEAR = 0.1  # part of the pull of a gate that has just begun to push away, below which a drift may be an error
 ROUNDS = 8  # changes of each gate, at most, in search of states that agree with their drifts
 
 
@@ -292,11 +293,12 @@ def _leaving(f, force, sign, size):  # type: ignore[no-untyped-def]
             fraction = b / force[g] + (1.0 if f.state[g] == HELD_ON else 0.0)
             excess = max(-fraction, fraction - 1.0) - noise / abs(force[g]) - f.slack[0]
             to = ON if fraction > 0.5 else OFF
-        else:  # nothing to slide on any more; while it slid the drift with the gate off was positive, so that of the
-            # two ways that may now both be open it goes on
+        else:  # nothing to slide on any more: the neuron goes where the drift with the gate off leads. Where that is
+            # too small to be known it goes on: it was positive while the neuron slid
             slid = f.state[g] == SLIDING and sign * force[g] > noise
+            unclear = slid and abs(b) <= UNCLEAR * abs(force[g])
             excess = np.inf if slid or abs(b) > noise else 0.0
-            to = ON if sign * b < (sign * force[g] if slid else 0.0) else OFF
+            to = ON if unclear or sign * b < 0.0 else OFF
         if excess > worst:
             gate, state, worst = g, to, excess
     return gate, state

@@ -6,15 +6,16 @@ import re
 
 from gfflow.records.summary import Nearest, Summary
 
-EVENT_NAMES = {
+OF_GROUPS = {  # the same on the terminal, in figures and in TensorBoard
     "aligned": "neurons aligned, cosine 0.999",
-    "plus_leaves_zero": "u+ leaves zero, 1%",
-    "plus_fitted": "positive labels fitted, 99%",
-    "minus_leaves_zero": "u- leaves zero, 1%",
-    "minus_fitted": "negative labels fitted, 99%",
-    "leaves_zero": "the loss leaves its level at zero, 1%",
-    "fitted": "the loss has come to its end, 99%",
+    "plus_leaves_zero": "u+ at 1% of its limit",
+    "plus_fitted": "u+ at 99% of its limit",
+    "minus_leaves_zero": "u- at 1% of its limit",
+    "minus_fitted": "u- at 99% of its limit",
 }
+OF_LOSS = {"leaves_zero": "the loss leaves its level at zero, 1%", "fitted": "the loss has come to its end, 99%"}
+EVENT_NAMES = OF_GROUPS | OF_LOSS
+BASELINE_NAMES = {"least_squares": "least squares", "minimum_norm": "the least norm"}
 SADDLE_EVENT = re.compile(r"saddle_(\d+)_(reached|left)")
 Row = tuple[str, str, str, str]  # name, predicted, measured, difference
 
@@ -57,7 +58,13 @@ def _final_rows(summary: Summary) -> list[Row]:
         ("u-", theory.u_minus_limit, final.u_minus),
         (norm if minimum is None else f"{norm}, minimum norm", minimum, final.half_norm_squared),
         ("distance to the limit", None, final.limit_distance),
+        ("distance to the flow", None, summary.flow.distance_final),
         ("loss", None, final.loss),
+        ("loss on the test set", None, final.test_loss),
+        *_baselines(summary),
+        ("distance to least squares, test inputs", None, final.least_squares_distance),
+        ("angle with the teacher", None, final.teacher_angle),
+        ("distance to the teacher", None, final.teacher_distance),
     ]
     rows = [_value_row(name, predicted, measured) for name, predicted, measured in values if measured is not None]
     kinks, clusters = summary.structure.kinks, summary.structure.clusters
@@ -65,6 +72,18 @@ def _final_rows(summary: Summary) -> list[Row]:
         rows.append(("clusters (99% of the mass)", "", str(clusters), ""))
     if kinks is not None:
         rows.append(("kinks of h(x) around the data", "", str(len(kinks)), ""))
+    return rows
+
+
+def _baselines(summary: Summary) -> list[tuple[str, float | None, float | None]]:
+    """The same losses of what there is to compare with, where there is a test set."""
+    rows: list[tuple[str, float | None, float | None]] = []
+    for key, baseline in summary.baselines.items():
+        if baseline.test_loss is not None:
+            rows += [
+                (f"  of {BASELINE_NAMES[key]}", None, baseline.test_loss),
+                (f"  of {BASELINE_NAMES[key]}, training", None, baseline.loss),
+            ]
     return rows
 
 
@@ -91,4 +110,5 @@ def end_point_line(summary: Summary) -> str | None:
     if point is None:
         return None
     loss = "" if point.loss is None else f", loss {point.loss:.6g}"
-    return f"end point    {point.kind}{loss}: {point.reason}"
+    widths = "" if point.widths is None else f"; {point.widths}"
+    return f"end point    {point.kind}{loss}: {point.reason}{widths}"

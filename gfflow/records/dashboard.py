@@ -33,8 +33,8 @@ def charts() -> dict[str, dict[str, list[Any]]]:
 
 FINAL = ("loss", "half_norm_squared", "norm_gap", "limit_distance", "u_plus", "u_minus")
 NOT_HYPERPARAMETERS = (
-    "name", "verbose", "figures", "verify", "fail_fast", "optimized_metric", "resume", "callbacks", "schedule",
-    "loggers",
+    "name", "verbose", "figures", "verify", "fail_fast", "report", "optimized_metric", "resume", "callbacks",
+    "schedule", "loggers",
 )  # fmt: skip
 
 

@@ -16,15 +16,19 @@ from numpy.typing import NDArray
 from gfflow.measures.clusters import clusters
 from gfflow.measures.events import crossing, fall, loss_events, mass_crossing
 from gfflow.measures.kinks import kinks_on_line
-from gfflow.measures.rest import resting_point
+from gfflow.measures.rank import nuclear_norm, stable_rank
+from gfflow.measures.rest import at_rest, resting_point
 from gfflow.model.snapshot import Snapshot
 from gfflow.records.files import write_text
 from gfflow.theory import Prediction, Saddle
+from gfflow.theory.baselines import baselines, losses
 from gfflow.theory.phase import Phase, phase
 from gfflow.theory.prediction import ALIGNED, FITTED, LEFT
+from gfflow.theory.spurious import why_no_width_helps
 from gfflow.training.module import GradientFlowModule
 
 Table = dict[str, NDArray[np.float64]]
+TORN = 2.0  # of the loss against its start: far above what descent near its stability, or a mini-batch, makes of it
 EVENTS = ("aligned", "plus_leaves_zero", "plus_fitted", "minus_leaves_zero", "minus_fitted")
 
 
@@ -101,6 +105,7 @@ class EndPoint:
     kind: str
     loss: float | None
     reason: str
+    widths: str | None = None  # why no width helps, where that is known
 
 
 @dataclass(frozen=True)
@@ -115,14 +120,30 @@ class Final:
     u_minus: float | None
     phase: Phase | None
     point: EndPoint | None
+    test_loss: float | None
+    least_squares_distance: float | None  # of the functions on the test inputs, relative
+    teacher_angle: float | None  # radians
+    teacher_distance: float | None  # relative
+    relative_change: float | None  # of W, from its start
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The loss of a network to compare with, on the training samples and on the test samples (None without)."""
+
+    loss: float
+    test_loss: float | None
 
 
 @dataclass(frozen=True)
 class Structure:
-    """The learned function: where it has kinks on a line around the data, and how many directions carry its mass."""
+    """The learned function: where it has kinks on a line around the data, how many directions carry its mass, and the
+    nuclear norm and the stable rank of W."""
 
     kinks: list[float] | None
     clusters: int | None
+    nuclear_norm: float | None
+    stable_rank: float | None
 
 
 @dataclass(frozen=True)
@@ -161,6 +182,7 @@ class Summary:
     flow: FlowDistances
     final: Final
     structure: Structure
+    baselines: dict[str, Baseline]  # 'least_squares', and 'minimum_norm' where one is known
     solver: SolverRecord
     timing: Timing
     config: dict[str, Any]
@@ -175,7 +197,7 @@ class Summary:
 
 def measured_events(table: Table, prediction: Prediction) -> dict[str, float | None]:
     """The iteration of each event, interpolated between measurements; None where it has not come or has no
-    meaning (no group of neurons to follow)."""
+    meaning (no group of neurons to follow), and where the network had left the flow by then, or had died."""
     step = table["step"]
     found: dict[str, float | None] = dict.fromkeys(EVENTS)
     minima = [table[f"alignment/{side}_min"] for side in ("plus", "minus") if f"alignment/{side}_min" in table]
@@ -187,7 +209,20 @@ def measured_events(table: Table, prediction: Prediction) -> dict[str, float | N
             found[f"{group.name}_leaves_zero"] = mass_crossing(step, mass, group.mass_limit, LEFT)
             found[f"{group.name}_fitted"] = mass_crossing(step, mass, group.mass_limit, FITTED)
     spans = loss_events(prediction.levels, prediction.ended)
-    return found | {name: fall(step, table["loss"], span) for name, span in spans.items()}
+    found |= {name: fall(step, table["loss"], span) for name, span in spans.items()}
+    return {name: _kept(table, at) for name, at in found.items()}
+
+
+def _kept(table: Table, at: float | None) -> float | None:
+    """The iteration of an event, None where it does not count: where the loss, which the flow never raises, has been
+    above TORN times its start before, or where no neuron is active any more although the loss is positive."""
+    if at is None or "loss" not in table:
+        return at
+    passed = int(np.searchsorted(table["step"], at)) + 1  # rows up to the first measurement at or after the event
+    loss = table["loss"][:passed]
+    gradient = table["gradient/norm"][passed - 1] if "gradient/norm" in table else math.nan
+    dead = loss[-1] > 0 and gradient == 0
+    return None if dead or not bool((loss <= TORN * loss[0]).all()) else at
 
 
 def summarise(
@@ -212,6 +247,10 @@ def summarise(
         ),
         final=_final(module, prediction, table),
         structure=_structure(module),
+        baselines={
+            name: Baseline(**losses(neurons, module.training_set))  # type: ignore[arg-type]
+            for name, neurons in baselines(module.training_set, prediction).items()
+        },
         solver=SolverRecord(module.solver.name, module.solver.lr, module.solver.summary()),
         timing=Timing(
             train_seconds=module.train_seconds,
@@ -277,22 +316,32 @@ def _final(module: GradientFlowModule, prediction: Prediction, table: Table) -> 
         u_minus=_last(table, "mass/u_minus"),
         phase=None if diverged else phase(snapshot, prediction),
         point=None if diverged else _end_point(snapshot, module.solver.resolution),
+        test_loss=_last(table, "test/loss"),
+        least_squares_distance=_last(table, "test/least_squares_distance"),
+        teacher_angle=_last(table, "teacher/angle"),
+        teacher_distance=_last(table, "teacher/distance"),
+        relative_change=_last(table, "weights/relative_change"),
     )
 
 
 def _structure(module: GradientFlowModule) -> Structure:
     if not module.measurable():
-        return Structure(kinks=None, clusters=None)
+        return Structure(kinks=None, clusters=None, nuclear_norm=None, stable_rank=None)
     found = kinks_on_line(module.snapshot())
     return Structure(
         kinks=None if found is None else found.tolist(),
         clusters=len(clusters(module.snapshot().neurons)),
+        nuclear_norm=nuclear_norm(module.snapshot().neurons),
+        stable_rank=stable_rank(module.snapshot().neurons),
     )
 
 
 def _end_point(snapshot: Snapshot, resolution: float) -> EndPoint | None:
     point = resting_point(snapshot, resolution)
-    return None if point is None else EndPoint(kind=point.kind, loss=point.loss, reason=point.reason)
+    if point is None:
+        return None
+    widths = why_no_width_helps(snapshot) if at_rest(snapshot, resolution) else None
+    return EndPoint(kind=point.kind, loss=point.loss, reason=point.reason, widths=widths)
 
 
 def _nearest(table: Table, key: str) -> Nearest:

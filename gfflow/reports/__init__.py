@@ -16,12 +16,14 @@ from gfflow.reports.finals import finals
 from gfflow.reports.heatmap import heatmap
 from gfflow.reports.jobs import Sweep, write_table
 from gfflow.reports.labels import numeric_keys
+from gfflow.reports.phase_diagram import phase_diagram
 from gfflow.reports.simplicity import simplicity
 from gfflow.reports.statements import statements
+from gfflow.reports.threshold import threshold
 
-SCALARS = ("loss", "mass/u_plus", "mass/u_minus", "saddle/distance")
+SCALARS = ("loss", "test/loss", "mass/u_plus", "mass/u_minus", "saddle/distance")
 FINALS = (
-    "saddle.distance_min", "final.limit_distance", "final.norm_gap", "final.loss",
+    "saddle.distance_min", "final.limit_distance", "final.norm_gap", "final.loss", "final.test_loss",
     "flow.distance_max", "flow.distance_final",
 )  # fmt: skip
 
@@ -51,6 +53,8 @@ def _figures(sweep: Sweep, scalars: Sequence[str], values: Sequence[str]) -> Ite
         yield f"heatmap_{value}", heatmap(sweep, value)
     yield "assumption", assumption(sweep)
     yield "simplicity", simplicity(sweep)
+    yield "threshold", threshold(sweep)
+    yield "phase_diagram", phase_diagram(sweep)
     yield "statements", statements(sweep)
 
 

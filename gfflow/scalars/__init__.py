@@ -5,6 +5,7 @@ The order here is the order in which they are measured and logged.
 
 # isort: off
 from gfflow.scalars.loss import GradientNorm, Loss, PredictedLoss
+from gfflow.scalars.test import TeacherDistance, TestLoss
 from gfflow.scalars.alignment import AlignmentCosines
 from gfflow.scalars.assigned import AssignedAlignment
 from gfflow.scalars.masses import GroupMasses
@@ -12,6 +13,7 @@ from gfflow.scalars.distances import LimitDistance, SaddleDistance
 from gfflow.scalars.invariants import Invariants
 from gfflow.scalars.solver import SolverState
 from gfflow.scalars.flow_distance import FlowDistance
+from gfflow.scalars.change import RelativeChange
 from gfflow.scalars.structure import Structure
 
 # isort: on
@@ -31,11 +33,14 @@ __all__ = [
     "Loss",
     "Measure",
     "PredictedLoss",
+    "RelativeChange",
     "SaddleDistance",
     "Scalars",
     "Setting",
     "SolverState",
     "Structure",
+    "TeacherDistance",
+    "TestLoss",
     "measure",
     "table",
 ]

@@ -13,6 +13,7 @@ from gfflow.statements import (
     convergence,
     minimum_norm,
     relu_at_zero,
+    early_alignment,
 )
 
 # isort: on
@@ -34,6 +35,7 @@ __all__ = [
     "assumptions",
     "conservation",
     "convergence",
+    "early_alignment",
     "judge",
     "minimum_norm",
     "relu_at_zero",

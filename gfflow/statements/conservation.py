@@ -36,6 +36,23 @@ def signs_kept(case: Case) -> Finding:
     return Finding(float(failed.sum()), "<=", 0.0)
 
 
+@PART.statement(
+    "Lemma 1",
+    "where |a_j| > ||w_j|| at the start sign(a_j) is kept, whatever the start (neurons that fail)",
+    epsilon=False,
+)
+def dominated_signs_kept(case: Case) -> Finding:
+    """a_j^2 = ||w_j||^2 + c_j with c_j > 0 cannot be zero. (Where c_j = 0 it is zero only with the neuron itself.)"""
+    start = case.start.neurons
+    dominated = start.a.abs() > (1 + BALANCED) * start.norms
+    if not bool(dominated.any()):
+        raise OutsideSetting("no neuron has |a_j| > ||w_j|| at the start")
+    failed = torch.zeros_like(dominated)
+    for s in case.snapshots:
+        failed |= dominated & (s.neurons.signs != start.signs)
+    return Finding(float(failed.sum()), "<=", 0.0)
+
+
 @PART.statement("Lemma 6", "<w_j, x_k> < 0 at t implies < 0 ever after (gates that fail)", epsilon=False)
 def closed_stays_closed(case: Case) -> Finding:
     if not case.prediction.orthogonal:

@@ -68,7 +68,10 @@ class Report:
         """One line for each way in which the run is outside the paper's setting, in place of the verdicts that say
         so."""
         counts = Counter(verdict.reason for verdict in self.verdicts if verdict.outside)
-        return [f"{count} statements are not applicable: {reason}" for reason, count in counts.items()]
+        return [
+            f"{count} {'statement is' if count == 1 else 'statements are'} not applicable: {reason}"
+            for reason, count in counts.items()
+        ]
 
     def count(self, word: str) -> int:
         """How many verdicts read 'holds', 'violated' or 'not applicable'."""

@@ -92,7 +92,7 @@ class Prediction:
     its end.
     """
 
-    source: str  # 'closed form', 'flow' (integrated from the same start), or 'none': only the early phase is known
+    source: str  # CLOSED_FORM, INTEGRATED (from the same start), or 'none': only the early phase is known
 
     assumptions: Assumptions
     scale: float  # lambda
@@ -107,6 +107,7 @@ class Prediction:
     limit: Neurons | None  # theta* (Theorem 1)
     min_half_norm: float | None  # min 1/2 ||theta||^2 at zero loss (Proposition 1, Eq. 8)
     events: dict[str, float | None]  # flow times
+    least_norm: Neurons | None = None  # a network of zero loss that has min_half_norm
     levels: tuple[
         float, ...
     ] = ()  # critical levels of the loss: at zero, at the saddles, at the end if it has `ended`
@@ -153,7 +154,7 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
     d_plus, d_minus = attractors(training_set)
     s_plus, s_minus = cones(training_set, start)
     assumptions = check_assumptions(training_set, start, scale, s_plus, s_minus)
-    limit = minimum = epsilon = epsilon_sharp = process = None
+    limit = minimum = least = epsilon = epsilon_sharp = process = None
     groups: tuple[Group, ...] = ()
     saddles: tuple[Saddle, ...] = ()
     closed_form = assumptions.orthogonal_inputs and training_set.loss.is_square
@@ -161,7 +162,8 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
         process = solve_limit_process(training_set, start)
         found = (_group(sign, training_set, process, d, scale) for sign, d in ((1, d_plus), (-1, d_minus)))
         groups = tuple(group for group in found if group is not None)
-        minimum = sum(float(_fit(training_set, sign).norm()) for sign in (1, -1))
+        fits = torch.stack([_fit(training_set, sign) for sign in (1, -1)])
+        minimum, least = sum(float(fit.norm()) for fit in fits), _least_norm(fits)
         saddles, limit = _saddles(training_set, groups), _limit(training_set, groups)
         epsilon = largest_epsilon(training_set)
         epsilon_sharp = largest_epsilon(training_set, sharp=True)
@@ -180,6 +182,7 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
         saddles=saddles,
         limit=limit,
         min_half_norm=minimum,
+        least_norm=least,
         events=_events(process, groups) | _loss_events(course, levels, ended, saddles),
         levels=levels,
         ended=ended,
@@ -191,6 +194,14 @@ def _fit(training_set: TrainingSet, sign: int) -> Tensor:
     """beta+ or beta-: the sum over the sign's samples of y_k x_k / ||x_k||^2, shape (d,)."""
     y = (sign * training_set.y).clamp(min=0) * sign
     return (y / training_set.norms**2) @ training_set.x
+
+
+def _least_norm(fits: Tensor) -> Neurons:
+    """The network of Proposition 1 from beta+ and beta-, (2, d): one balanced neuron for each that is not zero."""
+    norms = fits.norm(dim=1)
+    roots = norms.where(norms > 0, 1.0).sqrt()[:, None]
+    signs = torch.tensor([[1.0], [-1.0]], dtype=fits.dtype)
+    return Neurons(signs * fits / roots, (signs * norms.sqrt()[:, None]).squeeze(1))
 
 
 def _group(

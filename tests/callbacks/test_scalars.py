@@ -61,6 +61,7 @@ def definitions(config: RunConfig, w, a, x, y, start) -> dict[str, float]:
         "gradient/norm": np.sqrt(squared),
         "gradient/pl_ratio": squared / loss,
         "invariant/balance_drift": np.abs(drift).max(),
+        "weights/relative_change": np.linalg.norm(w - w0) / np.linalg.norm(w0),
     }
     if len(own):
         scalars |= {"alignment/own_min": own.min(), "alignment/own_mean": own.mean()}
@@ -105,7 +106,19 @@ def test_every_scalar_equals_its_definition(run):
         "theory/loss",
         "saddle/nearest",
     }
-    assert set().union(*rows) <= allowed | {"structure/clusters", "structure/kinks"}
+    few = {"clusters", "kinks", "nuclear_norm", "stable_rank"}
+    assert set().union(*rows) <= allowed | {f"structure/{name}" for name in few}
+
+
+def test_norms_and_rank_of_the_hidden_weights(run):
+    """From the eigenvalues of W^T W, whose square roots are accurate to 1e-8 of the largest."""
+    _, rows, frames, _ = run
+    known = [(row, w) for row, w in zip(rows, frames["w"], strict=True) if "structure/stable_rank" in row]
+    assert len(known) > 3
+    for row, w in known:
+        values = np.sqrt(np.maximum(np.linalg.eigvalsh(w.T @ w), 0))
+        assert row["structure/nuclear_norm"] == pytest.approx(values.sum(), rel=1e-7)
+        assert row["structure/stable_rank"] == pytest.approx((w**2).sum() / values.max() ** 2, rel=1e-9)
 
 
 def test_alignment_with_the_assigned_directions(run):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from gfflow.errors import InvalidInput
-from gfflow.model.data import TrainingSet, five_points, from_csv, gaussian_teacher, orthogonal_pair, orthonormal
+from gfflow.model.data import TrainingSet, five_points, gaussian_teacher, orthogonal_pair, orthonormal
+from gfflow.model.files import from_csv
 
 
 def test_orthogonal_pair_is_figure_2() -> None:

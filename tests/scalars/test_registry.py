@@ -28,6 +28,10 @@ SHORT: dict[str, Any] = {
 }
 RUNS: dict[str, dict[str, Any]] = {
     "orthogonal, descent beside the flow": {"solver": {"iterations": 50}, "callbacks": {"flow": True}},
+    "with a test set and a teacher": {
+        "data": {"name": "noisy_linear", "n": 8, "d": 2, "test_n": 5},
+        "solver": {"iterations": 50},
+    },
     "on a line, along the flow": {"data": {"name": "five_points"}, "solver": {"name": "flow", "iterations": 50}},
 }
 

@@ -253,9 +253,14 @@ TAMPERED: dict[str, Tamper] = {
     "variation_norm": far_from_the_end,
     "own_derivative": with_another_derivative_at_zero,
 }
-# with a test of their own below
+# with a test of their own, below or in test_early_alignment.py
 ELSEWHERE = {
     "nearer_with_smaller_scale",
+    "dominated_signs_kept",
+    "aligned_while_small",
+    "aligned_in_time",
+    "three_points",
+    "not_fitted",
     *(entry.check.__name__ for entry in trajectory.PART.statements),  # test_trajectory.py
 }
 

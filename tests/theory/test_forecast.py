@@ -130,8 +130,8 @@ def test_chatter_of_one_neuron() -> None:
 
 
 def test_orthogonal_data_gives_the_closed_form() -> None:
-    """The forecast knows nothing of groups: saddle, limit and times are those of Theorem 1, up to corrections of the
-    order of lambda (with its logarithm)."""
+    """The forecast knows nothing of groups: saddle, limit and times are those of Theorem 1, up to corrections of
+    order lambda (with its logarithm)."""
     data = orthogonal_pair()
     start = draw_start(30, 2, 1e-9, seed=1, balanced=True)
     known = predict(data, start, 1e-9)
