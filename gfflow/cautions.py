@@ -8,7 +8,7 @@ import torch
 
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
-from gfflow.measures import Snapshot, least_sharpness, sharpness
+from gfflow.measures import Snapshot, least_loss, least_sharpness, sharpness
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.theory import Prediction
@@ -56,7 +56,7 @@ def check_numbers(config: RunConfig, training_set: TrainingSet, start: Neurons) 
 
 def cautions(config: RunConfig, training_set: TrainingSet, start: Neurons, prediction: Prediction) -> list[str]:
     """What is known before training to spoil it."""
-    notes = []
+    notes = _cannot_fit(training_set)
     if config.precision == "float32" and prediction.scale**2 < torch.finfo(torch.float32).tiny:
         notes.append(
             f"precision float32 cannot hold the squares of weights of size {prediction.scale:.1e}; take float64"
@@ -64,6 +64,25 @@ def cautions(config: RunConfig, training_set: TrainingSet, start: Neurons, predi
     if config.solver.chosen().is_descent:
         notes += _unstable(config.solver.lr, training_set, start, prediction)
     return notes + _too_short(config, training_set, start, prediction)
+
+
+def _cannot_fit(training_set: TrainingSet) -> list[str]:
+    """Whether labels of samples on one line through zero contradict each other, so that no network fits them all."""
+    least = least_loss(training_set)
+    if least == 0:
+        return []
+    same = "equal" if _equal_inputs_differ(training_set) else "parallel"
+    why = "" if same == "equal" else ", on which a network without biases is homogeneous"
+    return [
+        f"no network fits these labels: {same} inputs have labels that contradict each other{why}; "
+        f"the least possible loss is {least:.6g}"
+    ]
+
+
+def _equal_inputs_differ(training_set: TrainingSet) -> bool:
+    labels: dict[bytes, float] = {}
+    rows = zip(training_set.x.numpy(), training_set.y.tolist(), strict=True)
+    return any(labels.setdefault((x + 0.0).tobytes(), y) != y for x, y in rows)
 
 
 def conserved_signs(start: Neurons) -> list[str]:

@@ -15,6 +15,9 @@ tuple_setitem: Any = _tuples.tuple_setitem
 """tuple_setitem(values, i, value): inside compiled code, the tuple with one entry replaced."""
 
 
+kept_nowhere: list[str] = []  # functions whose code no folder could be found for
+
+
 def compiled(function: Any = None, **options: Any) -> Any:
     """numba's njit with numpy's rules of division, its code kept on the disk for later processes. Where no folder for
     that can be written (neither that of the module nor the person's cache folder), each process compiles anew.
@@ -28,6 +31,7 @@ def compiled(function: Any = None, **options: Any) -> Any:
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
+        kept_nowhere.append(function.__name__)
         return njit(error_model="numpy", **options)(function)
 
 

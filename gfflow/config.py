@@ -89,6 +89,12 @@ class RunConfig(Options):
     trainer: TrainerOptions = group(TrainerOptions)
     callbacks: CallbackOptions = group(CallbackOptions)
     loggers: LoggerOptions = group(LoggerOptions)
+    forecast: str | bool = option(
+        "auto",
+        "integrate the training's own trajectory before the first step: auto, where the inputs are not orthogonal; "
+        "true, everywhere; false, nowhere",
+        Limit("auto, true or false", lambda v: v in ("auto", True, False)),
+    )
     precision: str = option("float64", "of the weights while they train", one_of(PRECISIONS))
     figures: bool = option(True, "draw the run's main figures at its end")
     verify: bool = option(False, "check every statement of the paper at the end")

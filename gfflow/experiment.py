@@ -16,7 +16,7 @@ from gfflow.callbacks.trajectory import frame_count
 from gfflow.cautions import cautions, check_numbers, conserved_signs
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
-from gfflow.model.data import TrainingSet
+from gfflow.model.data import TrainingSet, ZeroLabel
 from gfflow.model.data_sets import Given
 from gfflow.model.initialization import check_alive, initialization_scale
 from gfflow.model.network import TwoLayerReLU
@@ -25,8 +25,8 @@ from gfflow.model.starts import Given as GivenStart
 from gfflow.records.trackers import check_installed
 from gfflow.scalars import MEASURES, Setting
 from gfflow.solvers import Solver
-from gfflow.solvers.options import given
-from gfflow.theory import Prediction, milestone_iterations, predict
+from gfflow.solvers.options import all_classes, given
+from gfflow.theory import Prediction, make_forecast, milestone_iterations, predict, with_forecast
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.schedule import FEW, Schedule
 
@@ -66,6 +66,7 @@ def build(
     start, scale = _start(config, data, given_start)
     check_numbers(config, data, start)
     prediction = _prediction(config, data, start, scale, notes)
+    prediction = _forecast(config, data, start, prediction, solver, notes)
     notes += cautions(config, data, start, prediction)
     if solver is None:
         solver = config.solver.make(
@@ -130,7 +131,8 @@ def _training_set(config: RunConfig, given: Samples | None) -> tuple[TrainingSet
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         made = config.make_data() if given is None else as_training_set(given)
-    return made, [str(warning.message) for warning in caught]
+    # a run's notes say of Assumption 2 what is to be said
+    return made, [str(warning.message) for warning in caught if warning.category is not ZeroLabel]
 
 
 def _start(config: RunConfig, training_set: TrainingSet, given: Neurons | None) -> tuple[Neurons, float]:
@@ -163,6 +165,31 @@ def _prediction(
         return replace(prediction, min_half_norm=found.upper, least_norm=found.neurons)
     notes.append(f"the minimum norm is at most {found.upper:.6g}: too many activation patterns to list them all")
     return prediction
+
+
+def _forecast(
+    config: RunConfig,
+    training_set: TrainingSet,
+    start: Neurons,
+    prediction: Prediction,
+    solver: Solver | None,
+    notes: list[str],
+) -> Prediction:
+    """The prediction with the forecast, where it is wanted; a note says why there is none."""
+    if config.forecast is False or (config.forecast == "auto" and prediction.orthogonal):
+        return prediction
+    if config.solver.batch_size is not None:
+        notes.append("no forecast: it knows steps on all samples, no mini-batches")
+        return prediction
+    if solver is not None and not isinstance(solver, tuple(all_classes())):
+        notes.append("no forecast: what a solver of your own does is not known")
+        return prediction
+    moves = type(solver) if solver is not None else config.solver.chosen(relu=start.activation.is_relu)
+    lr = config.solver.lr
+    found = make_forecast(training_set, start, lr * config.solver.iterations, lr if moves.is_descent else 0.0)
+    if found.note is not None:
+        notes.append(found.note)
+    return with_forecast(prediction, found)
 
 
 def _uses_cuda(config: RunConfig) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin, 
 from gfflow.errors import InvalidInput
 
 NUMBERS = tuple[float, ...]  # the type of an option that is a list of numbers
+WORDS = tuple[str, ...]  # of one that is a list of words
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,7 @@ _WORDS: dict[Any, str] = {
     bool: "true or false",
     str: "a word",
     NUMBERS: "a list of numbers",
+    WORDS: "a list of words",
 }
 
 
@@ -274,7 +276,7 @@ def _converted(kind: Any, value: Any) -> Any:
             value = os.fspath(value)
         return value if isinstance(value, str) else None
     if isinstance(value, (list, tuple)):
-        entries = [_converted(float, entry) for entry in value]
+        entries = [_converted(get_args(kind)[0], entry) for entry in value]
         return None if None in entries else tuple(entries)
     return None
 

@@ -25,6 +25,7 @@ from gfflow.records.files import UNFINISHED, write_text
 from gfflow.records.folder import (
     check_same_configuration,
     claimed,
+    goes_further,
     holds_run,
     read_checkpoint,
     read_summary,
@@ -97,6 +98,8 @@ def _finished(folder: Path, config: RunConfig) -> dict[str, Any] | None:
     if summary is None:
         return None
     check_same_configuration(folder, summary["config"], config.to_dict())
+    if goes_further(summary, config.to_dict()):
+        return None
     if config.verbose:
         Console().print(f"{folder} has ended already, at iteration {summary['iterations']:,}", soft_wrap=True)
     return summary
@@ -111,10 +114,12 @@ def _prepare_folder(folder: Path, config: RunConfig, files: Mapping[str, str] | 
     if holds_run(folder):  # elsewhere the files are somebody else's
         for half in folder.rglob(UNFINISHED):
             half.unlink()
-    if files is None:
-        files = {".hydra/config.yaml": yaml.safe_dump(config.to_dict(), sort_keys=False)}
+    further = checkpoint is not None and checkpoint["gfflow"]["config"]["solver"] != config.to_dict()["solver"]
+    if files is None or (further and not files):
+        files = {".hydra/config.yaml": yaml.safe_dump({**config.to_dict(), "resume": None}, sort_keys=False)}
     for name, text in files.items():
         write_text(folder / name, text)
+    (folder / "summary.json").unlink(missing_ok=True)  # of a run that is to go further
     return checkpoint
 
 
@@ -139,7 +144,7 @@ def _run_to_the_end(
     began = time.perf_counter()
     if module.stop_reason is None:
         chosen = with_given(measuring_callbacks(config, experiment, folder), callbacks)
-        _fit(config, module, folder, chosen, [table, events, *loggers], resumed=checkpoint is not None)
+        _fit(config, module, folder, chosen, [table, events, *loggers], checkpoint)
     summary = summarise(values, module, experiment.prediction, table.columns(), time.perf_counter() - began)
     report = _write_ending(config, experiment, folder, summary, table, events)
     if config.verbose:
@@ -165,8 +170,10 @@ def _restore(
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         path = str(table.path.parent / "checkpoints" / "last.ckpt")
         raise InvalidInput("resume", path, f"a checkpoint of this run ({reason_of(error)})") from None
-    done = module.stop_reason is not None
-    table.restore(module.iteration + done, (step for step in module.schedule if step < module.iteration))
+    done = checkpoint["gfflow"]["stop_reason"] is not None
+    if done and module.stop_reason is None:  # it goes further, and is measured again where it goes on, if scheduled
+        done = not module.on_schedule()
+    table.restore(module.iteration + done, (step for step in module.measured if step < module.iteration))
     events.restore(module.iteration + done, table.rows)
 
 
@@ -176,15 +183,19 @@ def _fit(
     folder: Path,
     callbacks: list[pl.Callback],
     loggers: list[Logger],
-    resumed: bool,
+    checkpoint: dict[str, Any] | None,
 ) -> None:
-    """Trains the module with Lightning; raises Interrupted where a signal came before the end."""
+    """Trains the module with Lightning, from the checkpoint on where there is one; raises Interrupted where a signal
+    came before the end."""
+    epochs = 1  # one each time that a run which had ended goes further
+    if checkpoint is not None:
+        epochs += int(checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"])
     interruption = cb.Interruption(module)
     with quiet_lightning(), interruption:  # what holds while training runs, and no longer
         trainer = pl.Trainer(
             accelerator=config.trainer.accelerator,
             devices=1,
-            max_epochs=1,
+            max_epochs=epochs,
             logger=loggers,
             callbacks=[interruption, *callbacks],
             plugins=[cb.WholeCheckpointIO()],
@@ -195,9 +206,17 @@ def _fit(
             num_sanity_val_steps=0,
         )
         path = folder / "checkpoints" / "last.ckpt"
-        trainer.fit(module, ckpt_path=path if resumed else None, weights_only=True)
+        if config.verbose:
+            warnings.showwarning = (
+                _as_note  # what the measures warn of, which a terminal shows with a file and a line
+            )
+        trainer.fit(module, ckpt_path=None if checkpoint is None else path, weights_only=True)
     if module.signal is not None:  # it came after the last leap: all is saved, the rest can wait
         raise Interrupted(module.signal, module.iteration)
+
+
+def _as_note(message: Warning | str, *_: Any, **__: Any) -> None:
+    print_notes(Console(), (str(message),))
 
 
 def _write_ending(

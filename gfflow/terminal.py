@@ -17,17 +17,22 @@ from gfflow.theory.phase import Phase
 FLOW_COUNTERS = ("evaluations", "steps", "gate_events", "sliding_episodes", "sliding_pairs")
 
 
-def closing_table(summary: Summary) -> Table:
-    """The closing sections as a table 'event, predicted, measured, difference'."""
+NARROW = 60  # columns of a terminal, below which numbers would be cut beside a column of differences
+
+
+def closing_table(summary: Summary, width: int = 80) -> Table:
+    """The closing sections as a table 'event, predicted, measured, difference'; without the last on a terminal too
+    narrow for all, where names are folded and numbers stay whole."""
     table = Table(title=f"{summary.experiment}, seed {summary.seed}: theory beside measurement")
-    table.add_column("")
-    for name in ("predicted", "measured", "difference"):
-        table.add_column(name, justify="right")
+    table.add_column("", overflow="fold")
+    names = ("predicted", "measured", "difference")[: 3 if width >= NARROW else 2]
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
     for title, rows in closing_sections(summary).items():
         table.add_section()
         table.add_row(f"[bold]{title}[/]")
         for name, *cells in rows:
-            table.add_row(f"  {name}", *cells)
+            table.add_row(f"  {name}", *cells[: len(names)])
     return table
 
 
@@ -44,10 +49,15 @@ def solver_line(counters: Mapping[str, Any]) -> str | None:
 
 def announce_compilation(console: Console) -> AbstractContextManager[None]:
     """Within it, the first compilation of a kernel prints one line; kernels read from numba's cache print nothing."""
-    from gfflow.compiled import at_first_compilation  # numba is imported only when it is needed
+    from gfflow.compiled import at_first_compilation, kept_nowhere  # numba is imported only when it is needed
 
-    line = "compiling the inner loops for data of this shape, kept for later runs ..."
-    return at_first_compilation(lambda: console.print(line, style="dim"))
+    def say() -> None:
+        where = "kept for later runs ..."
+        if kept_nowhere:
+            where = "anew in each process: no folder to keep them can be written (NUMBA_CACHE_DIR=DIR names one) ..."
+        console.print(f"compiling the inner loops for data of this shape, {where}", style="dim")
+
+    return at_first_compilation(say)
 
 
 def print_notes(console: Console, notes: tuple[str, ...]) -> None:
@@ -58,7 +68,7 @@ def print_notes(console: Console, notes: tuple[str, ...]) -> None:
 
 def print_closing(console: Console, summary: Summary, folder: Path) -> None:
     """Prints the closing table and where the files are."""
-    console.print(closing_table(summary))
+    console.print(closing_table(summary, console.width))
     timing, phase = summary.timing, summary.final.phase
     ending = {
         "iterations": "all iterations done",
@@ -74,7 +84,7 @@ def print_closing(console: Console, summary: Summary, folder: Path) -> None:
         console.print(
             "the network is still small: take more solver.iterations, or a larger init.scale", style="yellow"
         )
-    elif phase is not None:
+    elif phase is not None and summary.stop_reason != "stationary":  # a dead network has no phase
         console.print(f"phase        {phase}", highlight=False)
     console.print(
         f"time         {timing.train_seconds:.2f} s training, {timing.measure_seconds:.2f} s measuring",

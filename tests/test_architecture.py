@@ -21,6 +21,7 @@ FLOORS = [
     {"statements", "figures", "reports"},
     {"config", "reference", "cautions", "terminal", "experiment", "run"},
     {"commands", "benchmark"},
+    {"__main__"},
 ]
 MATHEMATICS = {"errors", "registry", "compiled", "model", "motion", "measures", "theory"}
 READERS = {"figures", "reports"}  # they read finished runs and never train

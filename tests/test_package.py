@@ -94,10 +94,16 @@ def test_without_a_home_folder_everything_can_be_imported_and_compiled(place, tm
         "from gfflow.solvers import Fused\n"
         "data = gfflow.orthogonal_pair()\n"
         "network = gfflow.TwoLayerReLU(gfflow.draw_start(5, 2, 1e-2, 0, True))\n"
-        "Fused(1e-2).advance(network, data, 0, 10)\n"
+        "from gfflow.terminal import announce_compilation\n"
+        "from rich.console import Console\n"
+        "with announce_compilation(Console(stderr=True, width=200)):\n"
+        "    Fused(1e-2).advance(network, data, 0, 10)\n"
+        "from gfflow.compiled import kept_nowhere\n"
+        "print(bool(kept_nowhere))\n"
         "print(gfflow.__file__, gfflow.Snapshot(network.neurons(), data).loss)"
     )
-    file, loss = python(code, tmp_path, **{**environment, "PYTHONPATH": str(root)}).split()
+    nowhere, file, loss = python(code, tmp_path, **{**environment, "PYTHONPATH": str(root)}).split()
+    assert nowhere == str(place != "HOME unset")
     assert Path(file).is_relative_to(root) and 0 < float(loss) < 1
 
 

@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from resumed_runs import KINDS, config, content
+from resumed_runs import KINDS, config, content, events
 
 from gfflow.commands import train as command
 from gfflow.errors import Interrupted, InvalidInput
 from gfflow.records import files
 from gfflow.records.folder import claimed
+from gfflow.records.run import read_table
 from gfflow.run import train
 from gfflow.solvers import SGD, Flow, Fused
 from gfflow.training.module import GradientFlowModule
@@ -106,6 +107,68 @@ def test_a_finished_run_is_left_alone(tmp_path):
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     assert train(config("unrolled"), tmp_path) == first
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == times
+
+
+@pytest.mark.parametrize("kind", ["unrolled", "direct", "sgd", "mini-batch", "gram", "diagonal", "flow"])
+def test_a_run_that_has_ended_goes_on_to_where_one_long_run_ends(kind, tmp_path):
+    """The same bits where a solver keeps nothing between its calls but the weights; 'gram' and 'diagonal' carry
+    pre-activations and the flow its step through a leap, which the shorter schedule cuts in other places: the weights
+    then agree to rounding (400 steps of 1e-16) and to the flow's tolerance (1e-6 a step)."""
+    train(config(kind, 700), tmp_path / "whole")
+    assert train(config(kind, 400), tmp_path / "grown")["iterations"] == 400
+    with np.load(tmp_path / "grown" / "trajectory.npz") as file:
+        first = file["step"]
+    summary = train(config(kind, 700), tmp_path / "grown")
+    assert summary["iterations"] == 700 and summary["config"]["solver"]["iterations"] == 700
+    long, grown = (content(tmp_path / name)["weights"] for name in ("whole", "grown"))
+    if kind in ("gram", "diagonal", "flow"):
+        for name in ("network.hidden", "network.output"):
+            one, other = (np.frombuffer(weights[name]) for weights in (long, grown))
+            np.testing.assert_allclose(other, one, atol=1e-4 if kind == "flow" else 1e-12, rtol=0)
+    else:
+        assert grown == long
+    tables = [read_table(tmp_path / name / "metrics.csv") for name in ("whole", "grown")]
+    assert set(tables[0]["step"]) | {400.0} <= set(tables[1]["step"]) | set(
+        tables[0]["step"][tables[0]["step"] < 400]
+    )
+    with np.load(tmp_path / "grown" / "trajectory.npz") as file:
+        assert set(first) <= set(file["step"]) and file["step"][-1] == 700
+    assert len({(tag, step) for tag, step, _ in events(tmp_path / "grown")}) == len(events(tmp_path / "grown"))
+    assert train(config(kind, 700), tmp_path / "grown") == summary  # ended once more, and left alone
+
+
+def test_a_run_may_go_on_to_a_smaller_loss_and_not_back(tmp_path):
+    train(config("unrolled", 3000, solver={"stop_loss": 1e-2}), tmp_path / "grown")
+    train(config("unrolled", 3000, solver={"stop_loss": 1e-3}), tmp_path / "whole")
+    summary = train(config("unrolled", 3000, solver={"stop_loss": 1e-3}), tmp_path / "grown")
+    assert content(tmp_path / "grown")["weights"] == content(tmp_path / "whole")["weights"]
+    assert (
+        content(tmp_path / "grown")["metrics"] == content(tmp_path / "whole")["metrics"]
+    )  # the schedule is the same
+    assert summary["stop_reason"] == "loss"
+    with pytest.raises(InvalidInput, match=r"solver\.iterations: received 10; allowed: at least"):
+        train(config("unrolled", 10, solver={"stop_loss": 1e-3}), tmp_path / "grown")
+    with pytest.raises(InvalidInput, match="solver"):
+        train(config("unrolled", 4000, solver={"stop_loss": 1e-3, "lr": 1e-3}), tmp_path / "grown")
+
+
+def test_a_run_that_goes_further_is_interrupted_as_any_other(monkeypatch, tmp_path):
+    train(config("unrolled", 400), tmp_path / "whole")
+    train(config("unrolled", 700), tmp_path / "whole")
+    train(config("unrolled", 400), tmp_path / "cut")
+    step = GradientFlowModule.training_step
+
+    def signalled(self, leap, number):
+        self.signal = signal.SIGTERM if leap[0] > 550 else self.signal
+        return step(self, leap, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GradientFlowModule, "training_step", signalled)
+        with pytest.raises(Interrupted):
+            train(config("unrolled", 700), tmp_path / "cut")
+    assert not (tmp_path / "cut" / "summary.json").exists()
+    train(config("unrolled", 700), tmp_path / "cut")
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
 
 
 def test_a_run_is_never_overwritten_nor_changed(tmp_path):

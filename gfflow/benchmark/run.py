@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,21 +81,42 @@ def whole_processes(timings: list[Timing], quick: bool) -> list[Row]:
 
 def main() -> None:
     """Times everything, prints it, and writes it to a folder."""
-    parser = argparse.ArgumentParser(description="gfflow's solvers against the plain PyTorch loop")
+    from gfflow.commands.streams import prepare
+    from gfflow.commands.words import command_of
+
+    prepare()
+    parser = argparse.ArgumentParser(
+        prog=command_of("benchmark"), description="gfflow's solvers against the plain PyTorch loop"
+    )
     parser.add_argument("--quick", action="store_true", help="a rough answer in a few minutes")
     parser.add_argument("--out", type=Path, default=Path("outputs/benchmark"), help="folder for CSV and figure")
     options = parser.parse_args()
     console = Console()
     repetitions = 3 if options.quick else 9
-    timings = [timing for case in CASES for timing in compare(case, repetitions, options.quick)]
+    began = time.monotonic()
+
+    def say(what: str) -> None:
+        print(f"{time.monotonic() - began:4.0f} s  {what} ...", file=sys.stderr, flush=True)
+
+    timings: list[Timing] = []
+    for case in CASES:
+        say(f"timing {case.name}, {repetitions} times each")
+        timings += compare(case, repetitions, options.quick)
+    say("timing many samples")
     with at_most(1):
         timings += measure_many(repetitions=1 if options.quick else 3)
     print_timings(console, timings)
     names = list(LINES)[:1] if options.quick else list(LINES)
+    lines = []
+    for name in names:
+        say(f"timing a step along {name}")
+        with at_most(1):
+            lines.append(measure_line(name, repetitions))
+    say("timing a step along large widths")
     with at_most(1):
-        lines = [measure_line(name, repetitions) for name in names]
         lines.append(measure_widths(WIDTHS[:3], 20_000) if options.quick else measure_widths())
     print_lines(console, lines)
+    say("timing whole commands")
     rows = whole_processes(timings, options.quick)
     print_processes(console, rows)
     options.out.mkdir(parents=True, exist_ok=True)

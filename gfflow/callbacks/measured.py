@@ -60,6 +60,13 @@ class Loss(Measured):
         super().__init__(scalars.Loss())
 
 
+class PredictedLoss(Measured):
+    """`theory/loss`, the predicted loss (scalars.PredictedLoss)."""
+
+    def __init__(self, prediction: Prediction) -> None:
+        super().__init__(scalars.PredictedLoss(prediction))
+
+
 class GradientNorm(Measured):
     """`gradient/norm` and `gradient/pl_ratio` (scalars.GradientNorm)."""
 

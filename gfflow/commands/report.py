@@ -1,4 +1,4 @@
-"""The command line of reports: `python scripts/report.py DIR`, for the folder of a run or of a sweep."""
+"""The command line of reports: `gfflow-report DIR`, for the folder of a run or of a sweep."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gfflow.commands.streams import on_interruption, prepare
+from gfflow.commands.words import command_of
 from gfflow.errors import InvalidInput
 from gfflow.threads import at_most, threads_for
 
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draws all figures of a run, or the table, the figures and the TensorBoard run of a sweep, and prints where they
     are. Exit status 2, with one line, for a folder that holds neither."""
-    parser = argparse.ArgumentParser(description="Figures of a finished run; table and figures of a sweep.")
+    prepare()
+    parser = argparse.ArgumentParser(
+        prog=command_of("report"), description="Figures of a finished run; table and figures of a sweep."
+    )
     parser.add_argument(
         "folder", type=Path, metavar="DIR", help="the folder of a run (with metrics.csv), or of a sweep of runs"
     )
@@ -44,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InvalidInput as error:
         print(f"gfflow: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt as error:
+        on_interruption(error)
+    except PermissionError as error:
+        print(f"gfflow: {error.filename}: cannot be written ({error.strerror})", file=sys.stderr)
+        sys.exit(2)
 
 
 def report_run(folder: Path, animation: bool = False) -> list[Path]:
@@ -61,8 +71,9 @@ def _report_run(run: Run, animation: bool) -> list[Path]:
     from gfflow.records.passages import write_saddles
     from gfflow.theory.minimum_norm import installed
 
-    if not installed():
-        print("without the function of least norm, which needs an extra: pip install 'gfflow[convex]'")
+    theory = (run.summary or {}).get("theory") or {}
+    if not (installed() or theory.get("orthogonal")):  # where inputs are orthogonal it is known in closed form
+        print("without the function of least norm, which needs an extra: pip install -e '.[convex]'")
     paths = [*draw_all(run), *write_saddles(run)]
     if animation:
         from gfflow.figures.animation import animate

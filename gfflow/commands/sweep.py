@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -26,25 +25,14 @@ GRACE = 10.0  # seconds that a worker whose sweep has gone is given to save the 
 PARENT = "GFFLOW_SWEEP_PROCESS"  # environment variable: the process that started the workers
 
 
-def record_failure(folder: Path, overrides: str, message: str, status: int) -> None:
-    """Prints a failed job at once, with its overrides, and leaves a note in its folder for the sweep's end."""
-    print(f"gfflow: job {folder.name} ({overrides}) failed: {message}", file=sys.stderr, flush=True)
-    write_text(folder / ERROR_FILE, f"{status}\n{overrides}\n{message}\n")
+def note_failure(folder: Path, overrides: Sequence[str], message: str, status: int) -> None:
+    """Leaves a note in the folder of a job that failed, which reports on the sweep read."""
+    write_text(folder / ERROR_FILE, f"{status}\n{' '.join(overrides)}\n{message}\n")
 
 
 def forget_failure(folder: Path) -> None:
     """Takes away the note of an earlier try, where a sweep is resumed."""
     (folder / ERROR_FILE).unlink(missing_ok=True)
-
-
-def failed_jobs(folder: Path) -> list[tuple[str, int]]:
-    """Message and exit status of every job of the sweep that has left a note, in the order of their numbers."""
-    found = []
-    notes = folder.glob(f"*/{ERROR_FILE}")
-    for note in sorted(notes, key=lambda path: (len(path.parent.name), path.parent.name)):
-        status, overrides, message = note.read_text(encoding="utf-8").split("\n", 2)
-        found.append((f"{note.parent.name} ({overrides}): {message.strip().splitlines()[-1]}", int(status)))
-    return found
 
 
 def end_with_sweep() -> None:
@@ -69,12 +57,13 @@ def end_with_sweep() -> None:
 
 
 class RecordSweep(Callback):
-    """Hydra's callback that records, while a sweep runs, its folder in the session, and for joblib's workers which
-    process runs it. (Those of submitit outlive it by design: they belong to the scheduler.)"""
+    """Hydra's callback that records, while a sweep runs, its folder in the session, which then tells of its jobs, and
+    for joblib's workers which process runs it. (Those of submitit outlive it by design: they belong to the
+    scheduler.)"""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         if Session.current is not None:
-            Session.current.sweep = Path(str(config.hydra.sweep.dir))
+            Session.current.begin_sweep(Path(str(config.hydra.sweep.dir)), config.hydra.sweeper)
         if config.hydra.launcher._target_.endswith("JoblibLauncher"):
             os.environ[PARENT] = str(os.getpid())
 
@@ -143,6 +132,8 @@ def compose_one_of_each_kind() -> None:
     def validate(self: Sweeper, batch: Sequence[Sequence[str]]) -> None:
         context = self.hydra_context
         assert context is not None
+        if Session.current is not None and Session.current.watch is not None:
+            Session.current.watch.more(len(batch))
         compose_all(self, one_of_each_kind(batch, context.config_loader))
 
     if compose_all.__module__ != __name__:

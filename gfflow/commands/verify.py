@@ -1,4 +1,4 @@
-"""The command that checks the paper's statements on a run: python scripts/verify.py RUN_DIR [OTHER_RUN_DIR]."""
+"""The command that checks the paper's statements on a run: gfflow-verify RUN_DIR [OTHER_RUN_DIR]."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from gfflow.commands.report import threads_of
+from gfflow.commands.streams import on_interruption, prepare
+from gfflow.commands.words import command_of
 from gfflow.errors import InvalidInput
 from gfflow.records.run import Run
 from gfflow.statements.verdicts import as_markdown, print_report, verify, write
@@ -15,7 +17,9 @@ from gfflow.threads import at_most
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="verify.py", description="Checks every statement of the paper on a run.")
+    parser = argparse.ArgumentParser(
+        prog=command_of("verify"), description="Checks every statement of the paper on a run."
+    )
     parser.add_argument("run", type=Path, help="the folder of a finished run")
     parser.add_argument(
         "other", type=Path, nargs="?", help="a second run that differs in init.scale only (Lemma 12, Theorem 1)"
@@ -26,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> None:
     """Prints the table, writes verification.json and the text in TensorBoard; exit status 2 for bad input."""
+    prepare()
     asked = _parser().parse_args(arguments)
     try:
         if asked.epsilon is not None and not (asked.epsilon > 0 and math.isfinite(asked.epsilon)):
@@ -33,12 +38,17 @@ def main(arguments: list[str] | None = None) -> None:
         run = Run.read(asked.run)
         with at_most(threads_of(run)):
             report = verify(run, asked.epsilon, None if asked.other is None else Run.read(asked.other))
+        from gfflow.records.dashboard import append_text  # TensorBoard is imported only when it is needed
+
+        path = write(report, asked.run)
+        append_text(asked.run / "tensorboard", "verification", as_markdown(report), int(run.metrics["step"][-1]))
     except InvalidInput as error:
         print(f"gfflow: {error}", file=sys.stderr)
         sys.exit(2)
-    from gfflow.records.dashboard import append_text  # TensorBoard is imported only when it is needed
-
-    path = write(report, asked.run)
-    append_text(asked.run / "tensorboard", "verification", as_markdown(report), int(run.metrics["step"][-1]))
+    except KeyboardInterrupt as error:
+        on_interruption(error)
+    except PermissionError as error:
+        print(f"gfflow: {error.filename}: cannot be written ({error.strerror})", file=sys.stderr)
+        sys.exit(2)
     print_report(report)
     print(f"written to {path}")

@@ -1,4 +1,4 @@
-"""The five events on an axis of iterations: where they were measured, and where they were predicted."""
+"""The events on an axis of iterations: where they were measured, and where they were predicted."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ from matplotlib.axes import Axes
 from matplotlib.patches import ConnectionPatch
 from matplotlib.transforms import offset_copy
 
-from gfflow.figures.style import EVENT_NAMES, FAINT, INK, number, spread
+from gfflow.figures.style import EVENT_LABELS, FAINT, INK, number, spread
+from gfflow.records.closing import OF_GROUPS
 from gfflow.records.run import Run
 
 LABEL_HEIGHT = 0.75  # inches that the labels take above the axes
 
 
 def events(run: Run) -> list[tuple[str, float, float | None]]:
-    """(event, predicted step, measured step or None) in the order predicted; empty where nothing is predicted."""
+    """(event, predicted step, measured step or None) in the order predicted; empty where nothing is predicted. Where
+    the theory names groups of neurons, their events; elsewhere those of the loss."""
     recorded = (run.summary or {}).get("events") or {}
     known = [(key, e["predicted_step"], e["measured_step"]) for key, e in recorded.items() if e is not None]
-    return sorted(known, key=lambda event: event[1])
+    of_groups = [event for event in known if event[0] in OF_GROUPS]
+    return sorted(of_groups or known, key=lambda event: event[1])
+
+
+def event_name(key: str) -> str:
+    """What the event is called in a figure, on two lines."""
+    _, number, what = (*key.split("_"), "")[:3] if key.startswith("saddle_") else ("", "", "")
+    return f"saddle {number}\n{what}" if number else EVENT_LABELS[key]
 
 
 def mark_events(axes: Axes, run: Run) -> None:
@@ -39,7 +48,7 @@ def label_events(axes: Axes, run: Run) -> None:
     ticks = [float(to_axes.transform((measured, axes.get_ylim()[0]))[0]) for _, _, measured in shown]
     texts = [(-0.02, "right", "italic", ("", "measured", "predicted"))]
     for tick, place, (key, predicted, measured) in zip(ticks, spread(ticks, 0.135, 0.04, 0.96), shown, strict=True):
-        texts.append((place, "center", "normal", (EVENT_NAMES[key], number(measured), number(predicted))))
+        texts.append((place, "center", "normal", (event_name(key), number(measured), number(predicted))))
         lifted = offset_copy(axes.transAxes, axes.get_figure(root=True), 0, 7, "points")
         tie = ConnectionPatch((tick, 1), (place, 1), axes.transAxes, lifted, color=FAINT, linewidth=0.6)
         tie.set_in_layout(False)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from gfflow.figures.events import events, mark_events
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BAND, BY_SIGN, FIT, INK, MINUS, iteration_axis, new_figure
+from gfflow.figures.style import BAND, BY_SIGN, FIT, INK, MINUS, PREDICTED, iteration_axis, new_figure
 from gfflow.measures import plateaus
 from gfflow.records.run import Run
 
@@ -19,6 +19,7 @@ def loss(run: Run) -> Figure:
     figure = new_figure(2.45, margins=(0.6, 0.25, 0.65, 0.1))
     left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.3})
     left.plot(step, values, color=INK, label="training")
+    left.plot(*run.column("theory/loss"), color=PREDICTED, linestyle=(0, (4, 3)), linewidth=0.9)
     tested, tests = run.column("test/loss")
     top = max(values.max(), tests.max(initial=0))
     left.set(xlim=(0, max(step[-1], 1)), ylim=(0, 1.14 * top), ylabel="loss $L$")
@@ -41,7 +42,8 @@ def loss(run: Run) -> Figure:
         left.annotate(
             f"{plateau.loss:.3g}", (plateau.start, plateau.loss), (3, 4), textcoords="offset points", fontsize=8
         )
-    note = ["plateaus shaded"] * bool(flat) + ["vertical lines: measured events"] * bool(events(run))
+    dashed = ["dashes: predicted before training"] * ("theory/loss" in run.metrics)
+    note = dashed + ["plateaus shaded"] * bool(flat) + ["vertical lines: measured events"] * bool(events(run))
     figure.text(0.5, 0.03, "; ".join(note), ha="center", fontsize=8, style="italic")
     return figure
 

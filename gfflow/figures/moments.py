@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gfflow.figures.events import events
-from gfflow.figures.style import EVENT_NAMES
+from gfflow.figures.events import event_name, events
+from gfflow.figures.style import number
 from gfflow.measures import plateaus
 from gfflow.records.run import Run, Trajectory
 
@@ -13,7 +13,7 @@ from gfflow.records.run import Run, Trajectory
 def moments(run: Run, trajectory: Trajectory) -> list[tuple[str, int]]:
     """At most eight frames that tell the run's story, as (name, index of the frame) in order: the start, the
     measured events and the nearest approach to the saddle, or else the plateaus and falls of the loss; the end."""
-    known = [(EVENT_NAMES[key].replace("\n", " "), step) for key, _, step in events(run) if step is not None]
+    known = [(event_label(key), step) for key, _, step in events(run) if step is not None]
     near = ((run.summary or {}).get("saddle") or {}).get("step")
     if known and near is not None:
         known.append(("nearest to the saddle", near))
@@ -25,6 +25,18 @@ def moments(run: Run, trajectory: Trajectory) -> list[tuple[str, int]]:
         if 0 < frame < last:
             frames.setdefault(frame, name)
     return [(name, frame) for frame, name in list(frames.items())[:7]] + [("end", last)]
+
+
+def when(run: Run, name: str, step: float) -> str:
+    """The iteration of a frame, as its caption has it; for an event that fell between two frames, also its own."""
+    own = {event_label(key): at for key, _, at in events(run)}.get(name)
+    shown = f"iteration {number(step)}"
+    return shown if own is None or number(own) == number(step) else f"{number(own)}, drawn at {number(step)}"
+
+
+def event_label(key: str) -> str:
+    """An event's name in one line."""
+    return event_name(key).replace("\n", " ")
 
 
 def _by_loss(run: Run) -> list[tuple[str, float]]:

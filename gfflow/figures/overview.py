@@ -9,18 +9,19 @@ from matplotlib.figure import Figure
 
 from gfflow.figures.events import LABEL_HEIGHT, events, label_events, mark_events
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, FAINT, INK, iteration_axis, new_figure
+from gfflow.figures.style import BY_SIGN, FAINT, INK, PREDICTED, iteration_axis, new_figure
 from gfflow.records.run import Run
 
 
 @figure("overview", "every run", main=True)
 def overview(run: Run) -> Figure:
-    """Loss above, u+ and u- (measured and, where the theory gives them, predicted) below, over the iterations."""
+    """Loss above, u+ and u- below, over the iterations: measured and, where the theory gives them, predicted."""
     labels = LABEL_HEIGHT if events(run) else 0.1
     figure = new_figure(3.55 + labels, margins=(0.65, 0.25, 0.5, labels))
     top, bottom = figure.subplots(2, 1, sharex=True, gridspec_kw={"hspace": 0.24})
     step, loss = run.column("loss")
-    top.plot(step, loss, color=INK)
+    top.plot(step, loss, color=INK, linewidth=2.0, label="measured")
+    draw_predicted_loss(top, run)
     top.set(ylabel="loss $L$", xlim=(0, max(step[-1], 1)), ylim=(0, 1.06 * loss.max()))
     draw_masses(bottom, run)
     for axes in (top, bottom):
@@ -29,6 +30,24 @@ def overview(run: Run) -> Figure:
     iteration_axis(bottom, run.step_size)
     figure.align_ylabels()
     return figure
+
+
+def draw_predicted_loss(axes: Axes, run: Run) -> None:
+    """The predicted loss as dashes on top of the measured one, and the levels of the predicted saddles."""
+    step, predicted = run.column("theory/loss")
+    if not len(step):
+        return
+    axes.plot(
+        step, predicted, color=PREDICTED, linestyle=(0, (4, 3)), linewidth=1.1, label="predicted before training"
+    )
+    theory = (run.summary or {}).get("theory") or {}
+    for i, saddle in enumerate(theory.get("saddles") or [], start=1):
+        axes.axhline(saddle["loss"], color=FAINT, linewidth=0.8, linestyle=":", zorder=0)
+        axes.annotate(
+            f"saddle {i}: $L={saddle['loss']:.4g}$", (0.008, saddle["loss"]), (0, 2), ("axes fraction", "data"),
+            "offset points", fontsize=8, va="bottom",
+        )  # fmt: skip
+    axes.legend(loc="upper right", ncols=2)
 
 
 def draw_masses(axes: Axes, run: Run, **legend: Any) -> None:

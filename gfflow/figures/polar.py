@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
-from gfflow.figures.moments import moments
+from gfflow.figures.moments import moments, when
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, FAINT, INK, new_figure, number, quantity
+from gfflow.figures.style import BY_SIGN, FAINT, INK, new_figure, quantity
 from gfflow.figures.thinned import drawn, how_many
 from gfflow.measures import principal_components
 from gfflow.model.neurons import Neurons
@@ -36,7 +36,7 @@ def polar(run: Run) -> Figure | None:
     for axes, (name, frame) in zip(grid, shown, strict=False):
         prepare_polar(axes, largest)
         draw_polar(axes, snapshot(trajectory, data, frame).neurons, plane)
-        axes.set_title(f"{name}\niteration {number(float(trajectory.step[frame]))}", fontsize=8, linespacing=1.0)
+        axes.set_title(f"{name}\n{when(run, name, float(trajectory.step[frame]))}", fontsize=8, linespacing=1.0)
     for axes in grid[len(shown) :]:
         axes.remove()
     handles, labels = grid[0].get_legend_handles_labels()

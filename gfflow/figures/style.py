@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -15,12 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from gfflow.records.closing import OF_GROUPS
 from gfflow.records.files import whole_file
 
 # Dark blue and light orange: told apart by every kind of colour vision, and in grey by their lightness (27% and
 # 56%). Line styles and markers differ as well, so that colour never carries a meaning alone.
 PLUS, MINUS, OTHER = "#0B4F9E", "#E07B1A", "#8C8C8C"
 INK, FAINT, BAND = "#222222", "#B8B8B8", "#EDEDED"
+PREDICTED = "#E8A33D"  # a prediction drawn on top of a line in INK
 FIT = "#3C9A5F"  # the data and the function fitted to them
 
 
@@ -41,13 +44,10 @@ BY_SIGN = {
 }
 WIDTH = 6.75  # inches: the text width of a two-column paper
 
-EVENT_NAMES = {
-    "aligned": "neurons\naligned",
-    "plus_leaves_zero": "$u_+$ leaves\nzero (1%)",
-    "plus_fitted": "$u_+$ fitted\n(99%)",
-    "minus_leaves_zero": "$u_-$ leaves\nzero (1%)",
-    "minus_fitted": "$u_-$ fitted\n(99%)",
-}
+EVENT_LABELS = {  # in two lines; those of groups as in the closing table
+    key: name.replace("u+", "$u_+$").replace("u-", "$u_-$").replace(" of ", "\nof ").replace(", ", ",\n")
+    for key, name in OF_GROUPS.items()
+} | {"leaves_zero": "leaves\nzero", "fitted": "end\nreached"}
 
 PARAMETERS: Any = {
     "font.family": "STIXGeneral",
@@ -92,6 +92,17 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
     return inner
 
 
+class Displayed(Figure):
+    """A figure that a notebook shows when it is the value of a cell: pyplot, which would arrange that for others, is
+    not used here."""
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        with matplotlib.rc_context(PARAMETERS):
+            self.savefig(content, format="png", dpi=150)
+        return content.getvalue()
+
+
 def new_figure(
     height: float, width: float = WIDTH, margins: tuple[float, float, float, float] | None = None
 ) -> Figure:
@@ -101,9 +112,9 @@ def new_figure(
     label, which takes as long again as the drawing itself.
     """
     if margins is None:
-        return Figure(figsize=(width, height), layout="constrained")
+        return Displayed(figsize=(width, height), layout="constrained")
     left, right, bottom, top = margins
-    figure = Figure(figsize=(width, height))
+    figure = Displayed(figsize=(width, height))
     figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height)
     return figure
 

@@ -9,24 +9,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gfflow.figures.moments import moments
+from gfflow.figures.moments import moments, when
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, FAINT, FIT, INK, new_figure, number
+from gfflow.figures.style import BY_SIGN, FAINT, FIT, INK, new_figure
 from gfflow.figures.thinned import drawn, how_many
 from gfflow.measures import Snapshot, kinks_on_line, line_interval
+from gfflow.model.data import TrainingSet
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
 
 
-@figure("training", "inputs on a line with bias", main=True)
+@figure("training", "inputs on a line, with bias or without", main=True)
 def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | None:
     """One panel for each of the moments, or for the recorded frames nearest to the given iterations.
 
     A star stands at (-w_j2 / w_j1, s_j ||w_j||): below it is the kink of its neuron, its height is the output
-    weight of a balanced one. None where the inputs are not on a line with bias, or no frames were recorded.
+    weight of a balanced one; without bias all kinks are at zero. None where the inputs are not on a line, or no
+    frames were recorded.
     """
     trajectory = run.trajectory
-    if trajectory is None or not (data := training_set(trajectory)).one_dimensional:
+    if trajectory is None or not _on_line(data := training_set(trajectory)):
         return None
     shown = moments(run, trajectory) if steps is None else [("", trajectory.nearest(step)) for step in steps]
     shots = [snapshot(trajectory, data, frame) for _, frame in shown]
@@ -40,9 +42,9 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
     grid[0].set_ylim(limits)
     for axes, (name, frame), shot in zip(grid, shown, shots, strict=False):
         draw_state(axes, shot, line)
+        step = when(run, name, float(trajectory.step[frame]))
         if name == "end":
             name = f"end: {_count(shot)}"
-        step = f"iteration {number(float(trajectory.step[frame]))}"
         values = _function(shot, line)
         if float(values.min()) > limits[1] or float(values.max()) < limits[0]:
             step += ", $h$ off the scale"
@@ -65,13 +67,14 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
 
 def _function(shot: Snapshot, line: torch.Tensor) -> torch.Tensor:
     """h along the line."""
-    inputs = torch.stack([line, torch.ones_like(line)], dim=1)
+    inputs = torch.stack([line, torch.ones_like(line)][: shot.training_set.d], dim=1)
     return shot.neurons.outputs(inputs)
 
 
 def _count(shot: Snapshot) -> str:
     places = kinks_on_line(shot)
-    assert places is not None  # inputs are on a line
+    if places is None:  # without bias
+        return "one kink at most"
     return f"{len(places)} kink{'' if len(places) == 1 else 's'}"
 
 
@@ -99,7 +102,8 @@ def draw_state(axes: Axes, shot: Snapshot, line: torch.Tensor) -> None:
         data.x[:, 0], data.y, s=26, color=FIT, edgecolors=INK, linewidths=0.7, zorder=4, label="data $(x_k, y_k)$"
     )
     neurons = neurons.at(drawn(neurons.norms.numpy()))
-    places, edge = -neurons.w[:, 1] / neurons.w[:, 0], 0.03 * float(line[-1] - line[0])  # no star cut in half
+    places = -neurons.w[:, 1] / neurons.w[:, 0] if data.d == 2 else torch.zeros_like(neurons.a)
+    edge = 0.03 * float(line[-1] - line[0])  # no star cut in half
     for sign, look in BY_SIGN.items():
         mine = (neurons.signs == sign) & (places >= line[0] + edge) & (places <= line[-1] - edge)
         axes.scatter(
@@ -112,4 +116,12 @@ def draw_state(axes: Axes, shot: Snapshot, line: torch.Tensor) -> None:
 
 def along(shot: Snapshot) -> torch.Tensor:
     """Inputs along the line, (600,), over the interval on which kinks are counted."""
-    return torch.linspace(*line_interval(shot.training_set), 600, dtype=shot.training_set.x.dtype)
+    data = shot.training_set
+    low, high = line_interval(data)
+    if data.d == 1:  # zero, where the kinks are, is shown too
+        low, high = min(low, -high / 4), max(high, -low / 4)
+    return torch.linspace(low, high, 600, dtype=data.x.dtype)
+
+
+def _on_line(data: TrainingSet) -> bool:
+    return data.one_dimensional or data.d == 1

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from gfflow.measures.clusters import clusters
+from gfflow.measures.fits import least_loss
 from gfflow.measures.held_gates import along_gates, closed_in_rounding, held_on_gates
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
-from gfflow.motion.field import Escape, escape
+from gfflow.motion.field import Escape, escape, extremal_directions
 
 Array = NDArray[np.float64]
 ON_GATE = 1e-3  # cosine up to which a closed gate counts as just closed, and the neuron is put exactly on it
@@ -22,8 +23,12 @@ OPEN = (
     1e-15  # of <w_j, x_k> over ||x_k|| max_l ||x_l||, above which a gate counts as open after a solve: rounding only
 )
 AT_GATE = 1e-14  # of <w_j, x_k> over ||w_j|| ||x_k||: a neuron projected on a gate lies this near, a few roundings
+TOGETHER = 1e-9  # of the difference of two unit inputs: below it they are parallel, and their gates open together
 FLAT = 1e-12  # share of the largest eigenvalue, or singular value, below which one is rounding
 GROWN = 1e-2  # share of the largest norm from which a neuron counts as grown
+STILL = 1e-2  # share of the largest field, up to which a neuron counts as one of those that have come to rest
+ROUNDED = 1e-14  # of a rate against field_scale: some roundings of the residuals, whose size is that of the labels
+LEAST = 1e-9  # share by which a loss may lie above the least possible and still count as that
 MOVED = 0.05  # share of the loss by which the critical point may differ from the plateau
 
 
@@ -44,16 +49,17 @@ class CriticalPoint:
 def critical_point_near(snapshot: Snapshot, cutoffs: int = 6) -> CriticalPoint:
     """The critical point nearest to the network in which some small neurons are zero and all gates as they are.
 
-    Tries none of them zero, all of them, and the `cutoffs` widest gaps between the neurons' sizes. What remains is
-    solved exactly: with a and the gates fixed, L is quadratic in w. Criticality is in the sense relu'(0) = 0.
+    Tries none of them zero, all of them, the `cutoffs` widest gaps between the neurons' sizes, and those on
+    which a field pulls: neurons that shrink next to a saddle may still be large. What remains is solved exactly: with
+    a and the gates fixed, L is quadratic in w. Criticality is in the sense relu'(0) = 0.
     """
     if snapshot.loss == 0:
         return CriticalPoint("not resolved", "the loss is zero")
     norms = snapshot.neurons.norms.numpy()
     found, counts = [], _active_counts(norms, cutoffs)
-    for count in counts:
-        active = np.zeros(len(norms), dtype=bool)
-        active[np.argsort(-norms)[:count]] = True
+    chosen = [np.isin(np.arange(len(norms)), np.argsort(-norms)[:count]) for count in counts]
+    still = ((snapshot.field_norms <= STILL * snapshot.largest_field) & snapshot.gates.any(dim=1)).numpy()
+    for active in [*chosen, still] if cutoffs else chosen:
         neurons = _solved(snapshot, active) or _solved_on_gates(snapshot, active)
         if neurons is None:
             continue
@@ -73,24 +79,27 @@ def certify(neurons: Neurons, snapshot: Snapshot) -> CriticalPoint:
     active = neurons.norms > 0
     out = escape(x, r)
     size = float(np.abs(r) @ np.linalg.norm(x, axis=1)) / data.n
-    pushed = _opening_gates(point)
+    rounding = CRITICAL * size + ROUNDED * data.field_scale  # of a rate: below it there is none
+    pushed, all_tried = _opening_gates(point, rounding)
     if point.gradient_norm > CRITICAL * size * max(1.0, float(neurons.norms.norm())):
         kind, reason = "not resolved", f"its gradient, {point.gradient_norm:.1e}, is not zero to rounding"
-    elif out.rate > CRITICAL * size and not bool(active.all()):
+    elif out.rate > rounding and not bool(active.all()):
         kind, reason = "strict saddle", "a zero neuron leaves it along the escape direction"
     elif pushed:
         kind, reason = (
             "strict saddle",
             f"{pushed} gates at exactly zero would lower the loss by opening; with relu'(0) = 0 they stay closed",
         )
-    elif bool(active.all()):
+    elif not all_tried or not (out.exact or (bool(active.all()) and out.rate > rounding)):
+        kind, reason = "not resolved", "no escaping direction was found, but not all directions were tried"
+    elif out.rate > rounding:
         off = int((~point.gates.any(dim=1)).sum())
         still = f"{off} of {len(active)} neurons are off on every sample" if off else "no neuron is zero"
         kind, reason = "local minimum", f"{still}; one more would leave it, at the rate {out.rate:.3g}"
-    elif out.exact:
-        kind, reason = "local minimum", "no neuron can leave zero, and no gate lowers the loss by opening"
     else:
-        kind, reason = "not resolved", "no escaping direction was found, but not all directions were tried"
+        least = out.exact and point.loss <= least_loss(data) * (1 + LEAST)
+        most = "; no network has less loss on this data" if least else ""
+        kind, reason = "local minimum", f"no neuron can leave zero, and no gate lowers the loss by opening{most}"
     return CriticalPoint(
         kind=kind,
         reason=reason,
@@ -217,11 +226,60 @@ def _balanced(w: Array, a: Array, x: Array, gates: NDArray[np.bool_]) -> Neurons
     return Neurons(torch.from_numpy(w), torch.from_numpy(a * inverse))
 
 
-def _opening_gates(point: Snapshot) -> int:
-    """How many gates at exactly zero would lower the loss to first order by opening: those with a_j r_k > 0."""
-    lengths = point.neurons.norms[:, None] * point.training_set.norms
-    at_zero = (point.preactivations.abs() <= AT_GATE * lengths) & (lengths > 0)
-    return int((at_zero & (point.neurons.a[:, None] * point.residuals > 0)).sum())
+def _opening_gates(point: Snapshot, rounding: float) -> tuple[int, bool]:
+    """How many gates at exactly zero would lower the loss to first order by opening, and whether all ways in which
+    they can open were tried.
+
+    Moved by v, neuron j, whose D_j is zero, changes L by -(a_j/n) sum_k r_k relu(<v, x_k>) over its gates at zero:
+    the gates of parallel inputs open together, and any others of a dependent set not in all combinations.
+    """
+    data = point.training_set
+    x, r = data.x.numpy(), point.residuals.numpy()
+    lengths = point.neurons.norms[:, None] * data.norms
+    at_zero = ((point.preactivations.abs() <= AT_GATE * lengths) & (lengths > 0)).numpy()
+    cases: dict[bytes, tuple[int, bool]] = {}  # many neurons lie on the same gates
+    count, all_tried = 0, True
+    for on, sign in zip(at_zero, point.neurons.signs.tolist(), strict=True):
+        if on.any():
+            key = bytes(on) + bytes([sign > 0])
+            if key not in cases:
+                cases[key] = _lowering(x[on], sign * r[on] / data.n, rounding)
+            count, all_tried = count + cases[key][0], all_tried and cases[key][1]
+    return count, all_tried
+
+
+def _lowering(x: Array, pulls: Array, rounding: float) -> tuple[int, bool]:
+    """How many of the gates x (k, d) can lower the loss by opening, with sum_k pulls_k relu(<v, x_k>) > 0 for some v
+    and pulls (k,) in it, and whether all v were tried."""
+    sizes = np.linalg.norm(x, axis=1)
+    units, forces, counts = _merged(x / sizes[:, None], pulls * sizes)
+    up = forces > rounding
+    if not up.any():
+        return 0, True
+    if np.linalg.matrix_rank(units, tol=TOGETHER) == len(units):  # each can open alone
+        return int(counts[up].sum()), True
+    found = extremal_directions(units, forces * len(units))  # where the sum is largest on the sphere it is one
+    if found is None:
+        best = escape(units, forces * len(units))
+        opens, tried = best.sign > 0 and best.rate > rounding, False
+    else:
+        opens, tried = any(way.sign > 0 and way.rate > rounding for way in found), True
+    return (int(counts[up].sum()), True) if opens else (0, tried)
+
+
+def _merged(units: Array, forces: Array) -> tuple[Array, Array, NDArray[np.int64]]:
+    """The unit vectors without those that are parallel to an earlier one, to which their forces are added; and how
+    many each stands for."""
+    kept: list[int] = []
+    total, counts = forces.copy(), np.ones(len(units), dtype=np.int64)
+    for k, unit in enumerate(units):
+        same = next((i for i in kept if np.linalg.norm(units[i] - unit) < TOGETHER), None)
+        if same is None:
+            kept.append(k)
+        else:
+            total[same] += forces[k]
+            counts[same] += 1
+    return units[kept], total[kept], counts[kept]
 
 
 def _curvature(point: Snapshot) -> tuple[float, float] | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,3 +39,36 @@ def mass_crossing(
     with np.errstate(divide="ignore", invalid="ignore"):
         logit = np.where(share < 1, np.log(share) - np.log1p(-share), 40.0)
     return crossing(step, np.maximum(logit, -1e4), math.log(fraction / (1 - fraction)))
+
+
+LEFT, REACHED = 0.01, 0.99  # of the fall of the loss from one critical level to the next
+Span = tuple[float, float, float]  # critical levels (higher, lower), and the part of the fall between them
+
+
+def loss_events(levels: Sequence[float], ended: bool) -> dict[str, Span | None]:
+    """The events of a loss that falls from one critical level to the next, each with the levels that define it.
+
+    levels: of the network at zero, of the saddles in the order of passage, and, if `ended`, of the end point, each
+    below the one before. The events are leaves_zero, saddle_1_reached, saddle_1_left, saddle_2_reached, ..., fitted;
+    None: a level that it needs is not known.
+    """
+    saddles = max(0, len(levels) - 1 - ended)
+    events: dict[str, Span | None] = {"leaves_zero": None}
+    for k in range(1, saddles + 1):
+        events |= {f"saddle_{k}_reached": None, f"saddle_{k}_left": None}
+    events["fitted"] = None
+    for k, (high, low) in enumerate(pairwise(levels)):
+        events["leaves_zero" if k == 0 else f"saddle_{k}_left"] = (high, low, LEFT)
+        events["fitted" if k == saddles else f"saddle_{k + 1}_reached"] = (high, low, REACHED)
+    return events
+
+
+def fall(step: NDArray[np.float64], loss: NDArray[np.float64], span: Span | None) -> float | None:
+    """The first step at which the loss has made that part of its fall between the two levels, or None.
+
+    Interpolated in the logit of the part, in which what grows or relaxes exponentially is a straight line."""
+    if span is None:
+        return None
+    high, low, part = span
+    least = min(part, 1 - part) / 100
+    return mass_crossing(step, np.clip((high - loss) / (high - low), least, 1 - least), 1.0, part)

@@ -20,6 +20,10 @@ from gfflow.model.neurons import Neurons
 SIZES = (1e-50, 1e50)  # of an input's largest coordinate and of a label other than 0
 
 
+class ZeroLabel(UserWarning):
+    """Some label is zero."""
+
+
 @dataclass(frozen=True, eq=False)
 class TestSet:
     """Samples that are not trained on: inputs x (n', d) and labels y (n',), float64, copied. Raises InvalidInput for
@@ -71,7 +75,7 @@ class TrainingSet:
         self.loss.check_labels(y)
         if bool((y == 0).any()):
             k = int((y == 0).nonzero()[0])
-            warnings.warn(f"data labels: y[{k}] = 0, so Assumption 2 fails", stacklevel=2)
+            warnings.warn(f"data labels: y[{k}] = 0, so Assumption 2 fails", ZeroLabel, stacklevel=2)
 
     @property
     def n(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from gfflow.errors import InvalidInput
-from gfflow.registry import NUMBERS, POSITIVE, Entry, Limit, Registry, at_least, between, option
+from gfflow.registry import NUMBERS, POSITIVE, WORDS, Entry, Limit, Registry, at_least, between, option
 
 if TYPE_CHECKING:
     from gfflow.model.data import TrainingSet  # torch is imported only when a set is made
@@ -208,13 +208,19 @@ class CSV(DataOptions):
     path: str | None = option(None, "the file", Limit("the path of a file", lambda v: True), needed=True)
     bias: bool = option(False, "true adds a last input coordinate equal to 1")
     test_path: str | None = option(None, "a file of test samples", Limit("the path of a file", lambda v: True))
+    columns: WORDS | None = option(
+        None,
+        "of a CSV file: the names of the input columns, in order; null: x1, ..., xd",
+        Limit("a non-empty list of different names", lambda v: 0 < len(v) == len(set(v))),
+    )
+    label: str = option("y", "of a CSV file: the name of the label's column; other columns are not used")
 
     def make(self) -> TrainingSet:
         from gfflow.model.files import from_file
 
         if self.path is None:
             raise InvalidInput("data.path", None, "the path of a file: this data needs one")
-        return from_file(self.path, self.bias, self.test_path)
+        return from_file(self.path, self.bias, self.test_path, self.columns, self.label)
 
 
 @DATA_SETS.register("file")

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import csv
 import pickle
+import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +22,38 @@ KINDS = (".csv", ".npz", ".npy", ".pt", ".pth")
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError)
 
 
-def from_file(path: str | Path, bias: bool = False, test_path: str | Path | None = None) -> TrainingSet:
-    """Samples from a file, and test samples from another: CSV with columns x1, ..., xd and y; .npz or .pt with x
+def from_file(
+    path: str | Path,
+    bias: bool = False,
+    test_path: str | Path | None = None,
+    columns: Sequence[str] | None = None,
+    label: str = "y",
+) -> TrainingSet:
+    """Samples from a file, and test samples from another: CSV as of `from_csv`; .npz or .pt with x
     (n, d) and y (n,); .npy, or .pt with one tensor, of shape (n, d + 1) with y last. bias adds a last coordinate
     equal to 1.
 
     Raises InvalidInput where a file is missing, damaged, or not of this form.
     """
-    x, y = _read_samples(path, "data.path", bias)
+    x, y = _read_samples(path, "data.path", bias, columns, label)
     if test_path is None:
         return TrainingSet(x, y)
-    test_x, test_y = _read_samples(test_path, "data.test_path", bias)
+    test_x, test_y = _read_samples(test_path, "data.test_path", bias, columns, label)
     if test_x.shape[1] != x.shape[1]:
         allowed = f"{x.shape[1] - bias} input coordinates, as in {path}"
         raise InvalidInput("data.test_path", f"{test_x.shape[1] - bias} in {test_path}", allowed)
     return TrainingSet(x, y, test=TestSet(test_x, test_y))
 
 
-def from_csv(path: str | Path, bias: bool = False) -> TrainingSet:
-    """Samples from a CSV file with columns x1, ..., xd and y; bias adds a last coordinate equal to 1.
+def from_csv(
+    path: str | Path, bias: bool = False, columns: Sequence[str] | None = None, label: str = "y"
+) -> TrainingSet:
+    """Samples from a CSV file with columns x1, ..., xd and y, or of other names; bias adds a last coordinate equal to
+    1. With `columns` (the inputs, in their order) or another `label` than y the file's other columns are not used.
 
     Raises InvalidInput where the file is missing, a column is missing, or an entry is not a number.
     """
-    x, y = _read_csv(Path(path), "data.path")
+    x, y = _read_csv(Path(path).expanduser(), "data.path", columns, label)
     return TrainingSet(_with_bias(x, bias), y)
 
 
@@ -70,10 +80,12 @@ def read_weights(path: str | Path, frame: int = -1) -> tuple[Tensor, Tensor]:
     return w, a
 
 
-def _read_samples(path: str | Path, key: str, bias: bool) -> tuple[Tensor, Tensor]:
-    path = Path(path)
+def _read_samples(
+    path: str | Path, key: str, bias: bool, columns: Sequence[str] | None, label: str
+) -> tuple[Tensor, Tensor]:
+    path = Path(path).expanduser()
     if path.suffix not in KINDS[1:]:
-        x, y = _read_csv(path, key)
+        x, y = _read_csv(path, key, columns, label)
         return _with_bias(x, bias), y
     held = _read_arrays(path, key, "x (n, d) and y (n,), or one array (n, d + 1) with y last")
     if isinstance(held, Mapping):
@@ -118,27 +130,55 @@ def _with_bias(x: Tensor, bias: bool) -> Tensor:
     return torch.cat([x, torch.ones(len(x), 1, dtype=torch.float64)], dim=1) if bias else x
 
 
-def _read_csv(path: Path, key: str) -> tuple[Tensor, Tensor]:
+def _read_csv(path: Path, key: str, columns: Sequence[str] | None, label: str) -> tuple[Tensor, Tensor]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(key, str(path), f"a readable CSV file ({error})") from None
     header = [name.strip() for name in rows[0]] if rows else []
-    d = sum(name.startswith("x") for name in header)
-    columns = [f"x{i}" for i in range(1, d + 1)]
-    if d == 0 or sorted(header) != sorted([*columns, "y"]):
-        raise InvalidInput(key, f"columns {header} in {path}", "columns x1, ..., xd and y")
+    inputs = _input_columns(header, columns, label)
+    if inputs is None:
+        wanted = (
+            "columns x1, ..., xd and y" if columns is None and label == "y" else f"columns {_named(columns, label)}"
+        )
+        raise InvalidInput(key, f"columns {header} in {path}", f"{wanted}{_delimiter_hint(header)}")
+    places = [header.index(name) for name in (*inputs, label)]
     values = []
     for number, row in enumerate(rows[1:], start=2):
         if not row:
             continue
         try:
-            entries = dict(zip(header, map(float, row), strict=True))
+            if len(row) != len(header):
+                raise ValueError
+            values.append([float(row[place]) for place in places])
         except ValueError:
             raise InvalidInput(key, f"line {number} {row} in {path}", "a number in each column") from None
-        values.append([entries[name] for name in [*columns, "y"]])
     if not values:
         raise InvalidInput(key, f"no samples in {path}", "at least one line of numbers")
     table = torch.tensor(values, dtype=torch.float64)
     return table[:, :-1], table[:, -1]
+
+
+def _input_columns(header: list[str], columns: Sequence[str] | None, label: str) -> list[str] | None:
+    """The names of the input columns, in order; None where they or the label are not there, or are there twice.
+    Without names of their own, nothing but x1, ..., xd may stand beside the label y."""
+    if columns is None:
+        d = sum(re.fullmatch(r"x\d+", name) is not None for name in header)
+        columns = [f"x{i}" for i in range(1, d + 1)]
+        if label == "y" and len(header) != d + 1:
+            return None
+    wanted = [*columns, label]
+    return list(columns) if len(wanted) > 1 and all(header.count(name) == 1 for name in wanted) else None
+
+
+def _named(columns: Sequence[str] | None, label: str) -> str:
+    return f"{', '.join(columns or ['x1', '...', 'xd'])} and {label}, each once"
+
+
+def _delimiter_hint(header: list[str]) -> str:
+    """What to say where the file is separated by other characters than commas, or has names of its own."""
+    for character, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars"), (" ", "spaces")):
+        if len(header) == 1 and character in header[0]:
+            return f", separated by commas (these are separated by {name})"
+    return "; for other names data.columns=[NAME,...] data.label=NAME" if header else ""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from gfflow.records.summary import Event, Nearest, Summary
+import re
 
-EVENT_NAMES = {
+from gfflow.records.summary import Nearest, Summary
+
+OF_GROUPS = {  # the same on the terminal, in figures and in TensorBoard
     "aligned": "neurons aligned, cosine 0.999",
-    "plus_leaves_zero": "u+ leaves zero, 1%",
-    "plus_fitted": "positive labels fitted, 99%",
-    "minus_leaves_zero": "u- leaves zero, 1%",
-    "minus_fitted": "negative labels fitted, 99%",
+    "plus_leaves_zero": "u+ at 1% of its limit",
+    "plus_fitted": "u+ at 99% of its limit",
+    "minus_leaves_zero": "u- at 1% of its limit",
+    "minus_fitted": "u- at 99% of its limit",
 }
+OF_LOSS = {"leaves_zero": "the loss leaves its level at zero, 1%", "fitted": "the loss has come to its end, 99%"}
+EVENT_NAMES = OF_GROUPS | OF_LOSS
 BASELINE_NAMES = {"least_squares": "least squares", "minimum_norm": "the least norm"}
+SADDLE_EVENT = re.compile(r"saddle_(\d+)_(reached|left)")
 Row = tuple[str, str, str, str]  # name, predicted, measured, difference
 
 
@@ -19,22 +24,30 @@ def closing_sections(summary: Summary) -> dict[str, list[Row]]:
     """What the closing table says, section by section: events by iteration, then the end, then the saddle; a section
     without anything to say is left out."""
     sections = {
-        "iteration of the event": _event_rows(summary.events),
+        "iteration of the event": _event_rows(summary),
         f"at the end, iteration {summary.iterations:,}": _final_rows(summary),
         "least distance to the saddle": _saddle_rows(summary.saddle),
     }
     return {title: rows for title, rows in sections.items() if rows}
 
 
-def _event_rows(events: dict[str, Event | None]) -> list[Row]:
+def _event_rows(summary: Summary) -> list[Row]:
     rows = []
-    known = [(key, event) for key, event in events.items() if event is not None]
+    known = [(key, event) for key, event in summary.events.items() if event is not None]
     for key, event in sorted(known, key=lambda item: item[1].predicted_step):
         predicted, measured = event.predicted_step, event.measured_step
         shown = "not reached" if measured is None else f"{measured:,.0f}"
         difference = "" if measured is None or predicted == 0 else f"{measured / predicted - 1:+.2%}"
-        rows.append((EVENT_NAMES[key], f"{predicted:,.0f}", shown, difference))
+        rows.append((_event_name(key, summary), f"{predicted:,.0f}", shown, difference))
     return rows
+
+
+def _event_name(key: str, summary: Summary) -> str:
+    found = SADDLE_EVENT.fullmatch(key)
+    if found is None:
+        return EVENT_NAMES[key]
+    number = int(found[1])
+    return f"saddle {number} (loss {summary.theory.saddles[number - 1].loss:.4g}) {found[2]}"
 
 
 def _final_rows(summary: Summary) -> list[Row]:
@@ -45,6 +58,7 @@ def _final_rows(summary: Summary) -> list[Row]:
         ("u-", theory.u_minus_limit, final.u_minus),
         (norm if minimum is None else f"{norm}, minimum norm", minimum, final.half_norm_squared),
         ("distance to the limit", None, final.limit_distance),
+        ("distance to the flow", None, summary.flow.distance_final),
         ("loss", None, final.loss),
         ("loss on the test set", None, final.test_loss),
         *_baselines(summary),

@@ -32,6 +32,8 @@ NOT_PART_OF_A_RUN = (
     "loggers",
 )  # may differ when a run is resumed
 
+MAY_GROW = ("iterations", "stop_loss")  # under solver: a run that has ended goes on where they let it
+
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
@@ -120,11 +122,31 @@ def read_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 
 def check_same_configuration(folder: Path, begun: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Raises InvalidInput, naming the first key that differs, where a run would go on under another configuration."""
+    """Raises InvalidInput, naming the first key that differs, where a run would go on under another configuration;
+    how far it goes (MAY_GROW) may differ."""
     for key in asked:
-        if key not in NOT_PART_OF_A_RUN and begun.get(key) != asked[key]:
+        if key not in NOT_PART_OF_A_RUN and _but_for_length(begun.get(key)) != _but_for_length(asked[key]):
             allowed = f"{begun.get(key)!r}, with which the run in {folder} was begun"
             raise InvalidInput(key, repr(asked[key]), allowed)
+
+
+def goes_further(ended: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """Whether a run whose summary is `ended` is asked to go on beyond its end: for more iterations, or to a loss that
+    it had not reached when it stopped. Raises InvalidInput where it has already done more iterations."""
+    before, after, done = ended["config"]["solver"], asked["solver"], ended["iterations"]
+    if all(before.get(key) == after.get(key) for key in MAY_GROW):
+        return False
+    if after["iterations"] < done:
+        raise InvalidInput("solver.iterations", after["iterations"], f"at least {done:,}, which the run has done")
+    stop = after.get("stop_loss")
+    reached = stop is not None and ended["final"]["loss"] is not None and ended["final"]["loss"] < stop
+    return after["iterations"] > done and not reached and ended["stop_reason"] in ("iterations", "loss")
+
+
+def _but_for_length(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {key: inner for key, inner in value.items() if key not in MAY_GROW}
 
 
 def reason_of(error: Exception) -> str:

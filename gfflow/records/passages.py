@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,13 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from gfflow.measures import CriticalPoint, Plateau, critical_point_near, plateaus, resting_point
+from gfflow.measures import CriticalPoint, Plateau, passed_point, plateaus, slowest
 from gfflow.model.neurons import Neurons
 from gfflow.records.files import whole_file, write_text
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Array, Run
 
-NAMES = "saddle/{}/distance"
-REST = 1e-6  # relative size of the fields at which a frame counts as at rest: the flow's default tolerance
+NAMES, OWN = "saddle/{}/distance", re.compile(r"saddle/\d+/distance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,8 @@ def passages(run: Run) -> list[Passage]:
             point = CriticalPoint("not resolved", "no frame was recorded on this plateau")
             found.append(Passage(plateau, None, point, None))
             continue
-        nearest = min((snapshot(trajectory, data, int(i)) for i in inside), key=lambda s: s.gradient_norm)
-        point = resting_point(nearest, REST) or critical_point_near(nearest)
+        nearest = slowest(snapshot(trajectory, data, int(i)) for i in inside)
+        point = passed_point(nearest)
         distances = None
         if point.neurons is not None:
             frames = zip(torch.from_numpy(trajectory.w), torch.from_numpy(trajectory.a), strict=True)
@@ -111,7 +111,7 @@ def _add_columns(path: Path, columns: dict[str, dict[int, float]]) -> None:
     """metrics.csv with the columns at its end, earlier ones of these names replaced; all other cells as they were."""
     with open(path, newline="", encoding="utf-8") as file:
         header, *rows = list(csv.reader(file))
-    kept = [i for i, name in enumerate(header) if not (name.startswith("saddle/") and name != "saddle/distance")]
+    kept = [i for i, name in enumerate(header) if not OWN.fullmatch(name)]
     lines = [[header[i] for i in kept] + list(columns)]
     at = header.index("step")
     for row in rows:

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gfflow.measures.clusters import clusters
-from gfflow.measures.events import crossing, mass_crossing
+from gfflow.measures.events import crossing, fall, loss_events, mass_crossing
 from gfflow.measures.kinks import kinks_on_line
 from gfflow.measures.rank import nuclear_norm, stable_rank
 from gfflow.measures.rest import at_rest, resting_point
 from gfflow.model.snapshot import Snapshot
 from gfflow.records.files import write_text
-from gfflow.theory import Prediction
+from gfflow.theory import Prediction, Saddle
 from gfflow.theory.baselines import baselines, losses
 from gfflow.theory.phase import Phase, phase
 from gfflow.theory.prediction import ALIGNED, FITTED, LEFT
@@ -28,6 +28,7 @@ from gfflow.theory.spurious import why_no_width_helps
 from gfflow.training.module import GradientFlowModule
 
 Table = dict[str, NDArray[np.float64]]
+TORN = 2.0  # of the loss against its start: far above what descent near its stability, or a mini-batch, makes of it
 EVENTS = ("aligned", "plus_leaves_zero", "plus_fitted", "minus_leaves_zero", "minus_fitted")
 
 
@@ -49,6 +50,18 @@ class Assumptions:
 
 
 @dataclass(frozen=True)
+class PassedSaddle:
+    """A predicted saddle: its loss, the iterations (from flow times: no integers) between which the run is next to
+    it, None where that is not known or never comes, and how many of its neurons are not zero."""
+
+    loss: float
+    reached_step: float | None
+    left_step: float | None
+    escape_rate: float
+    neurons: int
+
+
+@dataclass(frozen=True)
 class Theory:
     """What was known before the first step; `scale` is lambda, under which name the file has it."""
 
@@ -65,6 +78,7 @@ class Theory:
     u_minus_limit: float | None
     min_half_norm: float | None
     epsilon_max: float | None
+    saddles: list[PassedSaddle]
 
 
 @dataclass(frozen=True)
@@ -183,7 +197,7 @@ class Summary:
 
 def measured_events(table: Table, prediction: Prediction) -> dict[str, float | None]:
     """The iteration of each event, interpolated between measurements; None where it has not come or has no
-    meaning (no group of neurons to follow)."""
+    meaning (no group of neurons to follow), and where the network had left the flow by then, or had died."""
     step = table["step"]
     found: dict[str, float | None] = dict.fromkeys(EVENTS)
     minima = [table[f"alignment/{side}_min"] for side in ("plus", "minus") if f"alignment/{side}_min" in table]
@@ -194,7 +208,21 @@ def measured_events(table: Table, prediction: Prediction) -> dict[str, float | N
             mass = table[f"mass/u_{group.name}"]
             found[f"{group.name}_leaves_zero"] = mass_crossing(step, mass, group.mass_limit, LEFT)
             found[f"{group.name}_fitted"] = mass_crossing(step, mass, group.mass_limit, FITTED)
-    return found
+    spans = loss_events(prediction.levels, prediction.ended)
+    found |= {name: fall(step, table["loss"], span) for name, span in spans.items()}
+    return {name: _kept(table, at) for name, at in found.items()}
+
+
+def _kept(table: Table, at: float | None) -> float | None:
+    """The iteration of an event, None where it does not count: where the loss, which the flow never raises, has been
+    above TORN times its start before, or where no neuron is active any more although the loss is positive."""
+    if at is None or "loss" not in table:
+        return at
+    passed = int(np.searchsorted(table["step"], at)) + 1  # rows up to the first measurement at or after the event
+    loss = table["loss"][:passed]
+    gradient = table["gradient/norm"][passed - 1] if "gradient/norm" in table else math.nan
+    dead = loss[-1] > 0 and gradient == 0
+    return None if dead or not bool((loss <= TORN * loss[0]).all()) else at
 
 
 def summarise(
@@ -209,7 +237,7 @@ def summarise(
         stop_reason=module.stop_reason,
         iterations=iterations,
         time=module.solver.lr * iterations,
-        theory=_theory(prediction),
+        theory=_theory(prediction, module.solver.lr),
         events=_events(table, prediction, module.solver.lr),
         saddle=_nearest(table, "saddle/distance"),
         flow=FlowDistances(
@@ -238,7 +266,8 @@ def write_summary(path: Path, summary: Summary) -> None:
     write_text(path, json.dumps(summary.to_dict(), indent=2, allow_nan=False) + "\n")
 
 
-def _theory(prediction: Prediction) -> Theory:
+def _theory(prediction: Prediction, lr: float) -> Theory:
+    saddles = [_saddle(saddle, lr) for saddle in prediction.saddles]
     plus, minus = prediction.group("plus"), prediction.group("minus")
     return Theory(
         source=prediction.source,
@@ -258,12 +287,18 @@ def _theory(prediction: Prediction) -> Theory:
         u_minus_limit=None if minus is None else minus.mass_limit,
         min_half_norm=prediction.min_half_norm,
         epsilon_max=prediction.epsilon_max,
+        saddles=saddles,
     )
+
+
+def _saddle(saddle: Saddle, lr: float) -> PassedSaddle:
+    reached, left = (None if time is None else time / lr for time in (saddle.reached, saddle.left))
+    return PassedSaddle(saddle.loss, reached, left, saddle.escape_rate, int((saddle.neurons.norms > 0).sum()))
 
 
 def _events(table: Table, prediction: Prediction, lr: float) -> dict[str, Event | None]:
     measured = measured_events(table, prediction)
-    times = {event: prediction.events.get(event) for event in EVENTS}
+    times = {event: prediction.events.get(event) for event in measured}
     return {
         event: None if time is None else Event(predicted_step=time / lr, measured_step=measured[event])
         for event, time in times.items()

@@ -23,7 +23,7 @@ def check_installed(wandb: bool, mlflow: bool) -> None:
     """Raises InvalidInput for a tracker that is asked for and not installed."""
     for name, asked in (("wandb", wandb), ("mlflow", mlflow)):
         if asked and find_spec(name) is None:
-            raise InvalidInput(f"loggers.{name}", True, f"false, or install the extra: pip install 'gfflow[{name}]'")
+            raise InvalidInput(f"loggers.{name}", True, f"false, or install the extra: pip install -e '.[{name}]'")
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def frequencies(sweep: Sweep) -> list[Frequency]:
     for job in sweep.finished:
         case = _case(job)
         if case is not None:
-            cases.setdefault(case, []).append(bool(job.summary[HOLDS]))
+            cases.setdefault(case, []).append(bool(job.summary.get(HOLDS)))
     return [Frequency(*case, len(held), sum(held)) for case, held in sorted(cases.items())]
 
 
@@ -67,7 +67,7 @@ def assumption(sweep: Sweep) -> Figure | None:
     found = frequencies(sweep) if "network.width" in sweep.keys else []
     if not found:
         return None
-    figure = new_figure(3.0)
+    figure = new_figure(3.4)
     left, right = figure.subplots(1, 2)
     labels = sorted({(f.n_plus, f.n_minus) for f in found}, key=sum)
     widths = sorted({f.width for f in found})
@@ -82,7 +82,10 @@ def assumption(sweep: Sweep) -> Figure | None:
     left.set(xscale="log", xlabel="width $m$", ylabel="Assumption 3 holds", ylim=(-0.03, 1.03))
     left.set_xticks(widths, [str(width) for width in widths])
     left.minorticks_off()
-    left.legend(loc="best", title="lines: exact", handlelength=1.0)
+    handles, names = left.get_legend_handles_labels()
+    figure.legend(
+        handles, names, loc="outside upper left", title="lines: exact", handlelength=1.0, ncols=min(4, len(names))
+    )
     _outcomes(right, sweep)
     return figure
 
@@ -97,4 +100,8 @@ def _outcomes(axes: Axes, sweep: Sweep) -> None:
             axes.plot(*zip(*points, strict=True), marker, color=color, markersize=size, alpha=0.6, label=text)
     axes.set(yscale="log", xlabel="final norm gap", ylabel="final loss")
     axes.axvline(0, color="#B8B8B8", linewidth=0.7, zorder=0)
-    axes.legend(loc="best", title="Assumption 3", handlelength=1.0)
+    figure = axes.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    handles, names = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, names, loc="outside upper right", title="Assumption 3", handlelength=1.0, ncols=2)

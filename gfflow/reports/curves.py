@@ -107,14 +107,16 @@ def _mark_steps(axes: Axes, groups: list[Group]) -> None:
         last = max([last, *(1 / norm for norm in norms)])
         if len(norms) == 1:
             steps.append((1 / norms.pop(), f"$1/\\Vert D_{{{sign}}}\\Vert$"))
+    if last:
+        axes.set_xlim(0, min(axes.get_xlim()[1], 1.8 * last))
     for (place, text), side in zip(sorted(steps), ("right", "left"), strict=False):
+        if place >= axes.get_xlim()[1]:  # the runs ended before: a text beyond the panel would leave it no room
+            continue
         axes.axvline(place, color=INK, linewidth=0.7, linestyle=(0, (4, 3)), zorder=0)
         axes.annotate(
             text, (place, 1.0), (4 if side == "right" else -4, 3), ("data", "axes fraction"), "offset points",
             ha=side, va="bottom", fontsize=8,
         )  # fmt: skip
-    if last:
-        axes.set_xlim(0, min(axes.get_xlim()[1], 1.8 * last))
 
 
 def _legend(

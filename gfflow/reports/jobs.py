@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import importlib.util
 import json
 from collections.abc import Hashable, Iterator, Mapping
@@ -76,7 +77,9 @@ class Sweep:
         places |= {path.parent for name in ("metrics.csv", NOTE) for path in folder.rglob(name)}
         if not places:
             raise InvalidInput("folder", str(folder), "the folder of a run (with metrics.csv) or of a sweep of runs")
-        return cls(folder, tuple(_read_job(place, folder) for place in sorted(places, key=natural_order)))
+        jobs = [_read_job(place, folder) for place in sorted(places, key=natural_order)]
+        named = dict.fromkeys(name for job in jobs for name in job.overrides)
+        return cls(folder, tuple(_completed(job, list(named)) for job in jobs))
 
     @property
     def finished(self) -> list[Job]:
@@ -169,6 +172,20 @@ def _read_job(place: Path, root: Path) -> Job:
         return Job(name, overrides, Run.read(place))
     except InvalidInput as error:
         return Job(name, overrides, None, str(error))
+
+
+def _completed(job: Job, named: list[str]) -> Job:
+    """The job with the values, from its configuration, of what others had as overrides: in a folder of runs that were
+    not one sweep, a run at the default of a key has no override of it."""
+    if job.run is None:
+        return job
+    config = dict(flat((job.run.summary or {}).get("config") or {}))
+    names = {key.removesuffix(".name"): value for key, value in config.items() if key.endswith(".name")}
+    own = {name: value for name in named if (value := {**config, **names}.get(name)) is not None}
+    values = {
+        name: value if isinstance(value, (int, float, str)) else json.dumps(value) for name, value in own.items()
+    }
+    return dataclasses.replace(job, overrides={**values, **job.overrides})
 
 
 def _read_overrides(path: Path, note: list[str] | None) -> dict[str, Value]:

@@ -22,8 +22,10 @@ def simplicity(sweep: Sweep) -> Figure | None:
     points = []
     for job in sweep.finished:
         places, norm = job.summary.get("structure.kinks"), job.number("final.half_norm_squared")
-        if places is not None and norm is not None and not job.summary.get("theory.orthogonal"):
-            points.append((float(job.overrides[SCALE]), norm, len(places), job.number("final.loss")))  # type: ignore[arg-type]
+        scale = job.overrides.get(SCALE)
+        here = isinstance(scale, (int, float)) and places is not None and norm is not None
+        if here and not job.summary.get("theory.orthogonal"):
+            points.append((float(scale), norm, len(places), job.number("final.loss")))  # type: ignore[arg-type]
     if not points:
         return None
     scale, norm, count, loss = np.array(points).T

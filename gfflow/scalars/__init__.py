@@ -4,7 +4,7 @@ The order here is the order in which they are measured and logged.
 """
 
 # isort: off
-from gfflow.scalars.loss import GradientNorm, Loss
+from gfflow.scalars.loss import GradientNorm, Loss, PredictedLoss
 from gfflow.scalars.test import TeacherDistance, TestLoss
 from gfflow.scalars.alignment import AlignmentCosines
 from gfflow.scalars.assigned import AssignedAlignment
@@ -32,6 +32,7 @@ __all__ = [
     "LimitDistance",
     "Loss",
     "Measure",
+    "PredictedLoss",
     "RelativeChange",
     "SaddleDistance",
     "Scalars",

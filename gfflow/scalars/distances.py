@@ -13,14 +13,16 @@ from gfflow.theory import Prediction
         Scalars(
             ("saddle/distance",),
             "||theta - theta_S||, theta_S the nearest predicted saddle (Fact 1)",
-            "orthogonal inputs with a predicted saddle",
+            "a predicted saddle",
             over_log=("saddle/distance",),
-        )
+        ),
+        Scalars(("saddle/nearest",), "its number, 1, 2, ... in the order of passage", "a predicted saddle"),
     ],
     switch="saddle",
 )
 class SaddleDistance(Measure):
-    """`saddle/distance`: ||theta - theta_S||, theta_S the nearest predicted saddle (Fact 1); absent without one."""
+    """`saddle/distance`: ||theta - theta_S||, theta_S the nearest predicted saddle (Fact 1); `saddle/nearest`: its
+    number, from 1. Absent without one."""
 
     def __init__(self, prediction: Prediction) -> None:
         self.saddles = prediction.saddles
@@ -32,7 +34,9 @@ class SaddleDistance(Measure):
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         if not self.saddles:
             return {}
-        return {"saddle/distance": min(snapshot.neurons.distance(saddle.neurons) for saddle in self.saddles)}
+        distances = [snapshot.neurons.distance(saddle.neurons) for saddle in self.saddles]
+        nearest = min(distances)
+        return {"saddle/distance": nearest, "saddle/nearest": 1.0 + distances.index(nearest)}
 
 
 @measure(
@@ -40,8 +44,8 @@ class SaddleDistance(Measure):
     [
         Scalars(
             ("limit/distance",),
-            "||theta - theta*||, theta* the predicted limit (Theorem 1)",
-            "orthogonal inputs with a predicted limit",
+            "||theta - theta*||, theta* the predicted limit (Theorem 1; elsewhere the end of the forecast)",
+            "a predicted limit",
             over_log=("limit/distance",),
         ),
         Scalars(

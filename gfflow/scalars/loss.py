@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from gfflow.model.snapshot import Snapshot
-from gfflow.scalars.base import Measure, Scalars, measure
+from gfflow.scalars.base import Chart, Measure, Scalars, Setting, measure
+from gfflow.theory import Prediction
 
 
 @measure(
@@ -19,6 +23,49 @@ class Loss(Measure):
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         time = {} if snapshot.time is None else {"time": snapshot.time}
         return {"loss": snapshot.loss, **time}
+
+
+@measure(
+    "forecast",
+    [
+        Scalars(
+            ("theory/loss",),
+            "the loss at the same flow time, predicted before training",
+            "where the trajectory is predicted: orthogonal inputs, or a forecast",
+            over_log=("theory/loss",),
+        )
+    ],
+    charts=[
+        Chart("theory beside measurement", "loss and its prediction", "Multiline", ("^loss$", "^theory/loss$")),
+        Chart(
+            "theory beside measurement",
+            "loss and its prediction over 1000 log10(iteration)",
+            "Multiline",
+            ("^log10_iteration/(theory/)?loss$",),
+        ),
+    ],
+)
+class PredictedLoss(Measure):
+    """`theory/loss`: the predicted loss at the same flow time; absent where none is predicted, and after its end."""
+
+    def __init__(self, prediction: Prediction) -> None:
+        self.course = prediction.course
+        self._known: dict[float, float] = {}  # flow time -> predicted loss
+
+    @classmethod
+    def of(cls, setting: Setting) -> Measure | None:
+        return None if setting.prediction is None or setting.prediction.course is None else cls(setting.prediction)
+
+    def begin(self, start: Snapshot, times: Sequence[float]) -> None:
+        if self.course is not None and times:  # all times at once: cheap; one by one: not
+            self._known = dict(zip(times, self.course.loss(list(times)).tolist(), strict=True))
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        if self.course is None or snapshot.time is None:
+            return {}
+        known = self._known.get(snapshot.time)
+        value = float(self.course.loss(snapshot.time)) if known is None else known
+        return {"theory/loss": value} if math.isfinite(value) else {}
 
 
 @measure(

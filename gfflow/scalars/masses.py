@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gfflow.measures.masses import largest_norm, mass
 from gfflow.model.snapshot import Snapshot
@@ -26,7 +30,7 @@ _SECTION = "theory beside measurement"
         Scalars(
             ("theory/u_plus", "theory/u_minus"),
             "the same masses, predicted before training",
-            "orthogonal inputs, the group not empty",
+            "orthogonal inputs, the group not empty; elsewhere where there is a forecast",
             over_log=("theory/u_plus", "theory/u_minus"),
         ),
     ],
@@ -50,6 +54,7 @@ class GroupMasses(Measure):
 
     def __init__(self, prediction: Prediction | None = None) -> None:
         self.groups: dict[str, Group | None] = dict.fromkeys(NAMES.values())
+        self.course = None if prediction is None else prediction.course
         if prediction is not None:
             self.groups |= {group.name: group for group in prediction.groups}
         self._predicted: dict[str, dict[float, float]] = {}  # side, flow time -> predicted mass
@@ -60,8 +65,15 @@ class GroupMasses(Measure):
 
     def begin(self, start: Snapshot, times: Sequence[float]) -> None:
         for side, group in self.groups.items():
-            if group is not None and times:  # all times at once: cheap; one by one: not
-                self._predicted[side] = dict(zip(times, group.mass(list(times)).tolist(), strict=True))
+            if times:  # all times at once: cheap; one by one: not
+                masses = self._masses(side, group, list(times))
+                if masses is not None:
+                    self._predicted[side] = dict(zip(times, masses.tolist(), strict=True))
+
+    def _masses(self, side: str, group: Group | None, times: list[float]) -> NDArray[np.float64] | None:
+        if group is not None:
+            return group.mass(times)
+        return None if self.course is None else self.course.mass(side, times)
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         neurons = snapshot.neurons
@@ -71,9 +83,12 @@ class GroupMasses(Measure):
             members = sign * neurons.signs > 0 if group is None else group.members
             masses[f"mass/u_{side}"] = mass(neurons, members)
             grouped = members if grouped is None else grouped | members
-            if group is not None and snapshot.time is not None:
+            if snapshot.time is not None:
                 known = self._predicted.get(side, {}).get(snapshot.time)
-                predicted[f"theory/u_{side}"] = float(group.mass(snapshot.time)) if known is None else known
+                if known is None and (masses_there := self._masses(side, group, [snapshot.time])) is not None:
+                    known = float(masses_there[0])
+                if known is not None and math.isfinite(known):
+                    predicted[f"theory/u_{side}"] = known
         if any(self.groups.values()) and grouped is not None and not bool(grouped.all()):
             masses["mass/other_max"] = largest_norm(neurons, ~grouped)
         return masses | predicted

@@ -7,6 +7,7 @@ The order of the parts here is that of the reports.
 from gfflow.statements import (
     assumptions,
     conservation,
+    trajectory,
     alignment,
     saddle,
     convergence,
@@ -40,5 +41,6 @@ __all__ = [
     "relu_at_zero",
     "saddle",
     "statements",
+    "trajectory",
     "verify",
 ]

@@ -23,8 +23,9 @@ from gfflow.records.run import Run
 from gfflow.solvers.options import solver_class
 from gfflow.statements.base import PARTS, Part, Verdict, judge
 from gfflow.statements.case import Case, NotApplicable
-from gfflow.theory import admitted_epsilons
+from gfflow.theory import admitted_epsilons, make_forecast, with_forecast
 from gfflow.theory.directions import ORTHOGONAL
+from gfflow.theory.prediction import INTEGRATED
 
 WIDE = 120  # columns of a terminal, from which on there is room for what the statements say
 COLOURS = {"holds": "green", "violated": "bold red", "not applicable": "dim"}
@@ -86,12 +87,12 @@ def read_case(run: Run) -> Case:
         raise InvalidInput("run", str(run.folder), "a run with frames (callbacks.trajectory=true)")
     data = training_set(run.trajectory)
     frames = tuple(snapshot(run.trajectory, data, i) for i in range(len(run.trajectory.step)))
-    return Case(
-        predicted,
-        frames,
-        lr=run.summary["solver"]["lr"],
-        descent=solver_class(run.summary["solver"]["name"]).is_descent,
-    )
+    lr, descent = run.summary["solver"]["lr"], solver_class(run.summary["solver"]["name"]).is_descent
+    if run.summary["theory"]["source"] == INTEGRATED:  # made again: a function of the configuration
+        horizon = lr * run.config["solver"]["iterations"]
+        predicted = with_forecast(predicted, make_forecast(data, frames[0].neurons, horizon, lr if descent else 0.0))
+    minimum = run.summary["theory"]["min_half_norm"]
+    return Case(dataclasses.replace(predicted, min_half_norm=minimum), frames, lr=lr, descent=descent)
 
 
 def verify(run: Run, epsilon: float | None = None, other: Run | None = None) -> Report:

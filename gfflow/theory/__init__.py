@@ -3,6 +3,7 @@
 from gfflow.motion.field import Escape, ExtremalDirection, escape, extremal_directions
 from gfflow.theory.directions import Assumptions, Timeline
 from gfflow.theory.early_phase import EarlyPhase, solve_early_phase, takes_seconds
+from gfflow.theory.forecast import Forecast, make_forecast, with_forecast
 from gfflow.theory.limit_process import LimitProcess, solve_limit_process
 from gfflow.theory.milestones import Milestone, admitted_epsilons, milestone_iterations, milestones
 from gfflow.theory.prediction import Group, Prediction, Saddle, ordered, predict
@@ -12,6 +13,7 @@ __all__ = [
     "EarlyPhase",
     "Escape",
     "ExtremalDirection",
+    "Forecast",
     "Group",
     "LimitProcess",
     "Milestone",
@@ -21,6 +23,7 @@ __all__ = [
     "admitted_epsilons",
     "escape",
     "extremal_directions",
+    "make_forecast",
     "milestone_iterations",
     "milestones",
     "ordered",
@@ -28,4 +31,5 @@ __all__ = [
     "solve_early_phase",
     "solve_limit_process",
     "takes_seconds",
+    "with_forecast",
 ]

@@ -33,6 +33,10 @@ class MassCurve(ABC):
         """The flow time at which u reaches the fraction (between 0 and 1) of its limit."""
 
     @abstractmethod
+    def loss_share(self, time: ArrayLike) -> Array:
+        """The loss of the group's samples over what it is at h = 0, at the given flow times, same shape."""
+
+    @abstractmethod
     def time_of_loss(self, share: float) -> float:
         """The flow time at which the loss of the group's samples has fallen to the share (between 0 and 1) of what it
         is at h = 0."""
@@ -50,6 +54,11 @@ class Logistic(MassCurve):
     def time_of_fraction(self, fraction: float) -> float:
         logit = math.log(fraction) - math.log1p(-fraction)
         return (logit + math.log(self.limit) - self.log_amplitude) / (2 * self.rate)
+
+    def loss_share(self, time: ArrayLike) -> Array:
+        logit = self.log_amplitude - math.log(self.limit) + 2 * self.rate * np.asarray(time, dtype=np.float64)
+        decay = np.exp(-np.abs(logit))
+        return np.asarray((np.where(logit > 0, decay, 1.0) / (1 + decay)) ** 2)
 
     def time_of_loss(self, share: float) -> float:
         """Every residual is 1 - u/u* of its label."""
@@ -111,12 +120,17 @@ class SingleNeuron(MassCurve):
         bracket = self._solution.t[max(after - 1, 0)], self._solution.t[after]
         return self._begin + brentq(lambda t: self._solution.sol(t)[0] - goal, *bracket, xtol=1e-12)
 
+    def loss_share(self, time: ArrayLike) -> Array:
+        elapsed = np.asarray(time, dtype=np.float64) - self._begin
+        state = self._solution.sol(np.clip(elapsed, 0, self._solution.t[-1]).ravel())
+        residual = self._y[:, None] - np.exp(state[0]) * (self._x @ state[1:])
+        share = (residual**2).sum(axis=0) / (self._y @ self._y)
+        return np.asarray(np.where(elapsed < 0, 1.0, share.reshape(elapsed.shape)))
+
     def time_of_loss(self, share: float) -> float:
         from scipy.optimize import brentq
 
         def above(t: float) -> float:
-            state = self._solution.sol(t)
-            residual = self._y - math.exp(state[0]) * (self._x @ state[1:])
-            return float(residual @ residual / (self._y @ self._y)) - share
+            return float(self.loss_share(self._begin + t)) - share
 
         return self._begin + brentq(above, 0.0, self._solution.t[-1], xtol=1e-12)

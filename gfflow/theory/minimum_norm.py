@@ -19,6 +19,7 @@ from gfflow.motion.patterns import listed_patterns, sampled_patterns
 
 Array = NDArray[np.float64]
 TOLERANCE = 1e-12  # of Clarabel, relative and absolute
+POLISHING = 6  # rounds: each squares the error, or a gate is crossed and they end
 NEGLIGIBLE = 1e-7  # share of the norm below which the program's neurons are its rounding
 
 
@@ -61,7 +62,7 @@ def minimum_norm(training_set: TrainingSet) -> MinimumNorm:
         problem.solve(solver=cp.CLARABEL, tol_gap_abs=TOLERANCE, tol_gap_rel=TOLERANCE, tol_feas=TOLERANCE)
     if problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
         raise InvalidInput("data", f"labels that no network fits ({problem.status})", "inputs that allow every label")
-    neurons = _network(np.concatenate([v.value, u.value]), np.repeat([1, -1], len(gates)))
+    neurons = _network(*_polished(x, y, *_heavy(np.concatenate([v.value, u.value]), np.repeat([1, -1], len(gates)))))
     h = neurons.outputs(training_set.x)
     return MinimumNorm(
         upper=neurons.half_norm_squared,
@@ -81,16 +82,36 @@ def _cvxpy() -> Any:
     try:
         import cvxpy
     except ImportError:
-        raise InvalidInput("minimum norm", "no cvxpy", "pip install 'gfflow[convex]'") from None
+        raise InvalidInput("minimum norm", "no cvxpy", "pip install -e '.[convex]'") from None
     return cvxpy
 
 
-def _network(v: Array, signs: NDArray[np.int64]) -> Neurons:
-    """Balanced neurons w = v/sqrt(||v||), a = +-sqrt(||v||) for each row of v that is not zero."""
+def _heavy(v: Array, signs: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:
+    """The rows of v, with their signs, that are not the program's rounding."""
     lengths = np.linalg.norm(v, axis=1)
     kept = lengths > NEGLIGIBLE * lengths.sum()
-    roots = np.sqrt(lengths[kept])
-    return Neurons(torch.from_numpy(v[kept] / roots[:, None]), torch.from_numpy(signs[kept] * roots))
+    return v[kept], signs[kept]
+
+
+def _polished(x: Array, y: Array, v: Array, signs: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:
+    """v moved as little as possible to where the network fits the labels to rounding: what the program misses them by
+    would make its norm too small for an upper bound. As given where moving does not help."""
+    best, missed = v, np.inf
+    for _ in range(POLISHING):
+        gates = v @ x.T > 0
+        rest = y - (gates * (v @ x.T)).T @ signs
+        if np.abs(rest).max() >= missed:
+            break
+        best, missed = v, float(np.abs(rest).max())
+        columns = ((signs[:, None] * gates).T[:, :, None] * x[:, None, :]).reshape(len(x), -1)
+        v = v + np.linalg.lstsq(columns, rest, rcond=1e-12)[0].reshape(v.shape)
+    return best, signs
+
+
+def _network(v: Array, signs: NDArray[np.int64]) -> Neurons:
+    """Balanced neurons w = v/sqrt(||v||), a = +-sqrt(||v||) for each row of v."""
+    roots = np.sqrt(np.linalg.norm(v, axis=1))
+    return Neurons(torch.from_numpy(v / roots[:, None]), torch.from_numpy(signs * roots))
 
 
 def _dual_bound(x: Array, y: Array, multipliers: Array) -> float:

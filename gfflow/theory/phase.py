@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 
+from gfflow.measures.events import loss_events
 from gfflow.measures.masses import mass
 from gfflow.model.snapshot import Snapshot
-from gfflow.theory.prediction import CLOSE, FITTED, LEFT, Prediction
+from gfflow.theory.prediction import CLOSE, FITTED, INTEGRATED, LEFT, Prediction
 
 
 class Phase(StrEnum):
@@ -20,6 +22,37 @@ class Phase(StrEnum):
     CONVERGENCE = "convergence"
     FITTING = "fitting"
     FITTED = "fitted"
+
+
+def place(snapshot: Snapshot, prediction: Prediction | None, step_size: float | None) -> str:
+    """Where the network is, in a few words: its phase, or, where saddles are forecast, between which of them its loss
+    stands, and when it is predicted to leave the one that it is at (in iterations)."""
+    if prediction is None or prediction.source != INTEGRATED:
+        return phase(snapshot, prediction)
+    spans, events = loss_events(prediction.levels, prediction.ended), prediction.events
+    passed = [
+        name
+        for name, span in spans.items()
+        if span is not None and events[name] is not None and snapshot.loss <= span[0] - span[2] * (span[0] - span[1])
+    ]
+    last = passed[-1] if passed else ""
+    if last == "fitted":
+        return "at the end"
+    if last.endswith("_reached"):
+        k = int(last.split("_")[1])
+        left = prediction.saddles[k - 1].left
+        words = f"at saddle {k}, loss {prediction.saddles[k - 1].loss:.3g}"
+        return words if left is None or not step_size else f"{words}, leaves at about {_rounded(left / step_size):,}"
+    if last == "" and events["leaves_zero"] is not None:
+        return Phase.EARLY_ALIGNMENT
+    k = int(last.split("_")[1]) + 1 if last.startswith("saddle") else 1
+    return f"towards saddle {k}" if k <= len(prediction.saddles) else "towards the end"
+
+
+def _rounded(step: float) -> int:
+    """To three digits."""
+    unit = 10 ** max(0, math.floor(math.log10(max(step, 1.0))) - 2)
+    return round(step / unit) * unit
 
 
 _FITTING = {1: Phase.FITTING_POSITIVE, -1: Phase.FITTING_NEGATIVE}

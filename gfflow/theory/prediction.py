@@ -10,8 +10,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from gfflow.measures.events import loss_events
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
+from gfflow.theory.course import Course, OfGroups
 from gfflow.theory.curves import Logistic, MassCurve, SingleNeuron
 from gfflow.theory.directions import (
     Assumptions,
@@ -28,6 +30,7 @@ ALIGNED = 0.999  # cosine from which a neuron counts as aligned
 LEFT, FITTED = 0.01, 0.99  # fractions of a mass's limit at which it has left zero, and is fitted
 CLOSE = 0.01  # part of the fall of the loss between two critical points by which one is left and the next reached
 NAMES = {1: "plus", -1: "minus"}
+CLOSED_FORM, INTEGRATED, UNKNOWN = "closed form", "flow", "none"  # where a prediction comes from
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +86,13 @@ class Saddle:
 class Prediction:
     """What is known before training. What does not apply to the data is None, or empty.
 
-    Groups, saddles, limit and events need orthogonal inputs (of any norms) and the square loss; min_half_norm needs
-    them too, but no neuron. A saddle needs both groups and ||D+|| != ||D-||, the limit a group for each sign with
-    labels.
+    On orthogonal inputs (of any norms), with the square loss, all of it is known in closed form: a saddle needs both
+    groups and ||D+|| != ||D-||, the limit a group for each sign with labels, min_half_norm no neuron. On other inputs
+    saddles, limit, events and course come from an integration (theory/forecast.py); the limit is then the network at
+    its end.
     """
 
-    source: str  # 'closed form' on orthogonal inputs with the square loss; 'none' where only the early phase is known
+    source: str  # CLOSED_FORM, INTEGRATED (from the same start), or 'none': only the early phase is known
 
     assumptions: Assumptions
     scale: float  # lambda
@@ -104,6 +108,11 @@ class Prediction:
     min_half_norm: float | None  # min 1/2 ||theta||^2 at zero loss (Proposition 1, Eq. 8)
     events: dict[str, float | None]  # flow times
     least_norm: Neurons | None = None  # a network of zero loss that has min_half_norm
+    levels: tuple[
+        float, ...
+    ] = ()  # critical levels of the loss: at zero, at the saddles, at the end if it has `ended`
+    ended: bool = False  # whether the end point is known
+    course: Course | None = None  # loss and masses at any flow time
 
     @property
     def orthogonal(self) -> bool:
@@ -158,8 +167,9 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
         saddles, limit = _saddles(training_set, groups), _limit(training_set, groups)
         epsilon = largest_epsilon(training_set)
         epsilon_sharp = largest_epsilon(training_set, sharp=True)
+    course, levels, ended = _course(training_set, groups, saddles, limit)
     return Prediction(
-        source="closed form" if closed_form else "none",
+        source=CLOSED_FORM if closed_form else UNKNOWN,
         assumptions=assumptions,
         scale=scale,
         d_plus=d_plus,
@@ -172,8 +182,11 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
         saddles=saddles,
         limit=limit,
         min_half_norm=minimum,
-        events=_events(process, groups),
         least_norm=least,
+        events=_events(process, groups) | _loss_events(course, levels, ended, saddles),
+        levels=levels,
+        ended=ended,
+        course=course,
     )
 
 
@@ -266,6 +279,49 @@ def _events(process: LimitProcess | None, groups: tuple[Group, ...]) -> dict[str
     if process is not None and groups:
         events["aligned"] = _alignment_time(process, groups)
     return events
+
+
+def _course(
+    training_set: TrainingSet, groups: tuple[Group, ...], saddles: tuple[Saddle, ...], limit: Neurons | None
+) -> tuple[OfGroups | None, tuple[float, ...], bool]:
+    """The course where the groups are known, its critical levels, and whether the last of them is the end's."""
+    if not groups:
+        return None, (), False
+    halves = [(group.sign * training_set.y).clamp(min=0).square().sum() for group in groups]
+    shares = tuple(float(half) / (2 * training_set.n) for half in halves)
+    zero = float(training_set.y.square().sum()) / (2 * training_set.n)
+    rest = zero - sum(shares) if limit is None else 0.0  # of a sign with labels and no group
+    levels = (zero, *(saddle.loss for saddle in saddles), rest)
+    return OfGroups(groups, shares, rest), levels, True
+
+
+def _loss_events(
+    course: OfGroups | None, levels: tuple[float, ...], ended: bool, saddles: tuple[Saddle, ...]
+) -> dict[str, float | None]:
+    if course is None:
+        return {"leaves_zero": None, "fitted": None}
+    times: dict[str, float | None] = {}
+    for name, span in loss_events(levels, ended).items():
+        times[name] = None if span is None else _time_of_fall(course, span)
+    for k, saddle in enumerate(saddles, start=1):
+        times |= {f"saddle_{k}_reached": saddle.reached, f"saddle_{k}_left": saddle.left}
+    return times
+
+
+def _time_of_fall(course: OfGroups, span: tuple[float, float, float]) -> float | None:
+    """The flow time at which the loss has made that part of its fall between two levels; None where it started
+    below."""
+    high, low, part = span
+    goal = high - part * (high - low)
+    before, after = 0.0, 1 / course.groups[0].rate
+    if float(course.loss(0.0)) <= goal:
+        return None
+    while float(course.loss(after)) > goal:
+        before, after = after, 2 * after
+    for _ in range(60):  # bisection to the last bits
+        middle = (before + after) / 2
+        before, after = (middle, after) if float(course.loss(middle)) > goal else (before, middle)
+    return after
 
 
 def _alignment_time(process: LimitProcess, groups: tuple[Group, ...]) -> float | None:

@@ -16,7 +16,7 @@ from gfflow.model.activations import RELU, Activation, leaky_relu
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
-from gfflow.theory import Prediction, predict
+from gfflow.theory import Prediction, make_forecast, predict, with_forecast
 
 Weights = tuple[Tensor, ...]  # (w, a) or (w, a, output bias)
 WeightsOf = Callable[[Any], Weights]
@@ -203,8 +203,15 @@ def predict_module(
     scale: float,
     view: WeightsOf | None = None,
     slope: float | None = None,
+    *,
+    step_size: float | None = None,
+    steps: int | None = None,
 ) -> Prediction:
     """What the theory says of the module's training from its weights as they stand, lambda = scale.
+
+    With `step_size` and `steps`, those of plain descent on L = 1/(2n) sum_k (h(x_k) - y_k)^2 (on the mean square,
+    twice its step size), data that is not orthogonal is predicted to the end too, by a forecast
+    (theory.make_forecast). What is missing otherwise is said in one line, by a warning.
 
     Raises InvalidInput for a network with an output bias or a leaky ReLU: the paper's model has neither.
     """
@@ -215,7 +222,17 @@ def predict_module(
         raise InvalidInput(
             "network", "an output bias", "an output layer with bias=False: the theory has no output bias"
         )
-    return predict(start.training_set, start.neurons, scale)
+    prediction = predict(start.training_set, start.neurons, scale)
+    if prediction.orthogonal:
+        return prediction
+    if step_size is None or steps is None:
+        line = "only the early phase is predicted: give step_size and steps, where training is plain descent on L"
+        warnings.warn(line, stacklevel=2)
+        return prediction
+    found = make_forecast(start.training_set, start.neurons, step_size * steps, step_size)
+    if found.note is not None:
+        warnings.warn(found.note, stacklevel=2)
+    return with_forecast(prediction, found)
 
 
 def _passive(leaf: nn.Module) -> bool:

@@ -63,6 +63,7 @@ class GradientFlowModule(pl.LightningModule):
         self.schedule = schedule
         self.stop_loss = stop_loss
         self.iteration = 0
+        self.measured: set[int] = set()  # scheduled iterations passed by now, also those of a shorter schedule before
         self.stop_reason: str | None = None
         self.configuration: dict[str, Any] = {}  # of the run, kept with its checkpoints
         self.signal: int | None = None  # set from outside: a signal's number, to stop at the next pause
@@ -117,6 +118,12 @@ class GradientFlowModule(pl.LightningModule):
         """Flow time per iteration."""
         return self.solver.lr
 
+    def _goes_further(self) -> bool:
+        """Whether a training that had ended by its iterations or its loss has not ended by those that hold now."""
+        if self.stop_reason not in ("iterations", "loss") or self.iteration >= self.schedule.last:
+            return False
+        return self.stop_loss is None or self.snapshot().loss >= self.stop_loss
+
     def measurable(self) -> bool:
         """Whether the weights and the loss are finite."""
         return self.stop_reason != "diverged"
@@ -145,7 +152,10 @@ class GradientFlowModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         last = self.last_finite
+        begun = max(self.measured, default=-1)
+        self.measured |= {step for step in self.schedule if begun < step <= self.iteration}
         checkpoint["gfflow"] = {
+            "measured": sorted(self.measured),
             "config": self.configuration,
             "iteration": self.iteration,
             "stop_reason": self.stop_reason,
@@ -157,6 +167,7 @@ class GradientFlowModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = checkpoint["gfflow"]
         self.iteration = saved["iteration"]
+        self.measured = set(saved["measured"])
         self.stop_reason = saved["stop_reason"]
         self.train_seconds = saved["train_seconds"]
         if saved["last_finite"] is not None:
@@ -164,3 +175,5 @@ class GradientFlowModule(pl.LightningModule):
             self.last_finite = Snapshot(Neurons(w, a), self.training_set, iteration, self.solver.lr * iteration)
         self.solver.load_state_dict(saved["solver"])
         self._snapshot = None
+        if self._goes_further():
+            self.stop_reason = None

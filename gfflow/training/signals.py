@@ -25,6 +25,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received: list[int] = []
+        self._held = False
         self._before: dict[int, Any] = {}
         self._print_dropped: Any = None
 
@@ -47,7 +48,12 @@ class StopSignals:
 
     def _on_signal(self, number: int, _: Any) -> None:
         self.received.append(number)
-        raise KeyboardInterrupt
+        if not self._held:
+            raise KeyboardInterrupt
+
+    def hold(self) -> None:
+        """From now on a signal is kept by number and raises nothing: what is left to do is to say how to go on."""
+        self._held = True
 
     def _on_dropped(self, dropped: Any) -> None:
         if not (self.received and dropped.exc_type is KeyboardInterrupt):

@@ -98,7 +98,14 @@ def test_every_scalar_equals_its_definition(run):
     assert compared > 150
     allowed = {"step", "time", *wanted, "saddle/distance", "limit/distance", "limit/norm_gap", "alignment/own_min"}
     allowed |= set() if config.data.name != "five_points" else {"alignment/assigned_min", "alignment/assigned_mean"}
-    allowed |= {"alignment/own_mean", "invariant/reactivations", "theory/u_plus", "theory/u_minus"}
+    allowed |= {
+        "alignment/own_mean",
+        "invariant/reactivations",
+        "theory/u_plus",
+        "theory/u_minus",
+        "theory/loss",
+        "saddle/nearest",
+    }
     few = {"clusters", "kinks", "nuclear_norm", "stable_rank"}
     assert set().union(*rows) <= allowed | {f"structure/{name}" for name in few}
 

@@ -15,6 +15,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from gfflow.commands import train as command
+from gfflow.commands.jobs import RECORDS, Ended, Watch, count_summaries
 from gfflow.commands.sweep import THREADS, OneThreadPerJob, RecordSweep, one_of_each_kind
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
@@ -118,6 +119,52 @@ def test_a_failure_mended_by_resuming_the_sweep_is_forgotten(monkeypatch, capfd,
     run_command(monkeypatch, *sweep, "network.width=5")
     assert capfd.readouterr().err == ""
     assert not list((tmp_path / "sweep").glob("*/error.txt"))
+
+
+@pytest.mark.parametrize("subdir", ["a/${hydra:job.num}", "${hydra:job.override_dirname}/x", "."])
+def test_a_failed_job_is_listed_wherever_the_jobs_lie(subdir, monkeypatch, capfd, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        run_command(
+            monkeypatch, "-m", *QUICK, "network.width=5,0", "hydra.sweep.dir=sweep", f"hydra.sweep.subdir={subdir}"
+        )
+    told = capfd.readouterr().err
+    assert ended.value.code == 2 and "1 job(s) of the sweep failed" in told
+    assert told.count("network.width: received 0") == 2  # at once, and in the list at the end
+    assert count_summaries(tmp_path / "sweep") == 1 and not (tmp_path / "sweep" / RECORDS).exists()
+
+
+def test_a_sweep_says_a_line_for_each_job_and_where_they_are(monkeypatch, capfd, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_command(
+        monkeypatch, "-m", "figures=false", *QUICK[2:], "seed=0,1", "init.scale=1e-3", "hydra.sweep.dir=my sweep"
+    )
+    printed = capfd.readouterr().out.splitlines()
+    assert len(printed) == 5
+    for number in (0, 1):
+        line, loss = (
+            printed[number],
+            json.loads((tmp_path / f"my sweep/{number}/summary.json").read_text())["final"]["loss"],
+        )
+        assert line.startswith(f"job {number} of 2  seed={number}  loss {loss:.3g}") and "scale=" not in line
+    assert "left" in printed[0] and "left" not in printed[1]
+    assert printed[2].startswith("2 job(s) have ended") and printed[3].endswith("my sweep")
+    assert printed[4].split(maxsplit=1)[1] == "gfflow-report 'my sweep'"
+
+
+def test_of_a_search_the_best_trial_is_told() -> None:
+    watch = Watch(Path("sweep"), common={"figures"})
+    for number, value in enumerate((0.3, None, 0.1, 0.2)):
+        watch.ended[number] = Ended(number, str(number), ["figures=False", f"solver.lr={number}"], 1.0, value=value)
+    assert "best         job 2, final.loss = 0.1  solver.lr=2\n" in watch.closing("final.loss")
+    assert "best         job 0, final.loss = 0.3  solver.lr=0\n" in watch.closing("final.loss", maximise=True)
+    assert "best" not in watch.closing(None)
+
+
+def test_a_study_without_m_says_that_it_is_one(monkeypatch, capfd, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_command(monkeypatch, "experiment=study/lambda", *QUICK[2:], "solver.name=fused")
+    assert "is a study: this is one run of it; -m runs all (init.scale, seed)" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("study", STUDIES)

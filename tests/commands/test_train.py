@@ -175,7 +175,7 @@ def test_fail_fast_ends_the_sweep(monkeypatch, capfd, tmp_path):
     ("override", "said"),
     [
         ("solver.itertions=1", "solver.itertions: no such key; did you mean solver.iterations?; all keys: --cfg job"),
-        ("solver=fusd", "solver: received fusd; allowed: auto, captured, flow, fused, sgd"),
+        ("solver=fusd", "solver: received fusd; did you mean fused?; allowed: auto, captured, flow, fused, sgd"),
         ("zzz=3", "zzz: no such key; all keys: --cfg job"),
     ],
 )

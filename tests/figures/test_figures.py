@@ -21,7 +21,7 @@ from PIL import Image
 from gfflow.figures import FIGURES, draw_all, draw_main, early_directions, overview, training_state
 from gfflow.figures.moments import moments
 from gfflow.figures.registry import figure as register
-from gfflow.figures.style import BY_SIGN, quantity, spread
+from gfflow.figures.style import BY_SIGN, OF_GROUPS, quantity, spread
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
 from gfflow.theory import solve_early_phase
@@ -128,8 +128,9 @@ def test_the_main_figure_shows_what_was_measured_and_predicted(trained: Trained)
     np.testing.assert_array_equal(curves["$u_+$ measured"], run.metrics["mass/u_plus"])
     np.testing.assert_array_equal(curves["predicted before training"], run.metrics["theory/u_plus"])
     assert run.summary is not None
-    marked = {line.get_xdata()[0] for line in top.lines[1:]}
-    assert marked == {event["measured_step"] for event in run.summary["events"].values()}
+    np.testing.assert_array_equal(top.lines[1].get_ydata(), run.metrics["theory/loss"])
+    vertical = [line.get_xdata() for line in top.lines if len(set(line.get_xdata())) == 1]
+    assert {x[0] for x in vertical} == {run.summary["events"][key]["measured_step"] for key in OF_GROUPS}
 
 
 def test_neurons_are_drawn_by_the_directions_that_they_go_to(trained: Trained) -> None:

@@ -5,9 +5,13 @@ import json
 from pathlib import Path
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from gfflow.errors import InvalidInput
+from gfflow.reports import report
+from gfflow.reports.curves import curves
 from gfflow.reports.jobs import Sweep, write_table
+from gfflow.run import train
 
 
 def test_values_are_what_hydra_took_them_for(write_job, tmp_path: Path) -> None:
@@ -87,3 +91,35 @@ def test_a_damaged_list_of_overrides_costs_one_job(write_job, tmp_path: Path) ->
     sweep = Sweep.read(tmp_path / "sweep")
     assert len(sweep.finished) == 1 and "overrides" in sweep.unfinished[0].trouble
     assert json.dumps(sweep.table()["job"]) == '["0", "1"]'
+
+
+def test_a_short_sweep_over_seeds_is_laid_out(tmp_path, recwarn):
+    """Runs that end before 1/||D+||: its name must not be drawn beyond the panel, which then had no room."""
+    for seed in (0, 1):
+        config = {"seed": seed, "solver": {"iterations": 200}, "figures": False, "verbose": False}
+        train(config, tmp_path / str(seed), files={".hydra/overrides.yaml": f"- seed={seed}\n"})
+    figure = curves(Sweep.read(tmp_path), "loss")
+    assert figure is not None
+    figure.savefig(tmp_path / "drawn.png")
+    assert not [warning for warning in recwarn if "constrained_layout" in str(warning.message)]
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for axes in figure.axes:  # all labels within the figure
+        box = axes.get_tightbbox(renderer)
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+
+
+def test_a_folder_of_runs_that_were_not_one_sweep_is_reported(tmp_path):
+    """A scale given, a scale left at its default, other data, and a failed run."""
+    brief = {"solver": {"iterations": 50}, "figures": False, "verbose": False, "network": {"width": 10}}
+    five = {"data": {"name": "five_points"}}
+    train({**brief, **five, "init": {"scale": 1e-2}}, tmp_path / "a", files=overrides("init.scale=1e-2"))
+    train({**brief, **five}, tmp_path / "b", files=overrides("data=five_points"))
+    train({**brief, "network": {"width": 5}}, tmp_path / "c", files=overrides("network.width=5"))
+    sweep = Sweep.read(tmp_path)
+    assert {job.overrides["init.scale"] for job in sweep.jobs} == {1e-2, 1e-6}
+    assert {job.overrides["data"] for job in sweep.jobs} == {"five_points", "orthogonal_pair"}
+    assert (tmp_path / "report") in report(sweep)
+
+
+def overrides(*words: str) -> dict[str, str]:
+    return {".hydra/overrides.yaml": "".join(f"- {word}\n" for word in words)}

@@ -22,6 +22,7 @@ import numpy as np
 
 from gfflow.compiled import compiled
 from gfflow.errors import Stalled
+from gfflow.motion.descent import step_all
 from gfflow.motion.flow.integrator import FLOOR, ROUNDING, Integrator
 from gfflow.motion.flow.state import Array, Problem, State
 from gfflow.motion.frozen_residual import Room, move, new_room
@@ -71,9 +72,10 @@ class Machine(NamedTuple):
     room: Room
     sums: Sums
     step: Step
+    eta: float  # the step size of the descent that is followed; 0 for the flow itself
 
 
-def machine_of(problem: Problem, rtol: float) -> Machine:
+def machine_of(problem: Problem, rtol: float, eta: float = 0.0) -> Machine:
     """The machine of a problem, with empty room."""
     n, m = problem.n, len(problem.rest)
     size = problem.gates.normal.shape[1]
@@ -83,7 +85,7 @@ def machine_of(problem: Problem, rtol: float) -> Machine:
     room, sums = new_room(problem.gates, m), new_sums(n, size)
     for field in (room.group, room.alone):
         field.slack[0] = max(field.slack[0], KNOWN * rtol)
-    return Machine(problem.gates, problem.start, problem.gram, problem.y, room, sums, step)
+    return Machine(problem.gates, problem.start, problem.gram, problem.y, room, sums, step, eta)
 
 
 @compiled
@@ -270,7 +272,10 @@ def travel(machine, origin, state, h, sweeps, tolerance):  # type: ignore[no-unt
         near, far = _value(step.course, NODES[0]), _value(step.course, NODES[1])
         for half in range(2):
             mean = NEAR * near + FAR * far if half == 0 else FAR * near + NEAR * far
-            move(machine.gates, state, 0.5 * h, mean, machine.origin, room)
+            if machine.eta > 0.0:
+                step_all(machine.gates, state, 0.5 * h, mean, machine.eta, room)
+            else:
+                move(machine.gates, state, 0.5 * h, mean, machine.origin, room)
         if turn == sweeps:
             return 0.0
         size = residual(machine.gates, state, machine.y, room.groups, sums, step.end[0])
@@ -288,10 +293,10 @@ class Splitting(Integrator):
     method: ClassVar[str] = "splitting"
     order: ClassVar[int] = 4
 
-    def __init__(self, problem: Problem, state: State, time: float, rtol: float) -> None:
+    def __init__(self, problem: Problem, state: State, time: float, rtol: float, eta: float = 0.0) -> None:
         super().__init__(problem, state, time, rtol)
         self.tolerance = Tolerance(rtol, FLOOR, ROUNDING)
-        self.machine, self._spare = machine_of(problem, rtol), state.copy()
+        self.machine, self._spare = machine_of(problem, rtol, eta), state.copy()
         step, room, sums = self.machine.step, self.machine.room, self.machine.sums
         residual(problem.gates, state, problem.y, room.groups, sums, step.start[0])
         slope(problem.gates, state, step.start[0], room.groups, sums, room, step.start[1])

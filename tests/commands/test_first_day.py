@@ -1,0 +1,193 @@
+"""What a person meets on the first day: the command as it is typed, in processes of its own where that matters."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from gfflow.callbacks.progress import PhaseProgress
+from gfflow.commands import train as command
+from gfflow.model.files import from_csv
+from gfflow.records.closing import OF_GROUPS
+from gfflow.run import build, train
+from gfflow.terminal import closing_table
+
+ROOT = Path(__file__).parents[2]
+QUICK = ("figures=false", "verbose=false", "solver.iterations=200", "schedule.linear=10", "schedule.ratio=2")
+
+
+def run_command(monkeypatch, *overrides: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["gfflow-train", *overrides])
+    try:
+        command.main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def started(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "gfflow", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGINT, 2)])
+def test_what_is_said_to_go_on_is_the_runs_own_folder(number, times, tmp_path):
+    """Interrupted, resumed and interrupted again, also twice at once: the folder named is the one that is there."""
+    folder = "my run, [1]"
+    words = [f"hydra.run.dir={folder}", "solver=sgd", "solver.iterations=2000000", *QUICK[:2]]
+    for arguments in (words, [f"resume={folder}"]):
+        process = started(*arguments, cwd=tmp_path)
+        log = tmp_path / folder / "tensorboard"
+        before = {path.name for path in log.glob("events*")} if log.exists() else set()
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not {path.name for path in log.glob("events*")} - before:
+            time.sleep(0.05)
+        time.sleep(1.0)
+        for _ in range(times):
+            process.send_signal(number)
+            time.sleep(0.1)
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 128 + number, error
+        assert error.count("\n") == 1 and "go on with 'resume='" in error and folder in error
+        assert not (tmp_path / "outputs").exists()
+
+
+def test_equal_inputs_are_told_before_training_and_their_end_is_a_minimum(monkeypatch, capfd, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.csv").write_text("x1,x2,y\n1,0,1\n1,0,-1\n0,1,2\n")
+    words = ("data=csv", "data.path=mine.csv", "init.scale=1e-3", "solver.lr=1e-2", "figures=false")
+    assert run_command(monkeypatch, *words, "hydra.run.dir=run") == 0
+    out = " ".join(capfd.readouterr().out.split())
+    assert "equal inputs have labels that contradict each other; the least possible loss is 0.333333" in out
+    point = json.loads((tmp_path / "run" / "summary.json").read_text())["final"]["point"]
+    assert point["kind"] == "local minimum" and "no network has less loss" in point["reason"]
+
+
+def test_rounding_is_no_rate(tmp_path):
+    """In one dimension without bias: half-lines are fitted by least squares, and what is left has no field."""
+    values = {"data": {}, "solver": {"name": "flow", "lr": 0.01, "iterations": 40_000}, "figures": False}
+    values |= {"verbose": False, "schedule": {"ratio": 2.0}}
+    data = ([[-1.0], [-0.3], [1.0]], [0.5, -0.2, 0.7])
+    del values["data"]
+    assert "parallel inputs" in " ".join(build(values, data).notes)
+    point = train(values, tmp_path, data)["final"]["point"]
+    assert point["kind"] == "local minimum" and "at the rate" not in point["reason"]
+
+
+def test_events_do_not_count_where_the_network_has_died(tmp_path):
+    summary = train({"solver": {"lr": 10.0}, "figures": False, "verbose": False}, tmp_path)
+    reached = {name for name, event in summary["events"].items() if event["measured_step"] is not None}
+    assert summary["stop_reason"] == "stationary"  # at the loss of the zero network
+    assert reached <= {"plus_leaves_zero"}  # which it did, before it overshot
+
+
+def test_an_event_is_named_by_what_it_is():
+    assert OF_GROUPS["plus_fitted"] == "u+ at 99% of its limit"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(name in readme for name in OF_GROUPS.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_every_output_can_be_printed_in_any_encoding(encoding, tmp_path):
+    train({"solver": {"iterations": 500}, "figures": False, "verbose": False}, tmp_path / "run")
+    for words in (["verify", "run"], ["report", "run"], ["--help"], ["train", "hydra.run.dir=again", *QUICK[2:]]):
+        process = started(*words, cwd=tmp_path, PYTHONIOENCODING=encoding, MPLBACKEND="module://nowhere.backend")
+        out, error = process.communicate(timeout=120)
+        assert process.returncode == 0 and "Error" not in error, error
+        if words[0] == "verify":
+            assert "eps = " in out and "<= " in out and "?" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("data.path=x.csv",), "data.path: no such key; it belongs to data=csv"),
+        (("lr=1",), "did you mean solver.lr?"),
+        (("path=x",), "path?"),
+        (("experiment=lambda",), "did you mean study/lambda?"),
+        (("solver.lr=a{b",), "in quotes: 'solver.lr="),
+        (("hydra.run.dir=afile",), "afile: cannot be written (File exists)"),
+        (("hydra.run.dir=/proc/none/here",), "cannot be written"),
+        (("-sc",), "-sc: received alone"),
+    ],
+)
+def test_a_mistake_has_one_line_with_a_hint(words, said, monkeypatch, capfd, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "afile").write_text("")
+    assert run_command(monkeypatch, *words) == 2
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1 and said in error
+
+
+def test_csv_columns_of_any_names(tmp_path):
+    path = tmp_path / "mine.csv"
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([["price", "id", "x size", "age"], [1, 7, 2, 3], [4, 8, 5, 6]])
+    data = from_csv(path, columns=["age", "x size"], label="price")
+    assert data.x.tolist() == [[3, 2], [6, 5]] and data.y.tolist() == [1, 4]
+    with pytest.raises(ValueError, match=r"columns age, weight and price, each once"):
+        from_csv(path, columns=["age", "weight"], label="price")
+    with pytest.raises(ValueError, match=r"data\.columns=\[NAME,\.\.\.\]"):
+        from_csv(path)
+
+
+@pytest.mark.parametrize(("character", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_csv_file_with_another_delimiter_is_told_so(character, name, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text(character.join(("x1", "y")) + "\n" + character.join(("1", "2")) + "\n")
+    with pytest.raises(ValueError, match=f"separated by {name}"):
+        from_csv(path)
+
+
+@pytest.mark.parametrize("width", [40, 59, 80])
+def test_numbers_are_whole_on_a_narrow_terminal(width, tmp_path):
+    from gfflow.records.run import Run
+    from gfflow.records.summary import summarise  # noqa: F401  the table's input is what it makes
+
+    kept = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gfflow.run.write_summary", lambda path, summary: kept.append(summary))
+        train({"solver": {"iterations": 300}, "figures": False, "verbose": False}, tmp_path)
+    assert Run.read(tmp_path).metrics["step"][-1] == 300
+    console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(closing_table(kept[0], width))
+    text = console.export_text()
+    assert "1.341641" in text and "14,808" in text and "\N{HORIZONTAL ELLIPSIS}" not in text.split("\n", 3)[3]
+
+
+def test_a_notebook_has_a_line_of_progress(monkeypatch, tmp_path):
+    """IPython's display is stood in for: what it is given, and that the line is shown anew in its place."""
+    import types
+
+    shown = []
+    handle = types.SimpleNamespace(update=lambda content, raw: shown.append(content["text/plain"]))
+    display = types.ModuleType("IPython.display")
+    display.display = lambda content, raw, display_id: shown.append(content["text/plain"]) or handle
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    progress = PhaseProgress(console=Console(force_jupyter=True))
+    quiet = {"solver": {"iterations": 300}, "figures": False, "verbose": False}
+    train(quiet, tmp_path, callbacks=[progress])
+    assert shown[0].startswith("iteration 0 of 300, loss 5.00e-01, early alignment")
+    assert shown[-1].startswith("iteration 300 of 300")
+
+
+def test_a_zero_label_is_told_once():
+    notes = build({"solver": {"iterations": 50_000}}, ([[1.0, 0.0], [0.0, 1.0]], [1.0, 0.0])).notes
+    assert sum("Assumption 2" in note for note in notes) == 1

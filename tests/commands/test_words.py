@@ -1,0 +1,58 @@
+"""Paths and names on the command line: taken as they are typed, printed as they can be pasted."""
+
+import shlex
+import sys
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from gfflow.commands.words import as_typed, command_of, override
+
+ODD = [
+    "a", "a b", "a=b", "a,b", "x['#", "it's", "back\\", "back\\'q", "große/ü", "a{b}", "end\\\\", "$HOME", "a;b",
+    "1e-3", "[1,2]", 'a"b', "tab\tx", "(x)", "*", "a:b", "-x", "a~b", "日本/x", "\\'",
+]  # fmt: skip
+
+
+def read(argument: str):
+    """By Hydra's own grammar, as the independent reader."""
+    return OverridesParser.create().parse_override(argument).value()
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_what_is_printed_can_be_pasted(value):
+    (word,) = shlex.split(override("resume", value))
+    assert word.startswith("resume=") and str(read(word)) == value
+
+
+@pytest.mark.parametrize("value", [value for value in ODD if value[:1] not in "'\""])
+def test_a_path_that_is_there_is_taken_as_it_is_typed(value, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / value).mkdir(parents=True)
+    for key in ("data.path", "resume", "hydra.run.dir"):
+        (made,) = as_typed([f"{key}={value}"])
+        assert read(made) == value
+
+
+def test_what_hydra_reads_is_left_alone(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "my home"))
+    given = ["-m", "seed=0,1", "data.path=a.csv,b.csv", "resume=true", "data.labels=[1,2]", "hydra.run.dir=x/${name}"]
+    assert as_typed(given) == given
+    assert read(as_typed(["data.path=~/x.csv"])[0]) == str(tmp_path / "my home" / "x.csv")
+    assert read(as_typed(["name=größe, zwei"])[0]) == "größe, zwei"
+    assert as_typed(["solver.lr=a b{"]) == ["solver.lr=a b{"]  # no text: Hydra says what is wrong with it
+
+
+@pytest.mark.parametrize(
+    ("called", "said"),
+    [
+        ("scripts/train.py", "python scripts/report.py"),
+        ("/my place/scripts/train.py", "python '/my place/scripts/report.py'"),
+        ("/env/bin/gfflow-train", "gfflow-report"),
+        ("/env/gfflow/__main__.py", "python -m gfflow report"),
+    ],
+)
+def test_a_command_is_named_as_this_one_was_called(called, said, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [called])
+    assert command_of("report") == said
