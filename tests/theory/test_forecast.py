@@ -204,3 +204,18 @@ def test_a_real_run_meets_its_events(tmp_path) -> None:
     _, predicted = run.column("theory/loss")
     assert np.abs(loss - predicted).max() < 1e-2 * loss[0]
     assert set(run.column("saddle/nearest")[1]) == {1.0}
+
+
+def test_a_foreign_module_is_forecast_too() -> None:
+    """The same events as for the same neurons, from an nn.Sequential whose hidden bias is the last coordinate."""
+    data, start = five_points(), draw_start(20, 2, 1e-4, seed=0, balanced=True)
+    module = torch.nn.Sequential(torch.nn.Linear(1, 20), torch.nn.ReLU(), torch.nn.Linear(20, 1, bias=False)).double()
+    with torch.no_grad():
+        module[0].weight.copy_(start.w[:, :1])
+        module[0].bias.copy_(start.w[:, 1])
+        module[2].weight.copy_(start.a[None])
+    found = gfflow.predict_module(module, data, 1e-4, step_size=2e-3, steps=100_000)
+    wanted = with_forecast(predict(data, start, 1e-4), make_forecast(data, start, 200.0, 2e-3))
+    assert found.source == "flow" and found.events == wanted.events
+    with pytest.warns(UserWarning, match="step_size"):
+        assert gfflow.predict_module(module, data, 1e-4).source == "none"
