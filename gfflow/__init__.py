@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the same names and modules as in _HOME and _MODULES
     from gfflow.model.data import gaussian_teacher as gaussian_teacher
     from gfflow.model.data import orthogonal_pair as orthogonal_pair
     from gfflow.model.data import orthonormal as orthonormal
+    from gfflow.model.data import random_points as random_points
     from gfflow.model.data import three_points as three_points
     from gfflow.model.examples import correlated_teacher as correlated_teacher
     from gfflow.model.examples import early_alignment as early_alignment
@@ -39,6 +40,8 @@ if TYPE_CHECKING:  # the same names and modules as in _HOME and _MODULES
     from gfflow.run import train as train
     from gfflow.theory import Prediction as Prediction
     from gfflow.theory import predict as predict
+    from gfflow.theory.staircase import Staircase as Staircase
+    from gfflow.theory.staircase import staircase as staircase
     from gfflow.training.foreign import predict_module as predict_module
     from gfflow.training.foreign import snapshot_of as snapshot_of
     from gfflow.training.module import GradientFlowModule as GradientFlowModule
@@ -55,6 +58,7 @@ _HOME = {
     "RunConfig": "gfflow.config",
     "Schedule": "gfflow.training.schedule",
     "Snapshot": "gfflow.measures",
+    "Staircase": "gfflow.theory.staircase",
     "TestSet": "gfflow.model.data",
     "TrainingSet": "gfflow.model.data",
     "TwoLayerReLU": "gfflow.model.network",
@@ -73,7 +77,9 @@ _HOME = {
     "piecewise_linear": "gfflow.model.examples",
     "predict": "gfflow.theory",
     "predict_module": "gfflow.training.foreign",
+    "random_points": "gfflow.model.data",
     "snapshot_of": "gfflow.training.foreign",
+    "staircase": "gfflow.theory.staircase",
     "three_points": "gfflow.model.data",
     "train": "gfflow.run",
 }

@@ -29,3 +29,7 @@ class Interrupted(Exception):
 
 class Stalled(Diverged):
     """An adaptive solver can go no further; the message names the time, the step and the remedy."""
+
+
+class Unresolved(ArithmeticError):
+    """The limit lambda -> 0 is not determined by what is known of it; the message says where and why."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gfflow.errors import InvalidInput
-from gfflow.model.data_sets import GaussianTeacher, Orthonormal
+from gfflow.model.data_sets import GaussianTeacher, Orthonormal, RandomPoints
 from gfflow.model.losses import SQUARE, Loss
 from gfflow.model.neurons import Neurons
 
@@ -163,6 +163,13 @@ def three_points() -> TrainingSet:
     x = torch.tensor([-0.5, 0.0, 0.5], dtype=torch.float64)
     y = torch.tensor([1.0, 1.3, 1.0], dtype=torch.float64)
     return TrainingSet(torch.stack([x, torch.ones_like(x)], dim=1), y)
+
+
+def random_points(n: int = 5, seed: int = 0) -> TrainingSet:
+    """n points on a line, with bias: standard normal places and labels 0.7 times standard normal, from the seed."""
+    RandomPoints(n, seed)  # checks them
+    x, y = torch.randn(2, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return TrainingSet(torch.stack([x, torch.ones_like(x)], dim=1), 0.7 * y)
 
 
 def orthonormal(

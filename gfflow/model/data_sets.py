@@ -69,6 +69,20 @@ class ThreePoints(DataOptions):
         return three_points()
 
 
+@DATA_SETS.register("random_points")
+@dataclass(frozen=True)
+class RandomPoints(DataOptions):
+    """Random points on a line with bias, and random labels."""
+
+    n: int = option(5, "how many samples", at_least(1), "samples")
+    seed: int = option(0, "of the data alone; the network's start has its own", SEED)
+
+    def make(self) -> TrainingSet:
+        from gfflow.model.data import random_points
+
+        return random_points(self.n, self.seed)
+
+
 @DATA_SETS.register("orthonormal")
 @dataclass(frozen=True)
 class Orthonormal(DataOptions):

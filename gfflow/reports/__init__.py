@@ -18,6 +18,7 @@ from gfflow.reports.jobs import Sweep, write_table
 from gfflow.reports.labels import numeric_keys
 from gfflow.reports.phase_diagram import phase_diagram
 from gfflow.reports.simplicity import simplicity
+from gfflow.reports.staircase import staircases
 from gfflow.reports.statements import statements
 from gfflow.reports.threshold import threshold
 
@@ -53,6 +54,7 @@ def _figures(sweep: Sweep, scalars: Sequence[str], values: Sequence[str]) -> Ite
         yield f"heatmap_{value}", heatmap(sweep, value)
     yield "assumption", assumption(sweep)
     yield "simplicity", simplicity(sweep)
+    yield "staircases", staircases(sweep)
     yield "threshold", threshold(sweep)
     yield "phase_diagram", phase_diagram(sweep)
     yield "statements", statements(sweep)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from flow_runs import METHODS, by_scipy, started, trained
+from flow_runs import METHODS, by_scipy, loss, started, trained
 
 from gfflow.errors import InvalidInput, Stalled
 from gfflow.model.activations import Activation
@@ -87,3 +87,12 @@ def test_another_derivative_at_zero_is_refused():
     network = TwoLayerReLU(replace(started(training_set, 3, 1e-2), activation=Activation(at_zero=0.5)))
     with pytest.raises(InvalidInput, match="solver=sgd"):
         make_solver("flow", 1e-3).check(network, training_set)
+
+
+def test_a_neuron_below_the_smallest_float_does_not_end_the_run():
+    """From 1e-250 the neurons that shrink while the first labels are fitted leave the float64 numbers, digit by digit."""
+    data = five_points()
+    start = started(data, 60, 1e-250, "none")
+    frames = trained(Flow(1.0), data, start, [3000, 3200, 3400, 13_300])
+    assert all(bool(torch.isfinite(frame.w).all()) for frame in frames)
+    assert loss(frames[-1], data) < 1e-3  # the third jump, by neurons that had shrunk, is at 13 169

@@ -25,6 +25,7 @@ Array = NDArray[np.float64]
 ORTHOGONAL = 1e-14  # cosines below this are rounding, and are taken to be 0: a closed gate then stays closed
 BALANCED = 1e-12  # relative difference of |a_j| and ||w_j|| that is rounding
 ON_GATE = 1e-14  # cosine of w and x_k below which a neuron is on the gate
+SUBNORMAL = 1e-305  # a size below which float64 weights lose digits
 LOST = 1e-6  # by which a closed gate may read open: more is no rounding
 
 
@@ -208,6 +209,9 @@ def _close(w: torch.Tensor, x: torch.Tensor, off: torch.Tensor) -> None:
         wrong = off & (z > 0)
         if not bool(wrong.any()):
             return
-        if bool((z > LOST * sizes)[wrong].any()):
+        lost = (wrong & (z > LOST * sizes)).any(dim=1)
+        w[lost & (row_norms(w) < SUBNORMAL)] = 0.0  # numbers that small have no digits for a direction
+        if bool((lost & (row_norms(w) >= SUBNORMAL)).any()):
             raise Stalled("the flow's state has lost its digits: a closed gate reads open")
+        wrong &= ~lost[:, None]
         w -= torch.where(wrong, (z + 8 * torch.finfo(w.dtype).eps * sizes) / squares, 0.0) @ x
