@@ -110,7 +110,7 @@ def test_descent_is_forecast_by_its_own_modes(seed: int) -> None:
 def test_chatter_of_one_neuron() -> None:
     """One neuron that slides on the gate of a sample that pulls it back from both sides, the residual all but frozen
     (its size is 1e-8): its output weight is that of the real steps to second order in the step size. The term of the
-    chatter alone, nu t / 2 with nu = eta f (1 - f) C^2 / 2, by hand 4e-4 and 1e-4, is over 100 times the bound."""
+    chatter alone, nu t / 2 with nu = eta f (1 - f) C^2 / 2, is 4e-4 and 1e-4 by hand: a hundred bounds."""
     x = torch.tensor([[1.0, 0.2], [0.3, 1.0]], dtype=torch.float64)
     data = TrainingSet(x, torch.tensor([1.0, -0.9], dtype=torch.float64))
     w = torch.tensor([[1.0, -0.5]], dtype=torch.float64)
