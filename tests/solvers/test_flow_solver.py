@@ -90,9 +90,9 @@ def test_another_derivative_at_zero_is_refused():
 
 
 def test_a_neuron_below_the_smallest_float_does_not_end_the_run():
-    """From 1e-250 the neurons that shrink while the first labels are fitted leave the float64 numbers."""
+    """From 1e-250 the neurons that shrink while the first labels are fitted leave the float64 numbers digit by digit."""
     data = five_points()
     start = started(data, 60, 1e-250, "none")
     frames = trained(Flow(1.0), data, start, [3000, 3200, 3400, 13_300])
     assert all(bool(torch.isfinite(frame.w).all()) for frame in frames)
-    assert loss(frames[-1], data) < 1e-3  # the third jump, by neurons that had shrunk, is at 13 169
+    assert loss(frames[-1], data) < 0.01  # the third jump, by neurons that had shrunk, is at 13 169
