@@ -63,12 +63,15 @@ def test_nothing_is_nan_and_what_does_not_apply_is_absent(name, width, tmp_path)
     assert ("limit/distance" in columns) == (summary["final"]["limit_distance"] is not None)
     for side in ("plus", "minus"):
         known = theory[f"u_{side}_limit"] is not None
-        assert (f"theory/u_{side}" in columns) == known
+        assert (f"theory/u_{side}" in columns) == (known or theory["source"] == "flow")
         assert (f"alignment/{side}_min" in columns) == known
         assert (summary["events"][f"{side}_fitted"] is not None) == known
+    known = theory["source"] == "flow" or summary["final"]["limit_distance"] is not None
+    assert ("theory/loss" in columns) == known
+    assert (theory["source"] == "flow") == (not theory["orthogonal"])
     if not theory["orthogonal"]:
-        assert all(event is None for event in summary["events"].values())
-        assert not {c for c in columns if c.startswith(("saddle", "limit", "theory"))}
+        of_groups = [f"{side}_{what}" for side in ("plus", "minus") for what in ("leaves_zero", "fitted")]
+        assert all(summary["events"][event] is None for event in ["aligned", *of_groups])
 
 
 def test_measuring_perturbs_nothing(tmp_path):

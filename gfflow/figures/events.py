@@ -7,7 +7,7 @@ from matplotlib.patches import ConnectionPatch
 from matplotlib.transforms import offset_copy
 
 from gfflow.figures.style import EVENT_LABELS, FAINT, INK, number, spread
-from gfflow.records.closing import OF_GROUPS
+from gfflow.records.event_names import OF_GROUPS
 from gfflow.records.run import Run
 
 LABEL_HEIGHT = 0.75  # inches that the labels take above the axes

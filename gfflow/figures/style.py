@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from gfflow.records.closing import OF_GROUPS
+from gfflow.records.event_names import OF_GROUPS
 from gfflow.records.files import whole_file
 
 # Dark blue and light orange: told apart by every kind of colour vision, and in grey by their lightness (27% and

@@ -27,7 +27,7 @@ from __future__ import annotations
 import numpy as np
 
 from gfflow.compiled import lean
-from gfflow.motion.frozen_residual import PIECES, _clean, _count, _settle, take_states
+from gfflow.motion.frozen_residual import PIECES, clear_rounding, count_changes, settle_event, take_states
 from gfflow.motion.gates import OFF, ON, SLIDING, copy, dot, forces, products, put, resolve
 from gfflow.motion.groups import regroup
 from gfflow.motion.unbalanced import BARELY, LEVEL, LONGEST
@@ -84,7 +84,7 @@ def _stride(gates, state, j, f, left, eta, room):  # type: ignore[no-untyped-def
     event is a gate, the number of gates for a change of the sign of a, or -1 for none."""
     v, a = state.v[j], state.a[j]
     if f.info[0] > 0:
-        _clean(f, v, False, room.watch)
+        clear_rounding(f, v, False, room.watch)
     nu = 0.5 * eta * _chatter(f, room.force)
     rate = min(f.rate[0], STEEPEST / eta)
     if rate == 0.0:
@@ -154,7 +154,7 @@ def step_all(gates, state, duration, r, eta, room):  # type: ignore[no-untyped-d
             changes = resolve(gates, room.group, room.force, room.base, sign, size)
             if changes != 0:
                 for j in members:
-                    _count(room.group, changes, room.counts)
+                    count_changes(room.group, changes, room.counts)
                     take_states(gates, state, j, room.group)
         for j in members:
             if sign == 0.0 and dot(state.v[j], state.v[j]) == 0.0:
@@ -162,7 +162,7 @@ def step_all(gates, state, duration, r, eta, room):  # type: ignore[no-untyped-d
             left, event, pieces = duration, -1, 0
             alone = sign == 0.0
             while pieces < most:
-                if alone and not _settle(gates, state, j, event, size, room):
+                if alone and not settle_event(gates, state, j, event, size, room):
                     break
                 f = room.alone if alone else room.group
                 used, event = _stride(gates, state, j, f, left, eta, room)

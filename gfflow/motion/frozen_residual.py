@@ -152,7 +152,7 @@ def _turned_at_most(c, tau):  # type: ignore[no-untyped-def]
 
 
 @lean
-def _clean(f, v, unit, watch):  # type: ignore[no-untyped-def]
+def clear_rounding(f, v, unit, watch):  # type: ignore[no-untyped-def]
     """Puts v back on the gates at zero, and back to length one."""
     change = 0.0
     for i in range(f.info[0]):
@@ -214,10 +214,10 @@ def _turn(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def
     """A balanced neuron along its field for the time `left`, or until it meets a gate: (time used, gate or -1)."""
     v, s = state.v[j], state.a[j]
     if f.info[1] == 1 and np.isnan(state.omega[j]):
-        _clean(f, v, True, room.watch)
+        clear_rounding(f, v, True, room.watch)
         keep_across(gates, state, j, f)
     elif f.info[0] > 0 and f.info[1] != 1:
-        _clean(f, v, True, room.watch)
+        clear_rounding(f, v, True, room.watch)
     rate = f.rate[0]
     if rate == 0.0:
         return left, -1
@@ -324,7 +324,7 @@ def _follow(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-d
     if start.imbalance[j] == 0.0:
         return _turn(gates, state, j, f, left, start, room)
     if f.info[0] > 0:
-        _clean(f, state.v[j], False, room.watch)
+        clear_rounding(f, state.v[j], False, room.watch)
     if f.info[1] == 1 and np.isnan(state.omega[j]):
         keep_across(gates, state, j, f)
     return swing(gates, state, j, f, left, start, room)
@@ -340,14 +340,14 @@ def take_states(gates, state, j, f):  # type: ignore[no-untyped-def]
 
 
 @lean
-def _count(f, changes, counts):  # type: ignore[no-untyped-def]
+def count_changes(f, changes, counts):  # type: ignore[no-untyped-def]
     counts[0] += abs(changes)
     if changes < 0:
         counts[2] += 1
 
 
 @lean
-def _settle(gates, state, j, event, size, room):  # type: ignore[no-untyped-def]
+def settle_event(gates, state, j, event, size, room):  # type: ignore[no-untyped-def]
     """The field of a neuron alone, its gates at zero made to agree with their drifts, in room.alone; False where it
     rests for ever."""
     f, before = room.alone, 0
@@ -357,7 +357,7 @@ def _settle(gates, state, j, event, size, room):  # type: ignore[no-untyped-def]
         f.zero[k] = abs(room.z[k]) <= AT_ZERO or k == event
         before += f.state[k] == SLIDING
     for _ in range(2):
-        _count(f, resolve(gates, f, room.force, room.base, state.a[j], size), room.counts)
+        count_changes(f, resolve(gates, f, room.force, room.base, state.a[j], size), room.counts)
         if state.a[j] != 0.0 or f.rate[0] == 0.0:
             break
         along = dot(state.v[j], f.u)  # an unbalanced neuron: it is about to have the sign of <D, w>
@@ -387,7 +387,7 @@ def move(gates, state, duration, r, start, room):  # type: ignore[no-untyped-def
             changes = resolve(gates, room.group, room.force, room.base, sign, size)
             if changes != 0:
                 for j in members:
-                    _count(room.group, changes, room.counts)
+                    count_changes(room.group, changes, room.counts)
                     take_states(gates, state, j, room.group)
             _turn_freely(gates, state, members, room.group, duration, start, room)
         for j in members:
@@ -396,7 +396,7 @@ def move(gates, state, duration, r, start, room):  # type: ignore[no-untyped-def
             left, event, pieces = duration, -1, 0
             alone = sign == 0.0
             while pieces < most:
-                if alone and not _settle(gates, state, j, event, size, room):
+                if alone and not settle_event(gates, state, j, event, size, room):
                     break
                 f = room.alone if alone else room.group
                 used, event = _follow(gates, state, j, f, left, start, room)
@@ -422,7 +422,7 @@ def polish(gates, state, r, start, room):  # type: ignore[no-untyped-def]
         direct(gates, f, 0.0)
         for j in members:
             balanced = start.imbalance[j] == 0.0
-            _clean(f, state.v[j], balanced, room.watch)
+            clear_rounding(f, state.v[j], balanced, room.watch)
             state.margin[j] = 0.0
             if not balanced:
                 excess = start.imbalance[j] * np.exp(2.0 * (start.scale[j] - state.rho[j]))

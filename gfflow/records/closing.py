@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
+from gfflow.records.event_names import EVENT_NAMES, SADDLE_EVENT
 from gfflow.records.summary import Nearest, Summary
 
-OF_GROUPS = {  # the same on the terminal, in figures and in TensorBoard
-    "aligned": "neurons aligned, cosine 0.999",
-    "plus_leaves_zero": "u+ at 1% of its limit",
-    "plus_fitted": "u+ at 99% of its limit",
-    "minus_leaves_zero": "u- at 1% of its limit",
-    "minus_fitted": "u- at 99% of its limit",
-}
-OF_LOSS = {"leaves_zero": "the loss leaves its level at zero, 1%", "fitted": "the loss has come to its end, 99%"}
-EVENT_NAMES = OF_GROUPS | OF_LOSS
 BASELINE_NAMES = {"least_squares": "least squares", "minimum_norm": "the least norm"}
-SADDLE_EVENT = re.compile(r"saddle_(\d+)_(reached|left)")
 Row = tuple[str, str, str, str]  # name, predicted, measured, difference
 
 

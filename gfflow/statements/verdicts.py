@@ -184,7 +184,8 @@ def _notes(run: Run, case: Case) -> list[str]:
 def _number(value: float) -> str:
     if abs(value) < 1e7 and value == int(value):
         return f"{int(value):,}"
-    return f"{value:.3g}" if not 0 < abs(value) < 1e-99 else f"{value:.2g}"
+    digits = 2 if 0 < abs(value) < 1e-99 or -1e-3 < value < 0 else 3
+    return f"{value:.{digits}g}"
 
 
 def cells(verdict: Verdict) -> tuple[str, str, str, str]:

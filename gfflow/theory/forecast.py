@@ -190,25 +190,23 @@ def _moment(integrator: Splitting) -> _Moment:
 def _passed(
     training_set: TrainingSet, integrator: Splitting, course: Tabulated, moments: Sequence[_Moment], horizon: float
 ) -> list[CriticalPoint]:
-    """The strict saddles on the plateaus of the loss, in the order of passage."""
+    """The strict saddles on the plateaus of the loss, in the order of passage; a plateau may be one within the run's
+    time alone, or only where the time after it is seen too."""
     from gfflow.motion.flow.state import leave
 
-    times = np.linspace(0.0, horizon, TABLE)
-    found = []
-    for plateau in plateaus(times, course.loss(times)):
-        # by the loss, which only falls: a plateau on which the run ends may have its slowest moment after that
-        losses = course.loss([moment.time for moment in moments])
-        near = np.abs(losses - plateau.loss) <= NEAR * plateau.loss
-        inside = [
-            moment for moment, there in zip(moments, near, strict=True) if there and moment.time >= plateau.start
-        ]
-        if plateau.start == 0 or not inside:
-            continue
-        nearest = min(inside, key=lambda moment: moment.square)
-        point = passed_point(Snapshot(leave(integrator.problem, nearest.state), training_set))
-        if point.kind == "strict saddle":
-            found.append(point)
-    return found
+    losses, slowest = course.loss([moment.time for moment in moments]), {}
+    for last in sorted({horizon, float(course.times[-1])}):
+        times = np.linspace(0.0, last, TABLE)
+        for plateau in plateaus(times, course.loss(times)):
+            # by the loss, which only falls: a plateau on which the run ends may have its slowest moment after that
+            near = np.abs(losses - plateau.loss) <= NEAR * plateau.loss
+            inside = [m for m, there in zip(moments, near, strict=True) if there and m.time >= plateau.start]
+            if plateau.start > 0 and inside:
+                nearest = min(inside, key=lambda moment: moment.square)
+                slowest[nearest.time] = nearest
+    states = [slowest[time].state for time in sorted(slowest)]
+    points = [passed_point(Snapshot(leave(integrator.problem, state), training_set)) for state in states]
+    return [point for point in points if point.kind == "strict saddle"]
 
 
 def _described(

@@ -90,7 +90,7 @@ def test_another_derivative_at_zero_is_refused():
 
 
 def test_a_neuron_below_the_smallest_float_does_not_end_the_run():
-    """From 1e-250 the neurons that shrink while the first labels are fitted leave float64 digit by digit."""
+    """From 1e-250 the neurons that shrink while the first labels are fitted leave the float64 numbers."""
     data = five_points()
     start = started(data, 60, 1e-250, "none")
     frames = trained(Flow(1.0), data, start, [3000, 3200, 3400, 13_300])

@@ -128,13 +128,13 @@ def test_a_run_that_ended_early_is_told_from_one_that_violates(make_run, setting
 def test_table_text_and_json_tell_the_same(report: Report, tmp_path, capsys) -> None:
     print_report(report)
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 120 and not any("…" in line for line in lines)
+    assert max(map(len, lines)) <= 120 and [line for line in lines if "…" in line] == []
     data = json.loads(write(report, tmp_path).read_text())
     rows = [row for section in data["sections"] for row in section["statements"]]
     assert [row["verdict"] for row in rows] == [verdict.word for verdict in report.verdicts]
     assert as_markdown(report).count("| holds") == sum(row["verdict"] == "holds" for row in rows)
     for section in report.sections:
-        assert table(section).row_count >= len(section.verdicts)
+        assert table(section).row_count >= len(section.shown)
 
 
 def test_room_is_measured_over_bound_and_nan_never_holds() -> None:
