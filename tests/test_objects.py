@@ -139,7 +139,7 @@ def test_mlflow_offline_has_every_measurement(tmp_path):
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
 def test_a_tracker_that_is_not_installed_is_one_line_with_the_remedy(name, monkeypatch, tmp_path):
     monkeypatch.setattr("gfflow.records.trackers.find_spec", lambda _: None)
-    with pytest.raises(InvalidInput, match=rf"^loggers\.{name}: received True; .*pip install 'gfflow\[{name}\]'"):
+    with pytest.raises(InvalidInput, match=rf"^loggers\.{name}: received True; .*pip install -e '\.\[{name}\]'"):
         train({**BRIEF, "loggers": {name: True}}, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from gfflow.errors import InvalidInput
+from gfflow.measures.rest import at_rest
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
+from gfflow.model.snapshot import Snapshot
 from gfflow.solvers.options import PLACES, SolverOptions, all_classes
 
 
@@ -69,6 +71,10 @@ class Solver(ABC):
     @abstractmethod
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
         """Moves the network, which stands at iteration `start`, to iteration `stop`; or raises Abandoned."""
+
+    def at_rest(self, snapshot: Snapshot) -> bool:
+        """Whether the loss is positive and nothing moves any more, to what the solver can tell from zero."""
+        return at_rest(snapshot, self.resolution)
 
     def scalars(self) -> dict[str, float]:
         """What the solver itself has to tell at the iteration where it stands, by the name to log it under."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
+from gfflow.model.snapshot import Snapshot
 from gfflow.solvers.base import Solver
 from gfflow.solvers.options import SolverOptions
 
@@ -42,6 +44,7 @@ class Flow(Solver):
         self._written: tuple[torch.Tensor, torch.Tensor] | None = None
         self._saved: dict[str, Any] | None = None
         self._sliding_pairs = 0
+        self._vanished = torch.zeros(0), torch.zeros(0)  # directions and signs of neurons below the smallest float
         self._loaded = False
 
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
@@ -56,7 +59,7 @@ class Flow(Solver):
         return 10_000  # a pause costs what a step does, half a millisecond, and changes none of them
 
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
-        from gfflow.motion.flow.state import leave
+        from gfflow.motion.flow.state import directions, leave
         from gfflow.motion.gates import SLIDING  # numba is imported only when it is needed
 
         self.check(network, training_set)
@@ -75,6 +78,21 @@ class Flow(Solver):
         self._written = (network.hidden.detach().clone(), network.output.detach().clone())
         self._iteration = stop
         self._sliding_pairs = int((state.gate == SLIDING).sum())
+        vanished = (neurons.norms == 0).numpy()
+        v = directions(integrator.problem, state)[vanished]
+        self._vanished = torch.from_numpy(v), torch.from_numpy(np.sign(state.a[vanished]))
+
+    def at_rest(self, snapshot: Snapshot) -> bool:
+        """As of any solver; but neurons whose weights are below the smallest float live on in the integrator's state,
+        and while one of them grows (s_j G(v_j) > 0) the network will leave again."""
+        if not super().at_rest(snapshot):
+            return False
+        v, signs = self._vanished
+        if not len(signs):
+            return True
+        data = snapshot.training_set
+        growth = signs * ((v @ data.x.T).clamp(min=0) @ snapshot.residuals) / data.n
+        return not bool((growth > self.resolution * snapshot.largest_field).any())
 
     def _untouched(self, network: TwoLayerReLU, start: int) -> bool:
         written = self._written

@@ -11,7 +11,6 @@ import lightning.pytorch as pl
 from torch import Tensor
 
 from gfflow.errors import Interrupted
-from gfflow.measures.rest import at_rest
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
@@ -146,7 +145,7 @@ class GradientFlowModule(pl.LightningModule):
             return "diverged"
         if self.stop_loss is not None and snapshot.loss < self.stop_loss:
             return "loss"
-        if at_rest(snapshot, self.solver.resolution):
+        if self.solver.at_rest(snapshot):
             return "stationary"
         return "iterations" if self.iteration >= self.schedule.last else None
 

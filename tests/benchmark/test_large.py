@@ -1,8 +1,11 @@
 """The rows of large networks and of many samples, in small."""
 
+import pytest
+
 from gfflow.benchmark.large import measure_many, measure_widths, points_on_a_line
 
 
+@pytest.mark.slow
 def test_widths_have_a_time_each() -> None:
     line = measure_widths((50, 100), 20)
     assert line.sizes == [50, 100]

@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from flow_runs import METHODS, by_scipy, loss, started, trained
@@ -12,6 +13,8 @@ from gfflow.model.activations import Activation
 from gfflow.model.data import five_points, orthogonal_pair
 from gfflow.model.network import TwoLayerReLU
 from gfflow.motion.flow import integrator
+from gfflow.records.run import Run
+from gfflow.run import train
 from gfflow.solvers import make_solver
 from gfflow.solvers.flow import Flow
 
@@ -96,3 +99,20 @@ def test_a_neuron_below_the_smallest_float_does_not_end_the_run():
     frames = trained(Flow(1.0), data, start, [3000, 3200, 3400, 13_300])
     assert all(bool(torch.isfinite(frame.w).all()) for frame in frames)
     assert loss(frames[-1], data) < 0.01  # the third jump, by neurons that had shrunk, is at 13 169
+
+
+def test_a_neuron_below_the_smallest_float_leaves_a_later_saddle(tmp_path):
+    """From 1e-300 the neurons that make the third jump have weights of zero at the second saddle, where the run must
+    not end as stationary. A_3 ln(1/lambda) + B_3 is from integrations in logarithm and angle (tests/reference)."""
+    values = {
+        "data": {"name": "five_points"},
+        "init": {"scale": 1e-300, "normalization": "none"},
+        "solver": {"name": "flow", "lr": 1.0, "iterations": 17_000},
+        "schedule": {"ratio": None, "linear": 1700},
+        "callbacks": {"structure": False, "histograms": False, "trajectory": False},
+    }
+    summary = train({**values, "forecast": False, "figures": False, "verbose": False}, tmp_path)
+    assert summary["stop_reason"] == "iterations"
+    metrics = Run.read(tmp_path).metrics
+    fallen = metrics["time"][int(np.argmax(metrics["loss"] < 0.0159))]
+    assert fallen == pytest.approx(22.6763559946 * 300 * np.log(10) + 115.45319, abs=10)  # between two measurements
