@@ -12,7 +12,7 @@ from typing import NoReturn
 SPELT = {
     "λ": "lambda", "ε": "eps", "η": "eta", "α": "alpha", "β": "beta", "Σ": "sum", "θ": "theta", "≤": "<=", "≥": ">=",
     "²": "^2", "±": "+-", "×": "x", "\N{MINUS SIGN}": "-", "…": "...", "─": "-", "━": "-", "│": "|", "•": "*",
-    "→": "->", "\N{THIN SPACE}": " ", "\N{NO-BREAK SPACE}": " ",
+    "→": "->", "½": "1/2", "°": " degrees", "·": "*", "′": "'", "\N{THIN SPACE}": " ", "\N{NO-BREAK SPACE}": " ",
 }  # fmt: skip
 
 
