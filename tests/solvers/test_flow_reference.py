@@ -36,7 +36,7 @@ SPACE = [  # (d, seed, balanced, decades)
     *((3, seed, True, 100) for seed in range(min(SETS, 10))),
     *((5, seed, balanced, 25) for seed in range(4) for balanced in (True, False)),
 ]
-# In this set an output weight reaches 0 while its neuron slides, where the flow is not unique and the reference says so.
+# In this set an output weight reaches 0 while its neuron slides: the flow is not unique there, says the reference.
 SPACE = [case for case in SPACE if case[:3] != (3, 2, False)]
 
 
