@@ -75,7 +75,7 @@ def test_flow_against_an_integration_in_angles() -> None:
 def test_descent_is_forecast_by_its_own_modes(seed: int) -> None:
     """Real steps, five points: the times at which the loss falls through a level, the loss itself and the masses. The
     flow is off by several percent there."""
-    data, lr, horizon = five_points(), 2e-3, 330.0
+    data, lr, horizon = five_points(), 2e-3, 360.0
     start = draw_start(60, 2, 1e-4 / np.sqrt(60), seed=seed, balanced=True)
     network, solver = TwoLayerReLU(start), Fused(lr)
     step, every = 0, 100
