@@ -17,9 +17,9 @@ from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
 from gfflow.solvers import SGD, Fused
 from gfflow.solvers.base import Abandoned
-from gfflow.solvers.forming import classify
 from gfflow.solvers.fused import Descent, descend
-from gfflow.solvers.grouped import Grouped, chain_of_patterns, direct_cost, may_pay, most_patterns
+from gfflow.solvers.grouped.descent import Grouped, direct_cost, may_pay, most_patterns
+from gfflow.solvers.grouped.patterns import chain_of_patterns, classify
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.schedule import Schedule
 

@@ -16,16 +16,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from gfflow.compiled import compiled
-from gfflow.solvers.grouping import (
-    GROUPS,
-    LOOSE_COUNT,
-    PAGE,
-    PAGES,
-    PATTERNS,
-)
+from gfflow.solvers.grouped.state import INPUTS, PAGE, PULLS, SUMS
 
 reordered: Any = compiled(fastmath={"reassoc", "contract"})
 
@@ -78,11 +70,11 @@ def sweep_page(page, gates, near, planes, fields, total, room, begin, move):  # 
     turn, pull = room[0], room[1]
     for again in range(2):
         for c in range(count):
-            z = room[3 + c]
+            z = room[2 + c]
             for j in range(size):
                 z[j] = 0.0
             for i in range(d):
-                w, entry = near[i, begin : begin + size], planes[0, gates[c], i]
+                w, entry = near[i, begin : begin + size], planes[INPUTS, gates[c], i]
                 for j in range(size):
                     z[j] += w[j] * entry
         if again == 1 or not move:
@@ -94,7 +86,7 @@ def sweep_page(page, gates, near, planes, fields, total, room, begin, move):  # 
             for j in range(size):
                 pull[j] = closed
             for c in range(count):
-                z, more = room[3 + c], planes[2, gates[c], i]
+                z, more = room[2 + c], planes[PULLS, gates[c], i]
                 for j in range(size):
                     pull[j] += 0.0 if z[j] <= 0 else more
             for j in range(size):
@@ -110,11 +102,11 @@ def sweep_page(page, gates, near, planes, fields, total, room, begin, move):  # 
             everything += pull[j]
         total[i, pattern] += everything
         for c in range(count):
-            z = room[3 + c]
+            z = room[2 + c]
             opened = 0.0
             for j in range(size):
                 opened += 0.0 if z[j] <= 0 else pull[j]
-            planes[3, gates[c], i] += opened
+            planes[SUMS, gates[c], i] += opened
 
 
 @reordered
@@ -183,20 +175,20 @@ def sweep_pages(pages, page_gates, count, near, planes, fields, total, room, mov
             continue
         end, p, k = begin + own.size, own.pattern, gates[0]
         w0, w1, a = near[0, begin:end], near[1, begin:end], near[2, begin:end]
-        x0, x1, c0, c1 = planes[0, k, 0], planes[0, k, 1], planes[2, k, 0], planes[2, k, 1]
+        x0, x1, c0, c1 = planes[INPUTS, k, 0], planes[INPUTS, k, 1], planes[PULLS, k, 0], planes[PULLS, k, 1]
         p0, p1 = fields[0, p], fields[1, p]
         if own.gates == 1:
             t0, t1, u0, u1 = sweep_page_at_one_gate(w0, w1, a, x0, x1, c0, c1, p0, p1, move)
         else:
             q = gates[1]
-            y0, y1, e0, e1 = planes[0, q, 0], planes[0, q, 1], planes[2, q, 0], planes[2, q, 1]
+            y0, y1, e0, e1 = planes[INPUTS, q, 0], planes[INPUTS, q, 1], planes[PULLS, q, 0], planes[PULLS, q, 1]
             t0, t1, u0, u1, v0, v1 = sweep_page_in_plane(w0, w1, a, x0, x1, c0, c1, y0, y1, e0, e1, p0, p1, move)
-            planes[3, q, 0] += v0
-            planes[3, q, 1] += v1
+            planes[SUMS, q, 0] += v0
+            planes[SUMS, q, 1] += v1
         total[0, p] += t0
         total[1, p] += t1
-        planes[3, k, 0] += u0
-        planes[3, k, 1] += u1
+        planes[SUMS, k, 0] += u0
+        planes[SUMS, k, 1] += u1
 
 
 @reordered
@@ -213,10 +205,10 @@ def sweep_loose(loose, count, theta, sample, planes, pull, move):  # type: ignor
             for k in range(n):
                 z = 0.0
                 for i in range(d):
-                    z += own[i] * planes[0, k, i]
+                    z += own[i] * planes[INPUTS, k, i]
                 if not z <= 0:
                     for i in range(d):
-                        pull[i] += planes[2, k, i]
+                        pull[i] += planes[PULLS, k, i]
             turn = 0.0
             for i in range(d):
                 turn += pull[i] * own[i]
@@ -225,85 +217,5 @@ def sweep_loose(loose, count, theta, sample, planes, pull, move):  # type: ignor
         for k in range(n):
             z = 0.0
             for i in range(d):
-                z += own[i] * planes[0, k, i]
+                z += own[i] * planes[INPUTS, k, i]
             sample[k].loose_h += 0.0 if z <= 0 else own[d] * z
-
-
-@compiled
-def find_outputs(sample, planes, patterns, count, edge, total):  # type: ignore[no-untyped-def]
-    """h of every sample from the totals of the patterns, which are summed up into those of their parents."""
-    n, d = planes.shape[1:]
-    for p in range(count - 1, 0, -1):
-        parent = patterns[p].parent
-        for i in range(d):
-            total[i, parent] += total[i, p]
-        for at in range(patterns[p].edges, patterns[p + 1].edges):
-            k = edge[at]
-            if k >= 0:
-                for i in range(d):
-                    planes[3, k, i] += total[i, p]
-            else:
-                for i in range(d):
-                    planes[3, -1 - k, i] -= total[i, p]
-    for k in range(n):
-        h = sample[k].loose_h
-        for i in range(d):
-            h += planes[3, k, i] * planes[0, k, i]
-        sample[k].h = h
-
-
-@compiled
-def find_fields(sample, planes, patterns, count, edge, fields, lr):  # type: ignore[no-untyped-def]
-    """lr D of every pattern, from its parent's; returns the largest lr ||D||."""
-    n, d = planes.shape[1:]
-    for k in range(n):
-        c = lr * ((sample[k].y - sample[k].h) / n)
-        for i in range(d):
-            planes[2, k, i] = c * planes[0, k, i]
-    most = 0.0
-    for p in range(1, count):
-        parent = patterns[p].parent
-        for i in range(d):
-            fields[i, p] = fields[i, parent]
-        for at in range(patterns[p].edges, patterns[p + 1].edges):
-            k = edge[at]
-            if k >= 0:
-                for i in range(d):
-                    fields[i, p] += planes[2, k, i]
-            else:
-                for i in range(d):
-                    fields[i, p] -= planes[2, -1 - k, i]
-        square = 0.0
-        for i in range(d):
-            square += fields[i, p] * fields[i, p]
-        most = square if not square <= most else most
-    return np.sqrt(most)
-
-
-@compiled
-def bound_fields(pages, page_gates, count, planes, fields):  # type: ignore[no-untyped-def]
-    """An upper bound of lr ||D|| over the neurons of all pages, whichever of their near gates are open."""
-    most = 0.0
-    for at in range(count):
-        page = pages[at].listed
-        square = 0.0
-        for i in range(fields.shape[0]):
-            low = high = fields[i, pages[page].pattern]
-            for c in range(pages[page].gates):
-                pull = planes[2, page_gates[page, c], i]
-                low += min(pull, 0.0)
-                high += max(pull, 0.0)
-            square += max(low * low, high * high)
-        most = max(most, square)
-    return np.sqrt(most)
-
-
-@compiled
-def sweep(s, move):  # type: ignore[no-untyped-def]
-    """One step of all neurons, if `move`, and the outputs h."""
-    s.total[:, : s.counts[PATTERNS]] = 0.0
-    s.planes[3] = 0.0
-    sweep_groups(s.groups, s.counts[GROUPS], s.maps, s.moments, s.fields, s.total, s.work, move)
-    sweep_pages(s.pages, s.page_gates, s.counts[PAGES], s.near, s.planes, s.fields, s.total, s.room, move)
-    sweep_loose(s.loose, s.counts[LOOSE_COUNT], s.theta, s.sample, s.planes, s.work[0], move)
-    find_outputs(s.sample, s.planes, s.patterns, s.counts[PATTERNS], s.edge, s.total)

@@ -1,21 +1,14 @@
-"""Grouped descent, compiled: the loop over the steps."""
+"""The loop over the steps (compiled)."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from gfflow.compiled import compiled
-from gfflow.solvers.grouped_places import (
-    look_at_due,
-    look_at_loose,
-    place_block,
-)
-from gfflow.solvers.grouped_sweeps import (
-    bound_fields,
-    find_fields,
-    sweep,
-)
-from gfflow.solvers.grouping import (
+from gfflow.solvers.grouped.fields import bound_fields, find_fields, find_outputs
+from gfflow.solvers.grouped.groups import place_block
+from gfflow.solvers.grouped.places import look_at_due, look_at_loose
+from gfflow.solvers.grouped.state import (
     AHEAD,
     BLOCKS,
     CHECKS,
@@ -27,14 +20,27 @@ from gfflow.solvers.grouping import (
     PAGES,
     PATTERNS,
     SLOT_STEPS,
+    SUMS,
     WIDTH,
     WORK,
     state_of,
 )
+from gfflow.solvers.grouped.sweeps import sweep_groups, sweep_loose, sweep_pages
 
 DONE, REBUILD, HAND_OVER = 0, 1, 2
 LOOK = 128  # steps between two looks at what the steps cost
 LOOK_LOOSE = 16  # steps between two looks at whether a loose neuron still is one
+
+
+@compiled
+def sweep(s, move):  # type: ignore[no-untyped-def]
+    """One step of all neurons, if `move`, and the outputs h."""
+    s.total[:, : s.counts[PATTERNS]] = 0.0
+    s.planes[SUMS] = 0.0
+    sweep_groups(s.groups, s.counts[GROUPS], s.maps, s.moments, s.fields, s.total, s.work, move)
+    sweep_pages(s.pages, s.page_gates, s.counts[PAGES], s.near, s.planes, s.fields, s.total, s.room, move)
+    sweep_loose(s.loose, s.counts[LOOSE_COUNT], s.theta, s.sample, s.planes, s.work[0], move)
+    find_outputs(s.sample, s.planes, s.patterns, s.counts[PATTERNS], s.edge, s.total)
 
 
 @compiled

@@ -1,21 +1,24 @@
-"""Groups formed from a network's weights, and written back into them (compiled; the state is in grouping)."""
+"""Groups formed from a network's weights, and written back into them."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gfflow.compiled import compiled
-from gfflow.solvers.grouping import (
+from gfflow.solvers.grouped.gates import inverse_norm, least_distance
+from gfflow.solvers.grouped.groups import apply_map, new_block, new_group
+from gfflow.solvers.grouped.patterns import add_patterns, chain_of_patterns, classify
+from gfflow.solvers.grouped.state import (
     GROUPS,
     LOOSE_COUNT,
     PAGE,
     PAGES,
     PATTERNS,
-    add_pattern,
-    inverse_norm,
-    least_distance,
-    new_block,
-    new_group,
+    UNIT,
+    Array,
+    Arrays,
+    empty_state,
     state_of,
 )
 
@@ -23,58 +26,19 @@ SMALL = 4  # neurons that make a block however they are spread
 FINE = 4.0  # a block's radius is at most its distance from the nearest gate divided by this
 
 
-@compiled
-def classify(w, x, keys, most):  # type: ignore[no-untyped-def]
-    """The pattern of each neuron as a number from 1 on, 0 for those that are off on every sample, and the first
-    neuron of each pattern; no neuron where there are more than `most` patterns."""
-    m, n, d = w.shape[0], x.shape[0], x.shape[1]
-    codes = np.zeros(m, np.uint64)
-    zero = np.uint64(0)
-    columns = np.ascontiguousarray(w.T)
-    z = np.empty(256)
-    for begin in range(0, m, 256):
-        width = min(256, m - begin)
-        for k in range(n):
-            for j in range(width):
-                z[j] = columns[0, begin + j] * x[k, 0]
-            for i in range(1, d):
-                for j in range(width):
-                    z[j] += columns[i, begin + j] * x[k, i]
-            key = keys[k]
-            for j in range(width):
-                codes[begin + j] ^= zero if z[j] <= 0 else key
-    room = 64
-    while room < 4 * most:
-        room *= 2
-    mask = np.uint64(room - 1)
-    table = np.zeros(room, np.int32)
-    number = np.zeros(m, np.int32)
-    first = np.empty(most + 1, np.int64)
-    found = 0
-    for j in range(m):
-        code = codes[j]
-        if code == zero:
-            continue
-        at = code & mask
-        while table[at] != 0 and codes[first[table[at] - 1]] != code:
-            at = (at + np.uint64(1)) & mask
-        if table[at] == 0:
-            if found == most:
-                return number, first[:0]
-            first[found] = j
-            found += 1
-            table[at] = found
-        number[j] = table[at]
-    return number, first[:found]
-
-
-@compiled
-def add_patterns(arrays, parents, gates):  # type: ignore[no-untyped-def]
-    """The first patterns: that of dead neurons, and these."""
-    s = state_of(arrays)
-    add_pattern(s, np.int64(0), np.zeros(gates.shape[1], np.bool_))
-    for p in range(len(parents)):
-        add_pattern(s, parents[p], gates[p])
+def form(theta: Array, x: Array, y: Array, keys: NDArray[np.uint64], most: int) -> Arrays | None:
+    """The groups of the weights theta (m, d + 1) as they stand; None where there are more than `most` patterns."""
+    number, first = classify(theta[:, :-1], x, keys, most)
+    if not len(first) and number.any():
+        return None
+    gates = theta[first, :-1] @ x.T > 0
+    order, parents = chain_of_patterns(gates, theta[first, :-1])
+    state = empty_state(x, y, keys, len(theta), 2 * len(first) + 64)._replace(theta=theta.copy())
+    place = np.zeros(len(first) + 1, dtype=np.int32)
+    add_patterns(state, np.array(parents, dtype=np.int64), gates[order])
+    place[order + 1] = np.arange(1, len(first) + 1)
+    form_groups(state, place[number])
+    return state
 
 
 @compiled
@@ -106,7 +70,7 @@ def form_blocks(s, g, order, begin, end, unit):  # type: ignore[no-untyped-def]
                 square += reach * reach
                 if high[i] - low[i] > spread:
                     spread, widest = high[i] - low[i], i
-            accept = FINE * np.sqrt(square) <= least_distance(s.lines[1], mean) or spread < 1e-15
+            accept = FINE * np.sqrt(square) <= least_distance(s.lines[UNIT], mean) or spread < 1e-15
         if accept:
             for at in range(lo, hi - 1):
                 s.chain[order[at]] = order[at + 1]
@@ -174,11 +138,9 @@ def write_back(arrays, theta):  # type: ignore[no-untyped-def]
         while b >= 0:
             j = s.blocks[b].head
             for _ in range(s.blocks[b].size):
+                apply_map(s, g, s.theta[j], theta[j])
                 for i in range(e):
-                    v = 0.0
-                    for q in range(e):
-                        v += s.maps[i * e + q, g] * s.theta[j, q]
-                    theta[j, i] = v * s.groups[g].scale
+                    theta[j, i] *= s.groups[g].scale
                 j = s.chain[j]
             b = s.blocks[b].following
     for at in range(s.counts[PAGES]):
