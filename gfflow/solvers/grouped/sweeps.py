@@ -110,19 +110,21 @@ def sweep_page(page, gates, near, planes, fields, total, room, begin, move):  # 
 
 
 @reordered
-def sweep_page_in_plane(w0, w1, a, x0, x1, c0, c1, y0, y1, e0, e1, p0, p1, move):  # type: ignore[no-untyped-def]
-    """sweep_page for two coordinates and two near gates, of the samples (x0, x1) and (y0, y1) with pulls (c0, c1) and
-    (e0, e1), in one loop; p the field with both closed. Returns the sums over all, and over those open on each."""
+def sweep_page_in_plane(w0, w1, a, x, c, p, other, pull, move):  # type: ignore[no-untyped-def]
+    """sweep_page for two coordinates, in one loop. The near gates are that of a sample x (2,) with pull c (2,) and,
+    unless `other` is None, that of a sample `other` with its pull; p (2,) is the field with all of them closed.
+    Returns the sums over all, and over those open on each."""
     t0 = t1 = u0 = u1 = v0 = v1 = 0.0
     for j in range(a.size):
         w, v, b = w0[j], w1[j], a[j]
         if move:
-            z = w * x0 + v * x1
-            q0 = p0 + (0.0 if z <= 0 else c0)
-            q1 = p1 + (0.0 if z <= 0 else c1)
-            z = w * y0 + v * y1
-            q0 += 0.0 if z <= 0 else e0
-            q1 += 0.0 if z <= 0 else e1
+            z = w * x[0] + v * x[1]
+            q0 = p[0] + (0.0 if z <= 0 else c[0])
+            q1 = p[1] + (0.0 if z <= 0 else c[1])
+            if other is not None:  # known when it is compiled
+                z = w * other[0] + v * other[1]
+                q0 += 0.0 if z <= 0 else pull[0]
+                q1 += 0.0 if z <= 0 else pull[1]
             turn = q0 * w + q1 * v
             w += q0 * b
             v += q1 * b
@@ -131,37 +133,20 @@ def sweep_page_in_plane(w0, w1, a, x0, x1, c0, c1, y0, y1, e0, e1, p0, p1, move)
         m0, m1 = b * w, b * v
         t0 += m0
         t1 += m1
-        z = w * x0 + v * x1
+        z = w * x[0] + v * x[1]
         u0 += 0.0 if z <= 0 else m0
         u1 += 0.0 if z <= 0 else m1
-        z = w * y0 + v * y1
-        v0 += 0.0 if z <= 0 else m0
-        v1 += 0.0 if z <= 0 else m1
+        if other is not None:
+            z = w * other[0] + v * other[1]
+            v0 += 0.0 if z <= 0 else m0
+            v1 += 0.0 if z <= 0 else m1
     return t0, t1, u0, u1, v0, v1
 
 
-@reordered
-def sweep_page_at_one_gate(w0, w1, a, x0, x1, c0, c1, p0, p1, move):  # type: ignore[no-untyped-def]
-    """The same for a single near gate."""
-    t0 = t1 = u0 = u1 = 0.0
-    for j in range(a.size):
-        w, v, b = w0[j], w1[j], a[j]
-        if move:
-            z = w * x0 + v * x1
-            q0 = p0 + (0.0 if z <= 0 else c0)
-            q1 = p1 + (0.0 if z <= 0 else c1)
-            turn = q0 * w + q1 * v
-            w += q0 * b
-            v += q1 * b
-            b += turn
-            w0[j], w1[j], a[j] = w, v, b
-        m0, m1 = b * w, b * v
-        t0 += m0
-        t1 += m1
-        z = w * x0 + v * x1
-        u0 += 0.0 if z <= 0 else m0
-        u1 += 0.0 if z <= 0 else m1
-    return t0, t1, u0, u1
+@compiled
+def in_plane(rows, k):  # type: ignore[no-untyped-def]
+    """Row k of two numbers, as values."""
+    return rows[k, 0], rows[k, 1]
 
 
 @compiled
@@ -173,16 +158,14 @@ def sweep_pages(pages, page_gates, count, near, planes, fields, total, room, mov
         if fields.shape[0] != 2 or own.gates > 2:
             sweep_page(own, gates, near, planes, fields, total, room, begin, move)
             continue
-        end, p, k = begin + own.size, own.pattern, gates[0]
+        end, p, k, q = begin + own.size, own.pattern, gates[0], gates[1]
         w0, w1, a = near[0, begin:end], near[1, begin:end], near[2, begin:end]
-        x0, x1, c0, c1 = planes[INPUTS, k, 0], planes[INPUTS, k, 1], planes[PULLS, k, 0], planes[PULLS, k, 1]
-        p0, p1 = fields[0, p], fields[1, p]
+        x, c, field = in_plane(planes[INPUTS], k), in_plane(planes[PULLS], k), (fields[0, p], fields[1, p])
         if own.gates == 1:
-            t0, t1, u0, u1 = sweep_page_at_one_gate(w0, w1, a, x0, x1, c0, c1, p0, p1, move)
+            t0, t1, u0, u1, _, _ = sweep_page_in_plane(w0, w1, a, x, c, field, None, None, move)
         else:
-            q = gates[1]
-            y0, y1, e0, e1 = planes[INPUTS, q, 0], planes[INPUTS, q, 1], planes[PULLS, q, 0], planes[PULLS, q, 1]
-            t0, t1, u0, u1, v0, v1 = sweep_page_in_plane(w0, w1, a, x0, x1, c0, c1, y0, y1, e0, e1, p0, p1, move)
+            other, pull = in_plane(planes[INPUTS], q), in_plane(planes[PULLS], q)
+            t0, t1, u0, u1, v0, v1 = sweep_page_in_plane(w0, w1, a, x, c, field, other, pull, move)
             planes[SUMS, q, 0] += v0
             planes[SUMS, q, 1] += v1
         total[0, p] += t0
