@@ -13,20 +13,19 @@ from gfflow.benchmark.contestants import plain_loop, solver_alone
 from gfflow.benchmark.grid import Line
 from gfflow.benchmark.timing import Timing, paired
 from gfflow.model.data import TrainingSet
+from gfflow.model.examples import STEWART_X, STEWART_Y
 from gfflow.model.initialization import draw_start
 
 WIDTHS = (100, 1_000, 10_000, 100_000, 1_000_000)
-STEPS = (
-    200_000  # over which the cost of a step is averaged: the early phase, with all neurons on their way, and after
-)
+STEPS = 200_000  # over which a step's cost is averaged: the early phase, with all neurons on their way, and after
 MANY = (1000, 784, 1000)  # samples, coordinates, neurons
 
 
 def points_on_a_line(n: int = 40) -> TrainingSet:
     """n uniform inputs on [-1, 1] with bias, labels on a line of eight pieces (after arXiv 2401.10791)."""
     x = np.sort(np.random.default_rng(0).uniform(-1, 1, n))
-    corners = (-1, -0.7, -0.55, -0.4, 0, 0.5, 0.6, 0.7, 1), (0, 0.7, 0.5, 1, 0, 1, 0.6, 0.7, 0)
-    return TrainingSet(torch.from_numpy(np.stack([x, np.ones(n)], axis=1)), torch.from_numpy(np.interp(x, *corners)))
+    y = np.interp(x, STEWART_X, STEWART_Y)
+    return TrainingSet(torch.from_numpy(np.stack([x, np.ones(n)], axis=1)), torch.from_numpy(y))
 
 
 def measure_widths(widths: tuple[int, ...] = WIDTHS, steps: int = STEPS) -> Line:
