@@ -11,6 +11,7 @@ import torch
 from gfflow.errors import InvalidInput
 from gfflow.model.activations import leaky_relu
 from gfflow.model.data import TrainingSet
+from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
 from gfflow.training.foreign import (
     WeightsOf,
@@ -75,12 +76,13 @@ class View(pl.Callback):
         self.view, self.activation = view, None if slope is None else leaky_relu(slope)
         self.given, self.given_schedule, self.step_size = training_set, schedule, step_size
         self._trainer: pl.Trainer | None = None
+        self._read: tuple[int, Neurons, float] | None = None  # iteration, weights, output bias
         self._snapshot: Snapshot | None = None
 
     def attach(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Finds weights, samples and schedule, once for each training."""
-        self._trainer, self._module, self._snapshot = trainer, module, None
-        neurons, bias = read_weights(module, self.view, self.activation)
+        self._trainer, self._module, self._read, self._snapshot = trainer, module, None, None
+        neurons, bias = self._weights()
         x = None if self.given is not None else (samples := read_samples(trainer.train_dataloader))[0]
         self.training_set = as_training_set(*samples, neurons.w.shape[1]) if self.given is None else self.given
         self.schedule = self.given_schedule or _default_schedule(trainer)
@@ -101,8 +103,14 @@ class View(pl.Callback):
         assert self._trainer is not None
         return self._trainer.global_step
 
+    def _weights(self) -> tuple[Neurons, float]:
+        """The weights and the output bias as they stand, copied once for all that ask at one iteration."""
+        if self._read is None or self._read[0] != self.iteration:
+            self._read = (self.iteration, *read_weights(self._module, self.view, self.activation))
+        return self._read[1:]
+
     def measurable(self) -> bool:
-        neurons, bias = read_weights(self._module, self.view, self.activation)
+        neurons, bias = self._weights()
         return math.isfinite(neurons.half_norm_squared + bias)
 
     def on_schedule(self) -> bool:
@@ -114,7 +122,7 @@ class View(pl.Callback):
     def snapshot(self) -> Snapshot:
         """The network as it stands, copied: all measurements of one iteration share it."""
         if self._snapshot is None or self._snapshot.iteration != self.iteration:
-            neurons, bias = read_weights(self._module, self.view, self.activation)
+            neurons, bias = self._weights()
             time = None if self.step_size is None else self.step_size * self.iteration
             samples = shifted(self.training_set, bias)
             self._snapshot = Snapshot(neurons, samples, self.iteration, time)
