@@ -86,6 +86,14 @@ class Neurons:
         """1/2 ||theta||^2 = 1/2 (sum_j ||w_j||^2 + a_j^2); finite only where every weight is."""
         return 0.5 * float(self.w.square().sum() + self.a.square().sum())
 
+    @cached_property
+    def singular_values(self) -> Tensor:
+        """Those of W (m, d), the largest first: shape (min(m, d),); in time m d^2."""
+        largest = float(self.w.abs().max())
+        if largest == 0:
+            return torch.zeros(min(self.w.shape), dtype=self.w.dtype)
+        return largest * torch.linalg.svdvals(self.w / largest)
+
     def outputs(self, x: Tensor) -> Tensor:
         """h(x) = sum_j a_j phi(<w_j, x>), shape (n,), for inputs x (n, d). Memory beside the result is bounded: many
         inputs of a wide network are taken in parts."""

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gfflow.measures.rank import nuclear_norm, singular_values, stable_rank
+from gfflow.measures.rank import nuclear_norm, stable_rank
 from gfflow.measures.teacher import teacher_angle, teacher_distance
 from gfflow.model.neurons import Neurons
 
@@ -47,7 +47,7 @@ def test_rank_of_known_matrices_at_any_size() -> None:
     w = torch.diag(torch.tensor([3.0, 4.0], dtype=torch.float64))
     for scale in (1.0, 1e-200):
         case = Neurons(scale * w, torch.ones(2, dtype=torch.float64))
-        assert singular_values(case).tolist() == pytest.approx([4 * scale, 3 * scale], rel=1e-14)
+        assert case.singular_values.tolist() == pytest.approx([4 * scale, 3 * scale], rel=1e-14)
         assert nuclear_norm(case) == pytest.approx(7 * scale, rel=1e-14)
         assert stable_rank(case) == pytest.approx(25 / 16, rel=1e-14)
     parallel = neurons((1.0, 2.0, 1.0), (-2.0, -4.0, 1.0), (0.5, 1.0, 0.0))
