@@ -27,21 +27,6 @@ PIECES = 100  # gate changes a gate in one move, at most
 
 
 @lean
-def _follow(gates, state, j, f, left, start, eta, room):  # type: ignore[no-untyped-def]
-    """One neuron along the field f of its gates: (time used, event), where an event is a gate, the number of gates
-    for a change of the sign of a, or -1 for none."""
-    if eta > 0.0:
-        return stride(gates, state, j, f, left, eta, room)
-    if start.imbalance[j] == 0.0:
-        return turn(gates, state, j, f, left, start, room)
-    if f.info[0] > 0:
-        clear_rounding(f, state.v[j], False, room.watch)
-    if f.info[1] == 1 and np.isnan(state.omega[j]):
-        keep_across(gates, state, j, f)
-    return swing(gates, state, j, f, left, start, room)
-
-
-@lean
 def _settle_group(gates, state, members, size, room):  # type: ignore[no-untyped-def]
     """The field of a group, its sliding and held gates made to agree with their drifts, in room.group."""
     f, sign = room.group, state.a[members[0]]
@@ -81,13 +66,21 @@ def _settle_alone(gates, state, j, event, size, room):  # type: ignore[no-untype
 
 @lean
 def _move_alone(gates, state, j, duration, size, start, eta, room):  # type: ignore[no-untyped-def]
-    """One neuron for the time `duration`, through its gate changes: along its group's field up to the first."""
+    """One neuron for the time `duration`, through its gate changes: along its group's field up to the first.
+
+    Each piece ends with an event: a gate, the number of gates for a change of the sign of a, or -1 for none."""
     most = PIECES * (gates.normal.shape[0] + 1)
     left, event, alone = duration, -1, state.a[j] == 0.0
     for _ in range(most):
         if alone and not _settle_alone(gates, state, j, event, size, room):
             return
-        used, event = _follow(gates, state, j, room.alone if alone else room.group, left, start, eta, room)
+        f = room.alone if alone else room.group
+        if eta > 0.0:
+            used, event = stride(gates, state, j, f, left, eta, room)
+        elif start.imbalance[j] == 0.0:
+            used, event = turn(gates, state, j, f, left, start, room)
+        else:
+            used, event = swing(gates, state, j, f, left, start, room)
         left -= used
         if event < 0:
             return

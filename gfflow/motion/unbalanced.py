@@ -12,7 +12,8 @@ import numpy as np
 
 from gfflow.compiled import lean
 from gfflow.motion.gates import LEVEL, OFF, ON, SLIDING, dot, products, put
-from gfflow.motion.sliding import find_drifts
+from gfflow.motion.sliding import clear_rounding, find_drifts
+from gfflow.motion.state import keep_across
 
 LONGEST = 30.0  # N t in one piece, at most: e^-30 is still more than rounding beside 1
 BARELY = 1e-200  # an output weight that has just changed its sign
@@ -102,6 +103,10 @@ def modes(state, j, f, start, e):  # type: ignore[no-untyped-def]
 def swing(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def]
     """The neuron along the field f of its gates for the time `left`, or until an event: (time used, event)."""
     v, e, rate = state.v[j], room.e, f.rate[0]
+    if f.info[0] > 0:
+        clear_rounding(f, v, False, room.watch)
+    if f.info[1] == 1 and np.isnan(state.omega[j]):
+        keep_across(gates, state, j, f)
     if rate == 0.0:
         return left, -1
     used = 0.0
