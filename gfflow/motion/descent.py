@@ -1,4 +1,4 @@
-"""Exact motion of every neuron by steps of gradient descent while the residual is frozen, in flow time eta * step.
+"""Exact motion of a neuron by steps of gradient descent while the residual is frozen, in flow time eta * step.
 
 In a fixed field D, N = ||D||, u = D/N, a step multiplies p + a, p = <w, u>, by 1 + eta N and p - a by 1 - eta N;
 the part of w across D stays. Between steps the modes go on as e^{t ln(1 + eta N) / eta} and e^{t ln(1 - eta N) /
@@ -27,10 +27,9 @@ from __future__ import annotations
 import numpy as np
 
 from gfflow.compiled import lean
-from gfflow.motion.frozen_residual import PIECES, clear_rounding, count_changes, settle_event, take_states
-from gfflow.motion.gates import OFF, ON, SLIDING, copy, dot, forces, products, put, resolve
-from gfflow.motion.groups import regroup
-from gfflow.motion.unbalanced import BARELY, LEVEL, LONGEST
+from gfflow.motion.gates import LEVEL, OFF, ON, SLIDING, dot, products, put
+from gfflow.motion.sliding import clear_rounding, find_drifts
+from gfflow.motion.unbalanced import BARELY, LONGEST
 
 STEEPEST = 0.9  # eta N, at most: beyond it descent is no motion in time
 HALVINGS = 60
@@ -79,7 +78,7 @@ def _reaches(first, second, rising, falling, level, t):  # type: ignore[no-untyp
 
 
 @lean
-def _stride(gates, state, j, f, left, eta, room):  # type: ignore[no-untyped-def]
+def stride(gates, state, j, f, left, eta, room):  # type: ignore[no-untyped-def]
     """One neuron along the field f of its gates for the time `left`, or until an event: (time used, event), where an
     event is a gate, the number of gates for a change of the sign of a, or -1 for none."""
     v, a = state.v[j], state.a[j]
@@ -105,9 +104,7 @@ def _stride(gates, state, j, f, left, eta, room):  # type: ignore[no-untyped-def
     turn = _vanishes(a1, a2, rising, falling)
     if turn < used:
         used, event, ends = turn, f.drift.size, False
-    if f.info[2] == 0:
-        products(gates, f.u, f.drift)
-        f.info[2] = 1
+    find_drifts(gates, f)
     products(gates, v, room.z)
     change = _along(p1, p2, rising, falling, used) - p
     nearest = abs(change)
@@ -136,39 +133,3 @@ def _stride(gates, state, j, f, left, eta, room):  # type: ignore[no-untyped-def
     if event < 0 and not ends:
         return used, f.drift.size  # a long way in pieces: the same gates go on
     return used, event
-
-
-@lean
-def step_all(gates, state, duration, r, eta, room):  # type: ignore[no-untyped-def]
-    """All neurons by descent's steps of size eta for the flow time `duration`, in place, with the residual r (n,)
-    frozen; room.counts gathers what happens."""
-    size = forces(gates, r, room.force, room.base)
-    groups, most = room.groups, PIECES * (gates.normal.shape[0] + 1)
-    count = regroup(groups, state.key)
-    for i in range(count):
-        members = groups.order[groups.first[i] : groups.first[i + 1]]
-        sign = state.a[members[0]]
-        if sign != 0.0:
-            copy(state.gate[members[0]], room.group.state)
-            room.group.zero[:] = False
-            changes = resolve(gates, room.group, room.force, room.base, sign, size)
-            if changes != 0:
-                for j in members:
-                    count_changes(room.group, changes, room.counts)
-                    take_states(gates, state, j, room.group)
-        for j in members:
-            if sign == 0.0 and dot(state.v[j], state.v[j]) == 0.0:
-                continue
-            left, event, pieces = duration, -1, 0
-            alone = sign == 0.0
-            while pieces < most:
-                if alone and not settle_event(gates, state, j, event, size, room):
-                    break
-                f = room.alone if alone else room.group
-                used, event = _stride(gates, state, j, f, left, eta, room)
-                left -= used
-                if event < 0:
-                    break
-                alone, pieces = True, pieces + 1
-            if pieces == most:
-                room.counts[2] += 1

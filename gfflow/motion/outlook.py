@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from gfflow.compiled import lean
-from gfflow.motion.frozen_residual import keep_across
-from gfflow.motion.gates import OFF, ON, copy, direct, dot, forces, project, put
+from gfflow.motion.gates import OFF, ON, copy, dot, forces, put
 from gfflow.motion.groups import regroup
+from gfflow.motion.sliding import direct
+from gfflow.motion.state import State, group_field, keep_across
 from gfflow.motion.unbalanced import modes
 
 RESTS, GROWS, SHRINKS, TURNS = 0, 1, 2, 3
 LEVEL = 1e-12  # of a drift over ||D||, that is rounding
 
 
-@lean
-def outlook(gates, state, r, start, room, fate, rate, mode, direction):  # type: ignore[no-untyped-def]
-    """What comes of all m neurons in the field of the residual r (n,), given that `move` has made their gates agree
-    with it.
+class Outlook(NamedTuple):
+    """What comes of each neuron: its fate, and what its log-norm tends to, mode + rate t."""
 
-    fate (m,): RESTS, no sample pulls; GROWS, along `direction` (m, Q), unit, at the rate ||D||: its log-norm tends to
-    mode + rate t; SHRINKS for ever, on the one line that its gates leave it, by the rate -||D||; TURNS, a gate is
-    still to change or its output weight its sign, and nothing else is told.
+    fate: Any  # (m,) int64: RESTS, GROWS, SHRINKS or TURNS
+    rate: Any  # (m,), ||D||, negative for a neuron that shrinks
+    mode: Any  # (m,)
+    direction: Any  # (m, Q), unit, along which it grows or shrinks
+
+
+def new_outlook(state: State) -> Outlook:
+    """Room for the outlook of the neurons of a state."""
+    m = len(state.rho)
+    return Outlook(np.zeros(m, np.int64), np.zeros(m), np.zeros(m), np.zeros_like(state.v))
+
+
+@lean
+def look_out(gates, state, r, start, room, out):  # type: ignore[no-untyped-def]
+    """The outlook of all neurons in the field of the residual r (n,), given that `move` has made their gates agree
+    with it, into `out`.
+
+    RESTS: no sample pulls. GROWS: for ever, along `direction` at the rate ||D||. SHRINKS: for ever, on the one line
+    that its gates leave it. TURNS: a gate is still to change or its output weight its sign, and nothing else is told.
     """
+    fate, rate, mode, direction = out.fate, out.rate, out.mode, out.direction
     size = forces(gates, r, room.force, room.base)
     f, groups = room.group, room.groups
-    count = regroup(groups, state.key)
-    for i in range(count):
+    for i in range(regroup(groups, state.key)):
         members = groups.order[groups.first[i] : groups.first[i + 1]]
-        copy(state.gate[members[0]], f.state)
-        project(gates, f, room.force, room.base)
+        group_field(gates, state, members[0], room)
         direct(gates, f, size)
         for j in members:
             v, a = state.v[j], state.a[j]

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gfflow.compiled import compiled, lean
-from gfflow.motion.gates import OFF, ON, copy, dot, forces, project
+from gfflow.motion.gates import OFF, ON, copy, dot, forces
 from gfflow.motion.groups import regroup
+from gfflow.motion.state import group_field
 
 NEGLIGIBLE = 1e-12  # of the largest mass, below which a neuron is left out of the relaxation
 BLOCK = 128  # rows of factors of the relaxation that are multiplied at a time
@@ -85,7 +86,6 @@ def slope(gates, state, r, groups, sums, room, dr):  # type: ignore[no-untyped-d
     count = regroup(groups, state.key)
     for i in range(count):
         lead = groups.order[groups.first[i]]
-        copy(state.gate[lead], f.state)
         size, known = 0.0, False
         vector[:] = 0.0
         for place in range(groups.first[i], groups.first[i + 1]):
@@ -94,7 +94,7 @@ def slope(gates, state, r, groups, sums, room, dr):  # type: ignore[no-untyped-d
             if share == 0.0:
                 continue
             if not known:
-                project(gates, f, room.force, room.base)
+                group_field(gates, state, lead, room)
                 known = True
             size += share * state.a[j] * state.a[j]
             turn = share * dot(f.d, state.v[j])
@@ -193,8 +193,7 @@ def relaxation(gates, state, groups, sums, room, gram, kernel):  # type: ignore[
         total, heavy = _group_matrix(state, groups, i, least, matrix)
         if heavy == 0:
             continue
-        copy(state.gate[lead], f.state)
-        project(gates, f, room.force, room.base)
+        group_field(gates, state, lead, room)
         if on == BLOCK:
             kernel += np.dot(sums.on.T, sums.on) * gram
             on = 0

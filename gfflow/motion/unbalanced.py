@@ -11,12 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from gfflow.compiled import lean
-from gfflow.motion.gates import OFF, ON, SLIDING, dot, products, put
+from gfflow.motion.gates import LEVEL, OFF, ON, SLIDING, dot, products, put
+from gfflow.motion.sliding import clear_rounding, find_drifts
+from gfflow.motion.state import keep_across
 
 LONGEST = 30.0  # N t in one piece, at most: e^-30 is still more than rounding beside 1
 BARELY = 1e-200  # an output weight that has just changed its sign
 CANCELLED = 1e-2  # of the larger mode, below which the smaller one is taken from the product
-LEVEL = 1e-15  # of a drift over ||D||: the neuron moves along the gate
 
 
 @lean
@@ -32,9 +33,7 @@ def _duration_to(phi, p, a, rising, falling):  # type: ignore[no-untyped-def]
 @lean
 def _first_event(gates, f, v, a, p, rising, falling, longest, z_of, watch):  # type: ignore[no-untyped-def]
     """(N t, event) of the first event within N t <= longest: a gate, the number of gates for a = 0, -1 for none."""
-    if f.info[2] == 0:
-        products(gates, f.u, f.drift)
-        f.info[2] = 1
+    find_drifts(gates, f)
     products(gates, v, z_of)
     phi = rising * np.expm1(longest) + falling * np.expm1(-longest)
     duration, first = longest, -1
@@ -57,6 +56,14 @@ def _first_event(gates, f, v, a, p, rising, falling, longest, z_of, watch):  # t
     if 0 <= first < f.drift.size:
         duration = min(max(0.0, _duration_to(np.copysign(nearest, a), p, a, rising, falling)), duration)
     return duration, first
+
+
+@lean
+def imbalance_at(start, j, rho):  # type: ignore[no-untyped-def]
+    """a^2 - ||v||^2 of neuron j = e^{rho} (v, a)."""
+    if start.imbalance[j] == 0.0:
+        return 0.0
+    return start.imbalance[j] * np.exp(2.0 * (start.scale[j] - rho))
 
 
 @lean
@@ -83,10 +90,7 @@ def modes(state, j, f, start, e):  # type: ignore[no-untyped-def]
     else:
         for q in range(e.size):
             e[q] = v[q] - p * f.u[q]
-    imbalance = (
-        start.imbalance[j] * np.exp(2.0 * (start.scale[j] - state.rho[j])) if start.imbalance[j] != 0.0 else 0.0
-    )
-    product = -0.25 * (imbalance + dot(e, e))
+    product = -0.25 * (imbalance_at(start, j, state.rho[j]) + dot(e, e))
     rising, falling = 0.5 * (p + a), 0.5 * (p - a)
     if abs(rising) < CANCELLED * abs(falling):
         rising = product / falling
@@ -99,6 +103,10 @@ def modes(state, j, f, start, e):  # type: ignore[no-untyped-def]
 def swing(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def]
     """The neuron along the field f of its gates for the time `left`, or until an event: (time used, event)."""
     v, e, rate = state.v[j], room.e, f.rate[0]
+    if f.info[0] > 0:
+        clear_rounding(f, v, False, room.watch)
+    if f.info[1] == 1 and np.isnan(state.omega[j]):
+        keep_across(gates, state, j, f)
     if rate == 0.0:
         return left, -1
     used = 0.0
@@ -117,8 +125,8 @@ def swing(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def
         size = max(np.sqrt(dot(v, v)), abs(a))
         put(v, v, 1.0 / size)
         state.rho[j] += np.log(size)
-        imbalance = start.imbalance[j] * np.exp(2.0 * (start.scale[j] - state.rho[j]))
         a /= size
+        imbalance = imbalance_at(start, j, state.rho[j])
         state.a[j] = a if event == f.drift.size else conserve(v, a, imbalance, room.watch)
         used += tau / rate
         if event >= 0:

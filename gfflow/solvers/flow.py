@@ -44,7 +44,7 @@ class Flow(Solver):
         self._written: tuple[torch.Tensor, torch.Tensor] | None = None
         self._saved: dict[str, Any] | None = None
         self._sliding_pairs = 0
-        self._vanished = torch.zeros(0), torch.zeros(0)  # directions and signs of neurons below the smallest float
+        self._vanished = np.zeros((0, 0)), np.zeros(0)  # directions and signs of neurons below the smallest float
         self._loaded = False
 
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
@@ -59,7 +59,7 @@ class Flow(Solver):
         return 10_000  # a pause costs what a step does, half a millisecond, and changes none of them
 
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
-        from gfflow.motion.flow.state import directions, leave
+        from gfflow.motion.flow.coordinates import directions, leave
         from gfflow.motion.gates import SLIDING  # numba is imported only when it is needed
 
         self.check(network, training_set)
@@ -79,8 +79,7 @@ class Flow(Solver):
         self._iteration = stop
         self._sliding_pairs = int((state.gate == SLIDING).sum())
         vanished = (neurons.norms == 0).numpy()
-        v = directions(integrator.problem, state)[vanished]
-        self._vanished = torch.from_numpy(v), torch.from_numpy(np.sign(state.a[vanished]))
+        self._vanished = directions(integrator.problem, state)[vanished], np.sign(state.a[vanished])
 
     def at_rest(self, snapshot: Snapshot) -> bool:
         """As of any solver; but neurons whose weights are below the smallest float live on in the integrator's state,
@@ -90,9 +89,10 @@ class Flow(Solver):
         v, signs = self._vanished
         if not len(signs):
             return True
-        data = snapshot.training_set
-        growth = signs * ((v @ data.x.T).clamp(min=0) @ snapshot.residuals) / data.n
-        return not bool((growth > self.resolution * snapshot.largest_field).any())
+        from gfflow.motion.field import growth
+
+        rates = signs * growth(snapshot.training_set.x.numpy(), snapshot.residuals.numpy(), v)
+        return not bool((rates > self.resolution * snapshot.largest_field).any())
 
     def _untouched(self, network: TwoLayerReLU, start: int) -> bool:
         written = self._written
@@ -104,8 +104,8 @@ class Flow(Solver):
         )
 
     def _integrator_from(self, network: TwoLayerReLU, training_set: TrainingSet, time: float) -> Integrator:
+        from gfflow.motion.flow.coordinates import enter, merged
         from gfflow.motion.flow.methods import integrator_class
-        from gfflow.motion.flow.state import enter, merged
 
         problem, state = enter(merged(training_set), network.neurons())
         return integrator_class(self.method)(problem, state, time, self.rtol)
@@ -138,8 +138,8 @@ class Flow(Solver):
         self._sliding_pairs = state["summary"]["sliding_pairs"] if state else 0
 
     def _restore(self, training_set: TrainingSet) -> None:
+        from gfflow.motion.flow.coordinates import merged, of_tensors, problem_of_tensors
         from gfflow.motion.flow.methods import integrator_class
-        from gfflow.motion.flow.state import merged, of_tensors, problem_of_tensors
 
         saved, self._saved = self._saved, None
         assert saved is not None

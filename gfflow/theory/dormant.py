@@ -7,16 +7,17 @@ has across a line along which it shrinks is kept to its own level: it turns roun
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gfflow.errors import Unresolved
-from gfflow.motion.flow.state import Array, Problem
-from gfflow.motion.frozen_residual import Room, State, move, new_room, of_neurons
+from gfflow.motion.flow.coordinates import Array, Problem
+from gfflow.motion.frozen_residual import move
 from gfflow.motion.gates import forces
-from gfflow.motion.outlook import GROWS, RESTS, SHRINKS, TURNS, outlook
+from gfflow.motion.outlook import GROWS, RESTS, SHRINKS, TURNS, Outlook, look_out, new_outlook
+from gfflow.motion.state import State, new_room, of_neurons
 
 STILL = 1e-10  # of the sum of all forces: a field below this is zero but for rounding
 ALIGNED = 1e-13  # sine of the angle to a ray, below which it is rounding
@@ -63,24 +64,6 @@ class Settled:
         return self.state._replace(rho=self.state.rho + self.growth * time)
 
 
-@dataclass
-class _Motion:
-    """Working space of settle."""
-
-    state: State
-    rate: Array
-    mode: Array
-    fate: NDArray[np.int64]
-    direction: Array
-    room: Room = field(repr=False)
-
-    @classmethod
-    def of(cls, problem: Problem, state: State) -> _Motion:
-        m = len(state.rho)
-        arrays = (np.zeros(m), np.zeros(m), np.zeros(m, np.int64), np.zeros_like(state.v))
-        return cls(state, *arrays, new_room(problem.gates, m))
-
-
 def settle(problem: Problem, state: State, r: Array, dormant: NDArray[np.bool_]) -> Settled:
     """Moves the dormant neurons of a state, alone, in the field of r until their gates change no more.
 
@@ -93,27 +76,18 @@ def settle(problem: Problem, state: State, r: Array, dormant: NDArray[np.bool_])
     for _ in range(DOUBLINGS):
         if len(chosen) == 0 or size == 0:
             return Settled(state, growth, shrinks, time)
-        start = of_neurons(problem.start, chosen)
-        motion = _Motion.of(problem, of_neurons(state, chosen))
-        _check_rays(problem, motion, r, start, chosen)
-        move(problem.gates, motion.state, duration, r, start, motion.room)
+        moved, start = of_neurons(state, chosen), of_neurons(problem.start, chosen)
+        room, out = new_room(problem.gates, len(chosen)), new_outlook(moved)
+        look_out(problem.gates, moved, r, start, room, out)
+        _check_rays(moved, out, STILL * size, chosen)
+        move(problem.gates, moved, duration, r, start, 0.0, room)
         elapsed += duration
-        outlook(
-            problem.gates,
-            motion.state,
-            r,
-            start,
-            motion.room,
-            motion.fate,
-            motion.rate,
-            motion.mode,
-            motion.direction,
-        )
-        motion.fate[np.abs(motion.rate) <= STILL * size] = RESTS
-        _take(motion, state, chosen, elapsed)
-        done = motion.fate != TURNS
-        growth[chosen[done]] = np.where(motion.fate == RESTS, 0.0, motion.rate)[done]
-        shrinks[chosen[done]] = (motion.fate == SHRINKS)[done]
+        look_out(problem.gates, moved, r, start, room, out)
+        out.fate[np.abs(out.rate) <= STILL * size] = RESTS
+        _take(moved, out, state, chosen, elapsed)
+        done = out.fate != TURNS
+        growth[chosen[done]] = np.where(out.fate == RESTS, 0.0, out.rate)[done]
+        shrinks[chosen[done]] = (out.fate == SHRINKS)[done]
         time[chosen] = elapsed
         chosen, duration = chosen[~done], elapsed
     raise Unresolved(f"neuron {chosen[0]} does not come to rest in the field of a critical point")
@@ -124,27 +98,23 @@ def _size(problem: Problem, r: Array) -> float:
     return float(forces(gates, r, np.zeros(len(gates.normal)), np.zeros(gates.normal.shape[1])))
 
 
-def _take(motion: _Motion, state: State, chosen: NDArray[np.int64], elapsed: float) -> None:
+def _take(moved: State, out: Outlook, state: State, chosen: NDArray[np.int64], elapsed: float) -> None:
     """Writes the moved neurons back; those that have settled with the direction and the constant they tend to."""
-    moved, fate = motion.state, motion.fate
     for target, source in zip(state, moved, strict=True):
         target[chosen] = source
-    along = (fate == GROWS) | (fate == SHRINKS)
-    state.v[chosen[along]] = motion.direction[along]
+    along = (out.fate == GROWS) | (out.fate == SHRINKS)
+    state.v[chosen[along]] = out.direction[along]
     state.a[chosen[along]] = np.sign(moved.a[along])
-    state.rho[chosen[along]] = (motion.mode - motion.rate * elapsed)[along]
+    state.rho[chosen[along]] = (out.mode - out.rate * elapsed)[along]
     state.margin[chosen] = 0.0
 
 
-def _check_rays(problem: Problem, motion: _Motion, r: Array, start: object, chosen: NDArray[np.int64]) -> None:
-    """A neuron exactly against its field, with more than one dimension to turn to, would be turned by rounding."""
-    outlook(
-        problem.gates, motion.state, r, start, motion.room, motion.fate, motion.rate, motion.mode, motion.direction
-    )
-    state = motion.state
-    turning = np.isin(motion.fate, (GROWS, TURNS)) & (motion.rate > STILL * _size(problem, r)) & np.isnan(state.omega)
-    cosine = (state.v * motion.direction).sum(axis=1)
-    across = np.linalg.norm(state.v - cosine[:, None] * motion.direction, axis=1)
+def _check_rays(state: State, out: Outlook, still: float, chosen: NDArray[np.int64]) -> None:
+    """A neuron exactly against its field, with more than one dimension to turn to, would be turned by rounding; in a
+    field of the size `still` it rests."""
+    turning = np.isin(out.fate, (GROWS, TURNS)) & (out.rate > still) & np.isnan(state.omega)
+    cosine = (state.v * out.direction).sum(axis=1)
+    across = np.linalg.norm(state.v - cosine[:, None] * out.direction, axis=1)
     stuck = turning & (cosine < 0) & (across < ALIGNED)
     if stuck.any():
         raise Unresolved(f"neuron {chosen[stuck][0]} stands exactly against its field and may turn to any side")

@@ -59,33 +59,31 @@ def solve_early_phase(training_set: TrainingSet, start: Neurons) -> EarlyPhase:
     gates meet than in general position, as on a lattice of inputs, a neuron that comes to several of them at once may
     be led to a neighbouring direction, or held in one that is not stable.
     """
-    from gfflow.motion.flow.state import enter, merged  # numba is imported only when it is needed
-    from gfflow.motion.frozen_residual import move, new_room, of_neurons
-    from gfflow.motion.outlook import GROWS, TURNS, outlook
+    from gfflow.motion.flow.coordinates import enter, merged  # numba is imported only when it is needed
+    from gfflow.motion.frozen_residual import move
+    from gfflow.motion.outlook import GROWS, TURNS, look_out, new_outlook
+    from gfflow.motion.state import new_room, of_neurons
 
     problem, state = enter(merged(training_set), start)
     r, m, gates = problem.y, len(start.a), problem.gates
     fastest = float(np.abs(r) @ gates.length) / problem.n  # no ||D|| is larger
     drawn, rates, amplitudes, signs = np.zeros((m, start.w.shape[1])), np.zeros(m), np.full(m, -np.inf), np.zeros(m)
-    going, time, duration = (
-        np.arange(m),
-        0.0,
-        0.0,
-    )  # the first motion only makes gates at zero agree with their drifts
+    going, time = np.arange(m), 0.0
+    duration = 0.0  # the first motion only makes gates at zero agree with their drifts
     for _ in range(DOUBLINGS if fastest > 0 else 0):
         part, still = of_neurons(state, going), of_neurons(problem.start, going)
-        fate, rate, mode, direction = (np.zeros(shape) for shape in (*[len(going)] * 3, part.v.shape))
-        room = new_room(gates, len(going))
-        move(gates, part, duration, r, still, room)
+        room, out = new_room(gates, len(going)), new_outlook(part)
+        move(gates, part, duration, r, still, 0.0, room)
         time += duration
-        outlook(gates, part, r, still, room, fate, rate, mode, direction)
-        done = going[fate == GROWS]
-        drawn[done] = direction[fate == GROWS, : gates.rank] @ problem.basis.T
-        rates[done], signs[done] = rate[fate == GROWS], np.sign(part.a[fate == GROWS])
-        amplitudes[done] = mode[fate == GROWS] - rates[done] * time
+        look_out(gates, part, r, still, room, out)
+        grows = out.fate == GROWS
+        done = going[grows]
+        drawn[done] = out.direction[grows, : gates.rank] @ problem.basis.T
+        rates[done], signs[done] = out.rate[grows], np.sign(part.a[grows])
+        amplitudes[done] = out.mode[grows] - rates[done] * time
         for whole, piece in zip(state, part, strict=True):
             whole[going] = piece
-        going = going[fate == TURNS]
+        going = going[out.fate == TURNS]
         if not len(going):
             break
         duration = max(2.0 * duration, 1.0 / fastest)

@@ -24,7 +24,7 @@ from gfflow.model.data import TrainingSet
 from gfflow.model.losses import SQUARE
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
-from gfflow.theory.course import Tabulated
+from gfflow.theory.course import SMALLEST, Tabulated
 from gfflow.theory.prediction import CLOSE, INTEGRATED, Prediction, Saddle
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def make_forecast(
         share = integrator.time / horizon
         note = f"no forecast: its {most:,} evaluations ended at {share:.0%} of the run; solver=flow goes further"
         return Forecast(evaluations=evaluations, note=note)
-    from gfflow.motion.flow.state import leave
+    from gfflow.motion.flow.coordinates import leave
 
     last = moments[-1]
     end = Snapshot(leave(integrator.problem, last.state), training_set, time=last.time)
@@ -133,8 +133,8 @@ def _integrated(
     training_set: TrainingSet, start: Neurons, horizon: float, step_size: float, most: int
 ) -> tuple[Splitting, Tabulated, list[_Moment]]:
     """The integrator at its end, the course, and the moments of least gradient, the last of them the end."""
+    from gfflow.motion.flow.coordinates import enter, merged
     from gfflow.motion.flow.splitting import Splitting
-    from gfflow.motion.flow.state import enter, merged
 
     samples = merged(training_set)
     problem, state = enter(samples, start)
@@ -153,10 +153,9 @@ def _integrated(
         if integrator.counters["evaluations"] >= most:
             break
         integrator.step()
-        length, course = integrator.time - integrator.began, integrator.machine.step.final
         for part in INSIDE:
-            r = course[0] + part * (course[1] + part * (course[2] + part * course[3]))
-            times.append(integrator.began + part * length)
+            r = integrator.residual_at(part)
+            times.append(integrator.began + part * (integrator.time - integrator.began))
             losses.append(offset + float(r @ r) / (2 * samples.n))
         masses.append((integrator.time, *_masses(integrator.state)))
         before, now, last = now, _moment(integrator), before
@@ -172,7 +171,7 @@ def _integrated(
 
 def _logarithm(masses: Sequence[tuple[float, float, float]], side: int) -> tuple[Array, Array]:
     values = np.array(masses)
-    return values[:, 0], np.log(np.maximum(values[:, side], 1e-300))
+    return values[:, 0], np.log(np.maximum(values[:, side], SMALLEST))
 
 
 def _masses(state: Any) -> tuple[float, float]:
@@ -192,7 +191,7 @@ def _passed(
 ) -> list[CriticalPoint]:
     """The strict saddles on the plateaus of the loss, in the order of passage; a plateau may be one within the run's
     time alone, or only where the time after it is seen too."""
-    from gfflow.motion.flow.state import leave
+    from gfflow.motion.flow.coordinates import leave
 
     losses, slowest = course.loss([moment.time for moment in moments]), {}
     for last in sorted({horizon, float(course.times[-1])}):

@@ -104,9 +104,8 @@ def solve_limit_process(training_set: TrainingSet, start: Neurons) -> LimitProce
         field = (gates * (y / len(y))) @ x
         rate = np.linalg.norm(field, axis=1)
         u = field / np.where(rate > 0, rate, 1.0)[:, None]
-        p = (u * w).sum(
-            axis=1
-        )  # a = -p: w falls along D and balances a, so it shrinks for ever; a rounding would grow
+        p = (u * w).sum(axis=1)
+        # a = -p: w falls along D and balances a, so it shrinks for ever; a rounding would grow
         a = np.where((rate > 0) & (np.abs(a + p) <= ON_GATE), -p, a)
         piece = Piece(time, log_scale, w, a, u, rate)
         pieces.append(piece)

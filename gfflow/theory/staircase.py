@@ -17,7 +17,7 @@ from gfflow.errors import InvalidInput, Unresolved
 from gfflow.model.data import TrainingSet
 from gfflow.model.losses import SQUARE
 from gfflow.model.neurons import Neurons
-from gfflow.motion.flow.state import Array, Problem, directions, enter, leave, merged
+from gfflow.motion.flow.coordinates import Array, Problem, directions, enter, leave, merged
 from gfflow.theory.dormant import (
     RETURN,
     Levels,
@@ -171,9 +171,8 @@ class _Climb:
         self.r = self.problem.y.copy()
         self.A, self.B = 0.0, 0.0
         at_zero = float(training_set.y.square().mean()) / 2
-        self.offset = (
-            0.0 if data is training_set else at_zero - self._loss(self.r)
-        )  # what multiples of a sample leave
+        # what no network can fit of samples that are multiples of each other
+        self.offset = 0.0 if data is training_set else at_zero - self._loss(self.r)
         self.points, self.jumps = [self._point()], list[Jump]()
 
     def to_the_end(self) -> Staircase:

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from gfflow.compiled import compiled
 from gfflow.errors import Unresolved
+from gfflow.motion.flow.coordinates import Array, Problem, State
 from gfflow.motion.flow.splitting import Splitting
-from gfflow.motion.flow.state import Array, Problem, State
-from gfflow.motion.gates import OFF, ON, SLIDING, copy, forces, project
+from gfflow.motion.gates import OFF, ON, SLIDING, forces
 from gfflow.motion.groups import regroup
+from gfflow.motion.state import group_field
 
-SEED = (
-    1e-5  # size of the cluster from which its flow is integrated: its own effect on the residual is of order SEED^2
-)
+SEED = 1e-5  # size of the cluster from which its flow is integrated: it changes the residual by the order of SEED^2
 PASSIVE = 1e6  # by which the logarithms of dormant neurons are lowered, so that they do not act
 ARRIVED = 1e-8  # of the largest label: distance of the residual from that of the critical point
 RESTING = 1e-6  # of the sum of all forces: a field below this may be that of a neuron at rest
@@ -54,11 +53,9 @@ class Transition:
 def _field_sizes(gates, state, r, room, sizes):  # type: ignore[no-untyped-def]
     """||D_j|| of all neurons with the gates as they are, into sizes (m,); returns the sum of all forces."""
     size = forces(gates, r, room.force, room.base)
-    count = regroup(room.groups, state.key)
-    for i in range(count):
+    for i in range(regroup(room.groups, state.key)):
         members = room.groups.order[room.groups.first[i] : room.groups.first[i + 1]]
-        copy(state.gate[members[0]], room.group.state)
-        project(gates, room.group, room.force, room.base)
+        group_field(gates, state, members[0], room)
         length = np.sqrt((room.group.d**2).sum())
         for j in members:
             sizes[j] = length
@@ -107,9 +104,9 @@ def run(problem: Problem, state: State, dormant: NDArray[np.bool_], rtol: float)
         flow.step()
         steps.append((flow.began, flow.time - flow.began, machine.step.final.copy()))
         began = began or abs(_mass(flow.state, dormant) - mass) > 1e3 * SEED**2
-        r = machine.step.start[0]
         if not began:
             continue
+        r = flow.residual
         acting = ~dormant & (np.exp(2 * flow.state.rho) > WEIGHTLESS)
         _field_sizes(problem.gates, flow.state, r, machine.room, sizes)
         if (sizes[acting] > RESTING * size).any():

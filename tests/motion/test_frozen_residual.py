@@ -7,9 +7,10 @@ from scipy.integrate import solve_ivp
 
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
-from gfflow.motion.flow.state import directions, enter, leave, log_norms
-from gfflow.motion.frozen_residual import move, new_room
+from gfflow.motion.flow.coordinates import directions, enter, leave, log_norms
+from gfflow.motion.frozen_residual import move
 from gfflow.motion.gates import SLIDING
+from gfflow.motion.state import new_room
 
 
 def entered(x, w, a):
@@ -31,7 +32,7 @@ def test_motion_is_exact(n, d, balanced):
         x, r, w = rng.normal(size=(n, d)), rng.normal(size=n), rng.normal(size=d)
         a = rng.choice([-1.0, 1.0]) * (np.linalg.norm(w) if balanced else 0.5)
         problem, state, room = entered(x, w[None], [a])
-        move(problem.gates, state, 1.5, r, problem.start, room)
+        move(problem.gates, state, 1.5, r, problem.start, 0.0, room)
         assert room.counts[2] == 0
         if room.counts[1] or (state.gate >= SLIDING).any():
             continue
@@ -60,9 +61,9 @@ def test_a_line_is_gone_to_and_fro(time, balanced):
     problem, state, room = entered(x, w, a)
     before = state.copy()
     r = np.array([2 / np.linalg.norm(x[0]), 0.0])  # ||D|| = 1
-    move(problem.gates, state, time, r, problem.start, room)
+    move(problem.gates, state, time, r, problem.start, 0.0, room)
     assert float(log_norms(state)[0] - log_norms(before)[0]) == pytest.approx(time, abs=2)
-    move(problem.gates, state, time, -r, problem.start, room)
+    move(problem.gates, state, time, -r, problem.start, 0.0, room)
     # log-norms of size `time` are rounded
     np.testing.assert_allclose(log_norms(state), log_norms(before), atol=1e-14 * (1 + time))
     np.testing.assert_allclose(directions(problem, state), directions(problem, before), atol=1e-13 * (1 + time))
@@ -80,13 +81,13 @@ def test_a_pinned_neuron_shrinks_for_ever_in_one_direction(d):
     )  # c = -1: the last sample shrinks the neuron and pushes the sides on, where they push back
     start = ray[None] + 1e-3 * sides.sum(axis=0)
     problem, state, room = entered(x, start, [np.linalg.norm(start)])
-    move(problem.gates, state, 40.0, r, problem.start, room)
+    move(problem.gates, state, 40.0, r, problem.start, 0.0, room)
     pinned, before = directions(problem, state), log_norms(state)[0]
     if (state.gate == SLIDING).sum() != d - 1:
         pytest.fail("the neuron is not pinned")
     np.testing.assert_allclose(pinned[0] @ sides.T, 0, atol=1e-15)
     for time in (1e3, 1e6):
-        move(problem.gates, state, time, r, problem.start, room)
+        move(problem.gates, state, time, r, problem.start, 0.0, room)
     # the field along the ray is -c <x, ray> = -1
     assert log_norms(state)[0] - before == pytest.approx(-1.001e6, rel=1e-12)
     np.testing.assert_allclose(directions(problem, state), pinned, atol=1e-15)  # put back to length one
@@ -96,7 +97,7 @@ def test_a_pinned_neuron_shrinks_for_ever_in_one_direction(d):
 def test_what_was_outside_the_span_stays():
     x, w = np.array([[1.0, 0.0, 0.0], [0.5, 1.0, 0.0]]), np.array([[0.6, -0.2, 0.3], [-0.1, 0.5, 1e-5]])
     problem, state, room = entered(x, w, np.linalg.norm(w, axis=1) * [1, -1])
-    move(problem.gates, state, 3.0, np.array([1.0, -2.0]), problem.start, room)
+    move(problem.gates, state, 3.0, np.array([1.0, -2.0]), problem.start, 0.0, room)
     np.testing.assert_allclose(leave(problem, state).w[:, 2], w[:, 2], rtol=1e-13)
 
 
@@ -108,7 +109,7 @@ def test_unbalanced_neurons_conserve_their_imbalance(scale):
     problem, state, room = entered(x, scale * w, scale * a)
     imbalance = a**2 - (w**2).sum(axis=1)
     for time in (1.0, 3.0, 4.0):
-        move(problem.gates, state, time, r, problem.start, room)
+        move(problem.gates, state, time, r, problem.start, 0.0, room)
         size = np.exp(state.rho - np.log(scale))
         squares = size**2 * np.maximum(state.a**2, (state.v**2).sum(axis=1))
         drift = size**2 * (state.a**2 - (state.v**2).sum(axis=1)) - imbalance

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import lsq_linear
 
-from gfflow.motion.gates import HELD, OFF, ON, SLIDING, arrangement, forces, new_field, project, resolve
+from gfflow.motion.gates import HELD, OFF, ON, SLIDING, arrangement, forces, new_field
+from gfflow.motion.sliding import project, resolve
 
 
 def at_gates(x, r, states, zero, sign):

@@ -16,8 +16,8 @@ from gfflow.model.initialization import draw_start
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
+from gfflow.motion.flow.coordinates import enter, leave
 from gfflow.motion.flow.splitting import Splitting
-from gfflow.motion.flow.state import enter, leave
 from gfflow.motion.gates import SLIDING
 from gfflow.solvers.fused import Fused
 from gfflow.theory import make_forecast, predict, with_forecast

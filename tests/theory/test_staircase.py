@@ -14,8 +14,8 @@ from gfflow.model.data import TrainingSet, five_points, orthogonal_pair, orthono
 from gfflow.model.initialization import draw_start
 from gfflow.model.losses import Square
 from gfflow.model.neurons import Neurons
+from gfflow.motion.flow.coordinates import enter, merged
 from gfflow.motion.flow.splitting import Splitting
-from gfflow.motion.flow.state import enter, merged
 from gfflow.theory import predict
 from gfflow.theory.dormant import RETURN, Levels, let_return, pass_time, remember, settle, turning_times
 from gfflow.theory.limit_process import solve_limit_process

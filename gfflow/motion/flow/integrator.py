@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from gfflow.errors import Stalled
-from gfflow.motion.flow.state import Array, Problem, State, of_tensors, to_tensors
+from gfflow.motion.flow.coordinates import Array, Problem, State, of_tensors, to_tensors
 
 SHORTEST = 1e-13  # a step shorter than this part of the time reached no longer moves it reliably
 MOST_STEPS = 1_000_000
 FLOOR = 1e-9  # residuals below this part of the labels need no relative accuracy
+KNOWN = 0.1  # of rtol: how well the residual of a fitted sample is known beside others
 ROUNDING = 2e-15  # of a residual, relative to what it is a difference of
 
 

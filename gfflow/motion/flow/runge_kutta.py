@@ -22,18 +22,20 @@ from scipy.integrate import RK45
 
 from gfflow.compiled import compiled
 from gfflow.errors import InvalidInput
-from gfflow.motion.flow.integrator import FLOOR, ROUNDING, Integrator, rms
-from gfflow.motion.flow.state import Array, Problem, State
-from gfflow.motion.frozen_residual import AT_ZERO, new_room, polish, take_states
-from gfflow.motion.gates import ON, SLIDING, dot, forces, project, resolve
+from gfflow.motion.flow.coordinates import Array, Problem, State
+from gfflow.motion.flow.integrator import FLOOR, KNOWN, ROUNDING, Integrator, rms
+from gfflow.motion.frozen_residual import AT_ZERO, polish
+from gfflow.motion.gates import ON, SLIDING, dot, forces
 from gfflow.motion.groups import regroup
 from gfflow.motion.response import active_samples, new_sums
+from gfflow.motion.sliding import resolve
+from gfflow.motion.state import group_field, new_room, take_states
+from gfflow.motion.unbalanced import imbalance_at
 
 PAST = 1e-14  # by which rounding alone may carry <v, n_g> beyond zero
 LATE = 0.02  # part of a step by which a sliding gate may be let go late
 SOONEST = 1e-6  # part of a step after which a gate that stands at zero may change again
 MOST_PRODUCTS = 5e10  # in one evaluation at each gate's change: some minutes
-KNOWN = 0.1  # of rtol: how well the residual of a fitted sample is known beside others
 WITHIN = 1e-9  # by which rounding may carry a fraction out of [0, 1]
 
 
@@ -57,17 +59,12 @@ def field(gates, q, state, y, start, room, active, out, fractions):  # type: ign
     r = frozen_residual(gates, q, state.gate, y, active)
     forces(gates, r, room.force, room.base)
     f, groups = room.group, room.groups
-    count = regroup(groups, state.key)
-    for i in range(count):
+    for i in range(regroup(groups, state.key)):
         members = groups.order[groups.first[i] : groups.first[i + 1]]
-        f.state[:] = state.gate[members[0]]
-        project(gates, f, room.force, room.base)
+        group_field(gates, state, members[0], room)
         for j in members:
             v, a, along = q[j, :size], q[j, size], dot(f.d, q[j, :size])
-            excess = start.imbalance[j]
-            if excess != 0.0:
-                excess *= np.exp(2.0 * (start.scale[j] - q[j, size + 1]))
-            square = 2.0 * a * a - excess
+            square = 2.0 * a * a - imbalance_at(start, j, q[j, size + 1])
             gamma = 2.0 * a * along / square if square > 0.0 else 0.0
             for p in range(size):
                 out[j, p] = a * f.d[p] - gamma * v[p]

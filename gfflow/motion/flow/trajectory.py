@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
+from gfflow.motion.flow.coordinates import Array, State, directions, enter, leave, log_norms, merged
 from gfflow.motion.flow.methods import integrator_class
-from gfflow.motion.flow.state import Array, State, directions, enter, leave, log_norms, merged
 
 
 class Trajectory:

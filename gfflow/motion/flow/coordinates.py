@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from gfflow.errors import Stalled
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons, row_norms
-from gfflow.motion.frozen_residual import Start, State
 from gfflow.motion.gates import HELD, OFF, ON, Gates, arrangement, keys_of
+from gfflow.motion.state import Start, State
 
 Array = NDArray[np.float64]
 ORTHOGONAL = 1e-14  # cosines below this are rounding, and are taken to be 0: a closed gate then stays closed
