@@ -11,10 +11,9 @@ from gfflow.errors import InvalidInput
 from gfflow.measures import Snapshot, least_loss, least_sharpness, sharpness
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
+from gfflow.statements.case import BALANCED
 from gfflow.theory import Prediction
 from gfflow.training.module import GradientFlowModule
-
-BALANCED = 1e-6  # of | |a_j| / ||w_j|| - 1 |, as for the statements
 
 
 def why_diverged(module: GradientFlowModule, start: Neurons) -> str:

@@ -1,4 +1,4 @@
-"""The one error that a person's input raises."""
+"""What is raised: for input that cannot be used, and where a run or a computation cannot go on."""
 
 from typing import Any
 

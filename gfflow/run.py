@@ -6,7 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ from gfflow.records.folder import (
 )
 from gfflow.records.loggers import EventLogger, MetricsTable
 from gfflow.records.run import Run
-from gfflow.records.summary import Summary, summarise, write_summary
+from gfflow.records.summarise import summarise
+from gfflow.records.summary import Summary, write_summary
 from gfflow.records.trackers import record_configuration, trackers
 from gfflow.solvers import Solver
 from gfflow.statements.verdicts import Report, as_markdown, print_report, verify, write
@@ -207,9 +208,7 @@ def _fit(
         )
         path = folder / "checkpoints" / "last.ckpt"
         if config.verbose:
-            warnings.showwarning = (
-                _as_note  # what the measures warn of, which a terminal shows with a file and a line
-            )
+            warnings.showwarning = _as_note  # elsewhere a measure's warning shows a file and a line
         trainer.fit(module, ckpt_path=None if checkpoint is None else path, weights_only=True)
     if module.signal is not None:  # it came after the last leap: all is saved, the rest can wait
         raise Interrupted(module.signal, module.iteration)
@@ -257,7 +256,7 @@ def _verify(run: Run, events: EventLogger) -> Report:
     return report
 
 
-def _announced_compilation(config: RunConfig) -> Any:
+def _announced_compilation(config: RunConfig) -> AbstractContextManager[None]:
     compiles = config.verbose and config.solver.chosen().compiles
     return announce_compilation(Console(stderr=True)) if compiles else nullcontext()
 

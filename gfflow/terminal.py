@@ -15,8 +15,6 @@ from gfflow.records.summary import Summary
 from gfflow.theory.phase import Phase
 
 FLOW_COUNTERS = ("evaluations", "steps", "gate_events", "sliding_episodes", "sliding_pairs")
-
-
 NARROW = 60  # columns of a terminal, below which numbers would be cut beside a column of differences
 
 

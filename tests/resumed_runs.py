@@ -63,15 +63,20 @@ def events(folder: Path) -> list[tuple]:
     return found
 
 
-def stopped_run(folder: Path, monkeypatch, kind: str = "unrolled") -> None:
-    """A run that a signal stopped half-way."""
+def stop_after(iteration: int, asked: RunConfig, folder: Path, monkeypatch) -> None:
+    """Runs the configuration, with a signal that comes in the first leap begun after the iteration."""
     step = GradientFlowModule.training_step
 
     def signalled(self, leap, number):
-        self.signal = signal.SIGTERM if leap[0] > 200 else self.signal
+        self.signal = signal.SIGTERM if leap[0] > iteration else self.signal
         return step(self, leap, number)
 
     with monkeypatch.context() as patch:
         patch.setattr(GradientFlowModule, "training_step", signalled)
         with pytest.raises(Interrupted):
-            train(config(kind), folder)
+            train(asked, folder)
+
+
+def stopped_run(folder: Path, monkeypatch, kind: str = "unrolled") -> None:
+    """A run that a signal stopped half-way."""
+    stop_after(200, config(kind), folder, monkeypatch)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from resumed_runs import config, events, stopped_run
 
-from gfflow.commands.train import _configuration_of
+from gfflow.commands.resuming import configuration_of
 from gfflow.errors import InvalidInput
 from gfflow.records.run import Run
 from gfflow.run import train
@@ -118,7 +118,7 @@ def test_a_damaged_configuration_gives_one_line(text, tmp_path):
     (tmp_path / ".hydra" / "config.yaml").write_text(text)
     (tmp_path / "metrics.csv").write_text("step,time\n0,0.0\n")
     with pytest.raises(InvalidInput, match="the folder of a run") as told:
-        _configuration_of(str(tmp_path), [])
+        configuration_of(str(tmp_path), [])
     assert "\n" not in str(told.value)
     if text != "a: ${b":  # YAML, though not OmegaConf's
         with pytest.raises(InvalidInput, match="a whole YAML file"):

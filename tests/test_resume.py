@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from resumed_runs import KINDS, config, content, events
+from resumed_runs import KINDS, config, content, events, stop_after
 
 from gfflow.commands import train as command
 from gfflow.errors import Interrupted, InvalidInput
@@ -156,16 +156,7 @@ def test_a_run_that_goes_further_is_interrupted_as_any_other(monkeypatch, tmp_pa
     train(config("unrolled", 400), tmp_path / "whole")
     train(config("unrolled", 700), tmp_path / "whole")
     train(config("unrolled", 400), tmp_path / "cut")
-    step = GradientFlowModule.training_step
-
-    def signalled(self, leap, number):
-        self.signal = signal.SIGTERM if leap[0] > 550 else self.signal
-        return step(self, leap, number)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(GradientFlowModule, "training_step", signalled)
-        with pytest.raises(Interrupted):
-            train(config("unrolled", 700), tmp_path / "cut")
+    stop_after(550, config("unrolled", 700), tmp_path / "cut", monkeypatch)
     assert not (tmp_path / "cut" / "summary.json").exists()
     train(config("unrolled", 700), tmp_path / "cut")
     assert content(tmp_path / "cut") == content(tmp_path / "whole")

@@ -4,13 +4,14 @@ started that, and read by the one that runs the sweep, which tells of it at once
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from gfflow.commands.words import command_of
+from gfflow.errors import InvalidInput
 from gfflow.records.files import UNFINISHED, write_text
 
 RECORDS = ".jobs"  # in the folder of a sweep while it runs
@@ -171,6 +173,27 @@ def numbers_of(summary: dict[str, Any], metric: str, value: float) -> dict[str, 
         if number is not None:
             found[name] = float(number)
     return found if metric in NUMBERS or value != value else {**found, metric: value}
+
+
+def number_at(summary: Mapping[str, Any], path: str) -> float:
+    """The number at a dotted path of the summary, what a sweeper such as optuna's minimises; NaN where the summary
+    has null there or on the way. Raises InvalidInput for a path that is not there, or that leads to no number."""
+    value: Any = summary
+    passed: list[str] = []
+    for key in path.split("."):
+        if value is None:
+            return math.nan
+        if not isinstance(value, Mapping) or key not in value:
+            place = f" in {'.'.join(passed)}" if passed else " in summary.json"
+            known = ", ".join(value) if isinstance(value, Mapping) else "nothing: it is a value already"
+            raise InvalidInput("optimized_metric", path, f"a dotted path{place}: {known}")
+        value = value[key]
+        passed.append(key)
+    if value is None:
+        return math.nan
+    if not isinstance(value, (int, float)):
+        raise InvalidInput("optimized_metric", path, "a dotted path in summary.json to a number")
+    return float(value)
 
 
 def _duration(seconds: float) -> str:

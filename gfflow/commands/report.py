@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gfflow.commands.streams import on_interruption, prepare
+from gfflow.commands.failures import of_reading
+from gfflow.commands.streams import prepare
 from gfflow.commands.words import command_of
-from gfflow.errors import InvalidInput
 from gfflow.threads import at_most, threads_for
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="of a sweep: a value of summary.json, as a dotted path, to draw against the swept keys (repeatable)",
     )  # fmt: skip
     chosen = parser.parse_args(arguments)
-    try:
+    with of_reading():
         alone = (chosen.folder / "metrics.csv").is_file()
         if alone:
             paths = report_run(chosen.folder, chosen.animation)
@@ -46,14 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             paths = report_sweep(chosen.folder, chosen.scalar, chosen.final)
         for path in paths:
             print(path)
-    except InvalidInput as error:
-        print(f"gfflow: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt as error:
-        on_interruption(error)
-    except PermissionError as error:
-        print(f"gfflow: {error.filename}: cannot be written ({error.strerror})", file=sys.stderr)
-        sys.exit(2)
 
 
 def report_run(folder: Path, animation: bool = False) -> list[Path]:

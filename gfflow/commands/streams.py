@@ -7,7 +7,6 @@ import io
 import logging
 import os
 import sys
-from typing import NoReturn
 
 SPELT = {
     "λ": "lambda", "ε": "eps", "η": "eta", "α": "alpha", "β": "beta", "Σ": "sum", "θ": "theta", "≤": "<=", "≥": ">=",
@@ -38,9 +37,3 @@ def prepare() -> None:
     any_encoding()
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     os.environ["MPLBACKEND"] = "Agg"
-
-
-def on_interruption(error: KeyboardInterrupt) -> NoReturn:
-    """Ends a command that only reads runs: in one line, with the status of SIGINT."""
-    print("gfflow: interrupted; the same command begins anew", file=sys.stderr)
-    sys.exit(130)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from pathlib import Path
 
+from gfflow.commands.failures import of_reading
 from gfflow.commands.report import threads_of
-from gfflow.commands.streams import on_interruption, prepare
+from gfflow.commands.streams import prepare
 from gfflow.commands.words import command_of
 from gfflow.errors import InvalidInput
 from gfflow.records.run import Run
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Prints the table, writes verification.json and the text in TensorBoard; exit status 2 for bad input."""
     prepare()
     asked = _parser().parse_args(arguments)
-    try:
+    with of_reading():
         if asked.epsilon is not None and not (asked.epsilon > 0 and math.isfinite(asked.epsilon)):
             raise InvalidInput("--epsilon", asked.epsilon, "a positive finite number")
         run = Run.read(asked.run)
@@ -42,13 +42,5 @@ def main(arguments: list[str] | None = None) -> None:
 
         path = write(report, asked.run)
         append_text(asked.run / "tensorboard", "verification", as_markdown(report), int(run.metrics["step"][-1]))
-    except InvalidInput as error:
-        print(f"gfflow: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt as error:
-        on_interruption(error)
-    except PermissionError as error:
-        print(f"gfflow: {error.filename}: cannot be written ({error.strerror})", file=sys.stderr)
-        sys.exit(2)
-    print_report(report)
-    print(f"written to {path}")
+        print_report(report)
+        print(f"written to {path}")

@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from gfflow.records.closing import closing_sections, end_point_line
 from gfflow.records.event_file import add_summary
+from gfflow.records.folder import NOT_PART_OF_A_RUN
 from gfflow.records.summary import Summary
 from gfflow.scalars import MEASURES
 
@@ -32,10 +33,7 @@ def charts() -> dict[str, dict[str, list[Any]]]:
 
 
 FINAL = ("loss", "half_norm_squared", "norm_gap", "limit_distance", "u_plus", "u_minus")
-NOT_HYPERPARAMETERS = (
-    "name", "verbose", "figures", "verify", "fail_fast", "report", "optimized_metric", "resume", "callbacks",
-    "schedule", "loggers",
-)  # fmt: skip
+NOT_HYPERPARAMETERS = (*NOT_PART_OF_A_RUN, "name", "callbacks", "schedule")
 
 
 def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -159,7 +159,6 @@ def test_a_csv_file_with_another_delimiter_is_told_so(character, name, tmp_path)
 @pytest.mark.parametrize("width", [40, 59, 80])
 def test_numbers_are_whole_on_a_narrow_terminal(width, tmp_path):
     from gfflow.records.run import Run
-    from gfflow.records.summary import summarise  # noqa: F401  the table's input is what it makes
 
     kept = []
     with pytest.MonkeyPatch.context() as patch:

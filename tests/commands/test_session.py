@@ -6,8 +6,8 @@ import pytest
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from gfflow.commands.resuming import configuration_of
 from gfflow.commands.session import Session
-from gfflow.commands.train import _configuration_of
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
 from gfflow.run import train
@@ -55,15 +55,15 @@ def test_only_a_full_disk_in_tensorboards_thread_prints_nothing_and_only_within_
 def test_a_resumed_runs_overrides_are_read_as_hydra_reads_them(text, value, tmp_path):
     config = RunConfig.of({"figures": not value, "verbose": False, "solver": {"iterations": 5}})
     train(config, tmp_path)
-    folder, values = _configuration_of(str(tmp_path), [f"resume={tmp_path}", f"figures={text}", "++verbose=false"])
+    folder, values = configuration_of(str(tmp_path), [f"resume={tmp_path}", f"figures={text}", "++verbose=false"])
     assert folder == tmp_path and values["figures"] is value and values["resume"] == "auto"
     assert RunConfig.of(values).figures is value
 
 
 def test_a_resumed_runs_overrides_that_are_no_truth_values_are_refused(tmp_path):
     train(RunConfig.of({"figures": False, "verbose": False, "solver": {"iterations": 5}}), tmp_path)
-    _, values = _configuration_of(str(tmp_path), [f"resume={tmp_path}", "figures=sometimes"])
+    _, values = configuration_of(str(tmp_path), [f"resume={tmp_path}", "figures=sometimes"])
     with pytest.raises(InvalidInput, match=r"^figures: received sometimes"):
         RunConfig.of(values)
     with pytest.raises(InvalidInput, match="resume=RUN_DIR alone"):
-        _configuration_of(str(tmp_path), [f"resume={tmp_path}", "figures_of=true"])
+        configuration_of(str(tmp_path), [f"resume={tmp_path}", "figures_of=true"])

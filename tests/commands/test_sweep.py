@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from gfflow.commands import train as command
-from gfflow.commands.jobs import RECORDS, Ended, Watch, count_summaries
+from gfflow.commands.jobs import RECORDS, Ended, Watch, count_summaries, number_at
 from gfflow.commands.sweep import THREADS, OneThreadPerJob, RecordSweep, one_of_each_kind
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
@@ -48,10 +48,10 @@ def start(folder: Path, *overrides: str) -> subprocess.Popen:
 
 def test_number_at_follows_a_dotted_path() -> None:
     summary = {"final": {"loss": 0.25, "norm_gap": None}, "events": {"aligned": None}, "seed": 3, "name": "fig2"}
-    assert command.number_at(summary, "final.loss") == 0.25
-    assert command.number_at(summary, "seed") == 3
-    assert command.number_at(summary, "final.norm_gap") != command.number_at(summary, "final.norm_gap")  # NaN
-    assert str(command.number_at(summary, "events.aligned.measured_step")) == "nan"
+    assert number_at(summary, "final.loss") == 0.25
+    assert number_at(summary, "seed") == 3
+    assert number_at(summary, "final.norm_gap") != number_at(summary, "final.norm_gap")  # NaN
+    assert str(number_at(summary, "events.aligned.measured_step")) == "nan"
     for path, said in {
         "final.los": "loss, norm_gap",
         "loss": "final, events",
@@ -59,7 +59,7 @@ def test_number_at_follows_a_dotted_path() -> None:
         "name": "number",
     }.items():
         with pytest.raises(InvalidInput, match=said):
-            command.number_at(summary, path)
+            number_at(summary, path)
 
 
 def test_a_run_returns_its_optimized_metric_to_the_sweeper(monkeypatch, tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""What is said of an error, in one line, and the exit status that it gives."""
+
+from __future__ import annotations
+
+import errno
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from gfflow.commands.words import override, unreadable
+from gfflow.config import RunConfig, presets
+from gfflow.errors import Diverged, InvalidInput
+from gfflow.reference import experiments
+
+UNEXPECTED, BAD_INPUT, DIVERGED, DISK_FULL = 1, 2, 3, 4  # exit statuses
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
+
+
+@contextmanager
+def of_reading() -> Iterator[None]:
+    """Within it a command reads runs that have ended: bad input, a folder that cannot be written and Ctrl-C end it
+    with one line, and with exit status 2, 2 and 130."""
+    try:
+        yield
+    except InvalidInput as error:
+        message, status = str(error), BAD_INPUT
+    except PermissionError as error:
+        message, status = f"{error.filename}: cannot be written ({error.strerror})", BAD_INPUT
+    except KeyboardInterrupt:
+        message, status = "interrupted; the same command begins anew", 130
+    else:
+        return
+    print(f"gfflow: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def status_of(error: BaseException) -> int:
+    """The exit status of a command that ends with this error."""
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return BAD_INPUT
+    if isinstance(error, (InvalidInput, HydraException, OmegaConfBaseException)):
+        return BAD_INPUT
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DISK_FULL
+    return DIVERGED if isinstance(error, Diverged) else UNEXPECTED
+
+
+def one_line(error: Exception) -> str:
+    """What is said of an error that is not unexpected."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, InvalidInput):
+        return lines[0]
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return unwritable(error)
+    text = "; ".join(lines)
+    if unknown := re.match(r"Could not override '([^']+)'", text):
+        return f"{unknown[1]}: no such key; {_nearest_key(unknown[1])}all keys: --cfg job"
+    if absent := re.match(r"In '\S+': Could not find '(\S+)/([^'/]+)'; Available options in '\S+':; (.+)", text):
+        allowed = absent[3].split("; Config search path")[0].replace("; ", ", ")
+        return f"{absent[1]}: received {absent[2]}; {_nearest_choice(*absent.groups()[:2])}allowed: {allowed}"
+    return text
+
+
+def unwritable(error: OSError) -> str:
+    """What is said where a run's folder cannot be written."""
+    where = error.filename2 or error.filename or Path.cwd()
+    return f"{where}: cannot be written ({error.strerror}); choose another folder with hydra.run.dir=DIR"
+
+
+def refused(arguments: Sequence[str]) -> str:
+    """What is wrong with the form of the command line, '' where nothing is."""
+    if (given := unreadable(arguments)) is not None:
+        return _unread(given)
+    completion = {"-sc", "--shell-completion"}.intersection(arguments)
+    if completion and not any(word.startswith(("install=", "uninstall=", "query=")) for word in arguments):
+        return f"{completion.pop()}: received alone; allowed: with install=bash (zsh, fish) or uninstall=bash"
+    return ""
+
+
+def _unread(given: str) -> str:
+    """What to say of an override that Hydra's grammar cannot read: of a value, how to quote it."""
+    key, equals, value = given.partition("=")
+    if not equals or not re.fullmatch(r"[+~]*[\w./@-]+", key):
+        return f"{given}: not of the form KEY=VALUE"
+    return f"{key}: received {value}, which cannot be read as it stands; in quotes: {override(key, value)}"
+
+
+def _nearest_choice(group: str, name: str) -> str:
+    """'did you mean study/lambda?; ' for experiment=lambda."""
+    choices = list(experiments()) if group == "experiment" else list(presets().get(group, {}))
+    ends = [choice for choice in choices if choice.rpartition("/")[2] == name]
+    near = ends or get_close_matches(name, choices, n=1)
+    return f"did you mean {near[0]}?; " if near else ""
+
+
+def _nearest_key(key: str) -> str:
+    """'did you mean ...?; ' where a key of the configuration is spelt like this one, or ends like it; for a key that
+    belongs to another choice of its group, that choice."""
+    made = presets()
+    owners: dict[str, list[str]] = {}
+    for group, choices in made.items():
+        for name, values in choices.items():
+            for inner in values:
+                owners.setdefault(f"{group}.{inner}", []).append(name)
+    if key in owners:
+        group = key.partition(".")[0]
+        return f"it belongs to {' or '.join(f'{group}={name}' for name in owners[key])}: write that too; "
+    ends = [known for known in owners if known.rpartition(".")[2] == key]
+    near = ends or get_close_matches(key, [*sorted(owners), *RunConfig().to_dict(), "experiment"], n=1)
+    return f"did you mean {near[0]}?; " if near else ""
