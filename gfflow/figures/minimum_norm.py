@@ -68,7 +68,7 @@ def _draw(axes: Axes, end: Snapshot, least: MinimumNorm) -> None:
 
 
 def _verdict(end: Snapshot, excess: float) -> str:
-    if end.loss > FITTED * float(end.training_set.y.square().mean() / 2):
+    if end.loss > FITTED * end.training_set.loss_at_zero:
         return f"the labels are not fitted, loss {end.loss:.1e}: the norms do not compare"
     return f"trained network: {abs(excess):.2%} {'above' if excess > 0 else 'below'} the least norm"
 

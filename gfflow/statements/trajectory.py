@@ -47,7 +47,7 @@ def aligned_to_the_assigned(case: Case) -> Finding:
         raise NotApplicable("the run does not start next to the zero network")
     if not takes_seconds(case.data.n, len(case.start.neurons.a)):
         raise NotApplicable("finding the directions would take minutes")
-    before = [i for i, s in enumerate(case.snapshots) if s.loss > span[0] - span[2] * (span[0] - span[1])]
+    before = [i for i, s in enumerate(case.snapshots) if s.loss > span.goal]
     phase, at = solve_early_phase(case.data, case.start.neurons), before[-1]
     chosen = _heavy(case, at) & (phase.index >= 0)
     if not bool(chosen.any()):

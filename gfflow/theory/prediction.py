@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from gfflow.measures.events import loss_events
+from gfflow.measures.events import CLOSE, Span, loss_events
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.theory.course import Course, OfGroups
-from gfflow.theory.curves import Logistic, MassCurve, SingleNeuron
 from gfflow.theory.directions import (
     Assumptions,
     Timeline,
@@ -24,51 +21,12 @@ from gfflow.theory.directions import (
     largest_epsilon,
     timeline,
 )
+from gfflow.theory.groups import NAMES, Group, fit_of, make_group, ordered
 from gfflow.theory.limit_process import LimitProcess, solve_limit_process
 
 ALIGNED = 0.999  # cosine from which a neuron counts as aligned
 LEFT, FITTED = 0.01, 0.99  # fractions of a mass's limit at which it has left zero, and is fitted
-CLOSE = 0.01  # part of the fall of the loss between two critical points by which one is left and the next reached
-NAMES = {1: "plus", -1: "minus"}
 CLOSED_FORM, INTEGRATED, UNKNOWN = "closed form", "flow", "none"  # where a prediction comes from
-
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Neurons that align with one direction and grow as one: S+ ('plus') and S- ('minus') on orthogonal inputs.
-
-    The members are those that the limit process brings to the direction: from a balanced start the cone of Eq. 5.
-    """
-
-    name: str
-    sign: int  # of a_j
-    members: Tensor  # (m,), boolean
-    direction: Tensor  # (d,), unit: D+/||D+|| or -D-/||D-||
-    rate: float  # ||D+|| or ||D-||
-    kappa: Tensor  # (m,), kappa_j; NaN outside the group
-    shares: Tensor  # (m,), e^{2 kappa_j} / K: the share of the group's mass (Lemma 12); 0 outside
-    fit: Tensor  # (d,), beta = sum over the sign's samples of y_k x_k / ||x_k||^2
-    mass_limit: float  # u* = ||beta||
-    curve: MassCurve
-
-    @property
-    def log_amplitude(self) -> float:
-        """ln(lambda^2 K), K = sum of e^{2 kappa_j}."""
-        return self.curve.log_amplitude
-
-    def mass(self, time: ArrayLike) -> NDArray[np.float64]:
-        """u(t) = sum of ||w_j||^2 over the group at the given flow times, same shape."""
-        return self.curve.mass(time)
-
-    def time_of_fraction(self, fraction: float) -> float:
-        """The flow time at which u reaches the fraction (between 0 and 1) of its limit."""
-        return self.curve.time_of_fraction(fraction)
-
-    def fitted(self) -> Neurons:
-        """The group's neurons when its labels are fitted, all others zero: norms sqrt(u* share_j) along the fit."""
-        norms = (self.mass_limit * self.shares).sqrt()
-        w = norms[:, None] * (self.sign * self.fit / self.mass_limit)
-        return Neurons(w, self.sign * norms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,9 +118,9 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
     closed_form = assumptions.orthogonal_inputs and training_set.loss.is_square
     if closed_form:
         process = solve_limit_process(training_set, start)
-        found = (_group(sign, training_set, process, d, scale) for sign, d in ((1, d_plus), (-1, d_minus)))
+        found = (make_group(sign, training_set, process, d, scale) for sign, d in ((1, d_plus), (-1, d_minus)))
         groups = tuple(group for group in found if group is not None)
-        fits = torch.stack([_fit(training_set, sign) for sign in (1, -1)])
+        fits = torch.stack([fit_of(training_set, sign) for sign in (1, -1)])
         minimum, least = sum(float(fit.norm()) for fit in fits), _least_norm(fits)
         saddles, limit = _saddles(training_set, groups), _limit(training_set, groups)
         epsilon = largest_epsilon(training_set)
@@ -190,63 +148,12 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
     )
 
 
-def _fit(training_set: TrainingSet, sign: int) -> Tensor:
-    """beta+ or beta-: the sum over the sign's samples of y_k x_k / ||x_k||^2, shape (d,)."""
-    y = (sign * training_set.y).clamp(min=0) * sign
-    return (y / training_set.norms**2) @ training_set.x
-
-
 def _least_norm(fits: Tensor) -> Neurons:
     """The network of Proposition 1 from beta+ and beta-, (2, d): one balanced neuron for each that is not zero."""
     norms = fits.norm(dim=1)
     roots = norms.where(norms > 0, 1.0).sqrt()[:, None]
     signs = torch.tensor([[1.0], [-1.0]], dtype=fits.dtype)
     return Neurons(signs * fits / roots, (signs * norms.sqrt()[:, None]).squeeze(1))
-
-
-def _group(
-    sign: int,
-    training_set: TrainingSet,
-    process: LimitProcess,
-    attractor: Tensor,
-    scale: float,
-) -> Group | None:
-    mine = sign * training_set.y > 0
-    members = torch.from_numpy(process.members(sign, mine.numpy()))
-    if not (bool(members.any()) and bool(mine.any())):
-        return None
-    logs = torch.where(members, torch.from_numpy(process.log_amplitude), -torch.inf)
-    total = torch.logsumexp(2 * logs, dim=0)
-    fit = _fit(training_set, sign)
-    rate, limit = float(attractor.norm()), float(fit.norm())
-    norms = training_set.norms[mine]
-    curve: MassCurve
-    if bool(((norms - norms[0]).abs() <= 1e-12 * norms[0]).all()):
-        curve = Logistic(float(total), rate, limit)
-    else:
-        x, y = training_set.x[mine].numpy(), training_set.y[mine].numpy()
-        curve = SingleNeuron(float(total), rate, limit, x, y, training_set.n)
-    return Group(
-        name=NAMES[sign],
-        sign=sign,
-        members=members,
-        direction=sign * attractor / rate,
-        rate=rate,
-        kappa=torch.where(members, logs - math.log(scale), torch.nan),
-        shares=torch.exp(2 * logs - total),
-        fit=fit,
-        mass_limit=limit,
-        curve=curve,
-    )
-
-
-def ordered(groups: tuple[Group, ...]) -> tuple[Group, Group] | None:
-    """The groups (first, second) by the order in which their labels are fitted; None where a group is missing or
-    ||D+|| = ||D-||."""
-    if len(groups) < 2:
-        return None
-    first, second = sorted(groups, key=lambda group: -group.rate)
-    return None if math.isclose(first.rate, second.rate, rel_tol=1e-12) else (first, second)
 
 
 def _saddles(training_set: TrainingSet, groups: tuple[Group, ...]) -> tuple[Saddle, ...]:
@@ -308,11 +215,10 @@ def _loss_events(
     return times
 
 
-def _time_of_fall(course: OfGroups, span: tuple[float, float, float]) -> float | None:
+def _time_of_fall(course: OfGroups, span: Span) -> float | None:
     """The flow time at which the loss has made that part of its fall between two levels; None where it started
     below."""
-    high, low, part = span
-    goal = high - part * (high - low)
+    goal = span.goal
     before, after = 0.0, 1 / course.groups[0].rate
     if float(course.loss(0.0)) <= goal:
         return None
