@@ -33,7 +33,7 @@ def labels_not_zero(case: Case) -> Finding:
 @PART.statement("Assumption 2", "||D+|| != ||D-|| (relative difference, beyond rounding)", epsilon=False)
 def sides_differ(case: Case) -> Finding:
     plus, minus = case.prediction.d_plus_norm, case.prediction.d_minus_norm
-    return Finding(abs(plus - minus) / max(plus, minus), ">", EQUAL)
+    return Finding(abs(plus - minus) / (max(plus, minus) or 1.0), ">", EQUAL)
 
 
 @PART.statement("Assumption 3", "S+ and S- are not empty (size of the smaller)", epsilon=False)

@@ -10,10 +10,10 @@ from gfflow.statements.base import Finding, Part
 from gfflow.statements.case import BALANCED, Case, NotApplicable, OutsideSetting
 from gfflow.theory import EarlyPhase, extremal_directions, solve_early_phase, takes_seconds
 from gfflow.theory.baselines import least_squares_loss
+from gfflow.theory.early_phase import SMALL
 from gfflow.theory.prediction import ALIGNED
 
 PART = Part("early_alignment", "early alignment on any data (arXiv 2401.10791)")
-SMALL = 0.99  # of the first loss: above it the network counts as small
 ETA = 1 / 6  # Assumption 3 of that paper holds for some eta below this
 MARGIN = 1e-6  # of a loss, relative: rounding, and a run stopped before it has come to rest
 
