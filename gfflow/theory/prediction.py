@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gfflow.measures.events import CLOSE, Span, loss_events
+from gfflow.measures.events import Span, loss_events
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.theory.course import Course, OfGroups
@@ -126,6 +126,11 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
         epsilon = largest_epsilon(training_set)
         epsilon_sharp = largest_epsilon(training_set, sharp=True)
     course, levels, ended = _course(training_set, groups, saddles, limit)
+    events = _events(process, groups) | _loss_events(course, levels, ended)
+    saddles = tuple(
+        replace(saddle, reached=events[f"saddle_{k}_reached"], left=events[f"saddle_{k}_left"])
+        for k, saddle in enumerate(saddles, start=1)
+    )
     return Prediction(
         source=CLOSED_FORM if closed_form else UNKNOWN,
         assumptions=assumptions,
@@ -141,7 +146,7 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
         limit=limit,
         min_half_norm=minimum,
         least_norm=least,
-        events=_events(process, groups) | _loss_events(course, levels, ended, saddles),
+        events=events,
         levels=levels,
         ended=ended,
         course=course,
@@ -157,15 +162,15 @@ def _least_norm(fits: Tensor) -> Neurons:
 
 
 def _saddles(training_set: TrainingSet, groups: tuple[Group, ...]) -> tuple[Saddle, ...]:
-    """theta_S: the group of the larger rate has fitted its labels, every other neuron is zero (Fact 1)."""
+    """theta_S: the group of the larger rate has fitted its labels, every other neuron is zero (Fact 1); when the loss
+    passes it is not told here."""
     both = ordered(groups)
     if both is None:
         return ()
     first, second = both
     left_over = training_set.y[second.sign * training_set.y > 0]
     loss = float(left_over.square().sum()) / (2 * training_set.n)
-    reached, left = first.curve.time_of_loss(CLOSE), second.curve.time_of_loss(1 - CLOSE)
-    return (Saddle(first.fitted(), loss, second.rate, reached, left),)
+    return (Saddle(first.fitted(), loss, second.rate, None, None),)
 
 
 def _limit(training_set: TrainingSet, groups: tuple[Group, ...]) -> Neurons | None:
@@ -202,17 +207,11 @@ def _course(
     return OfGroups(groups, shares, rest), levels, True
 
 
-def _loss_events(
-    course: OfGroups | None, levels: tuple[float, ...], ended: bool, saddles: tuple[Saddle, ...]
-) -> dict[str, float | None]:
+def _loss_events(course: OfGroups | None, levels: tuple[float, ...], ended: bool) -> dict[str, float | None]:
     if course is None:
         return {"leaves_zero": None, "fitted": None}
-    times: dict[str, float | None] = {}
-    for name, span in loss_events(levels, ended).items():
-        times[name] = None if span is None else _time_of_fall(course, span)
-    for k, saddle in enumerate(saddles, start=1):
-        times |= {f"saddle_{k}_reached": saddle.reached, f"saddle_{k}_left": saddle.left}
-    return times
+    spans = loss_events(levels, ended)
+    return {name: None if span is None else _time_of_fall(course, span) for name, span in spans.items()}
 
 
 def _time_of_fall(course: OfGroups, span: Span) -> float | None:
