@@ -37,7 +37,8 @@ from gfflow.records.summarise import summarise
 from gfflow.records.summary import Summary, write_summary
 from gfflow.records.trackers import record_configuration, trackers
 from gfflow.solvers import Solver
-from gfflow.statements.verdicts import Report, as_markdown, print_report, verify, write
+from gfflow.statements.output import as_markdown, print_report, write
+from gfflow.statements.verdicts import Report, verify
 from gfflow.terminal import announce_compilation, print_closing, print_notes
 from gfflow.threads import at_most, threads_for
 from gfflow.training.module import GradientFlowModule

@@ -62,7 +62,7 @@ def _report_run(run: Run, animation: bool) -> list[Path]:
     from gfflow.records.passages import write_saddles
     from gfflow.theory.minimum_norm import installed
 
-    theory = (run.summary or {}).get("theory") or {}
+    theory = run.section("theory")
     if not (installed() or theory.get("orthogonal")):  # where inputs are orthogonal it is known in closed form
         print("without the function of least norm, which needs an extra: pip install -e '.[convex]'")
     paths = [*draw_all(run), *write_saddles(run)]

@@ -12,7 +12,8 @@ from gfflow.commands.streams import prepare
 from gfflow.commands.words import command_of
 from gfflow.errors import InvalidInput
 from gfflow.records.run import Run
-from gfflow.statements.verdicts import as_markdown, print_report, verify, write
+from gfflow.statements.output import as_markdown, print_report, write
+from gfflow.statements.verdicts import verify
 from gfflow.threads import at_most
 
 

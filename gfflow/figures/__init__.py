@@ -50,8 +50,8 @@ def states_of_training(run: Run) -> Iterator[tuple[int, Figure]]:
     """The state of training at each of the moments, one figure each, with its iteration; none off the line."""
     if run.trajectory is None:
         return
-    for _, frame in moments(run, run.trajectory):
-        step = int(run.trajectory.step[frame])
+    for moment in moments(run, run.trajectory):
+        step = int(run.trajectory.step[moment.frame])
         state = training_state(run, [step])
         if state is None:
             return

@@ -6,12 +6,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from gfflow.figures.events import mark_events
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, OTHER, Look, iteration_axis, new_figure
+from gfflow.figures.style import BY_SIGN, OTHER, Look, iteration_axis, new_figure, of_signs
 from gfflow.figures.thinned import drawn, how_many
 from gfflow.measures import cosines_with, own_cosines_by_neuron
 from gfflow.records.frames import prediction, snapshot, training_set
@@ -50,8 +49,7 @@ def alignment(run: Run) -> Figure | None:
         axes.axhline(1, color=OTHER, linewidth=0.5, zorder=0)
         mark_events(axes, run)
         iteration_axis(axes, None)
-    handles = [Line2D([], [], color=look.color, ls=look.line, label=look.label) for look in BY_SIGN.values()]
-    figure.legend(handles=handles, loc="outside upper center", ncols=2)
+    figure.legend(handles=of_signs(), loc="outside upper center", ncols=2)
     return figure
 
 

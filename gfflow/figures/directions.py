@@ -10,8 +10,20 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from gfflow.figures.events import end_of_smallness
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, FIT, INK, OTHER, iteration_axis, new_figure, number
+from gfflow.figures.style import (
+    BY_SIGN,
+    FIT,
+    INK,
+    OTHER,
+    angle_axis,
+    iteration_axis,
+    new_figure,
+    number,
+    of_signs,
+    quantity,
+)
 from gfflow.figures.training import along
 from gfflow.measures import Snapshot
 from gfflow.records.frames import snapshot, training_set
@@ -19,7 +31,6 @@ from gfflow.records.run import Run, Trajectory
 from gfflow.theory.baselines import least_squares
 
 MOST = 500  # neurons drawn, evenly chosen
-FALLEN = 0.99  # of the first loss: until then the neurons align, and the network is small
 SHOWN = ("early_alignment", "piecewise_linear")  # data whose runs end with this figure
 
 
@@ -34,9 +45,7 @@ def directions(run: Run) -> Figure | None:
     trajectory = run.trajectory
     if trajectory is None or len(trajectory.step) < 3 or not (data := training_set(trajectory)).one_dimensional:
         return None
-    step, loss = run.column("loss")
-    fallen = np.flatnonzero(loss < FALLEN * loss[0])
-    aligned = float(step[fallen[0]]) if len(fallen) else None
+    aligned = end_of_smallness(run)
     figure = new_figure(3.0)
     left, right = figure.subplots(1, 2, width_ratios=[1.15, 1])
     _angles(left, trajectory)
@@ -44,8 +53,7 @@ def directions(run: Run) -> Figure | None:
         left.axvline(aligned, color=INK, linewidth=0.8, linestyle=(0, (1.5, 2)), zorder=0)
     shots = [snapshot(trajectory, data, i) for i in (0, trajectory.nearest(aligned or 0), -1)]
     _functions(right, shots, aligned)
-    handles = [Line2D([], [], color=look.color, ls="-", label=look.label) for look in BY_SIGN.values()]
-    handles.append(Line2D([], [], color=INK, lw=0.8, ls=(0, (1.5, 2)), label="loss down by 1%"))
+    handles = [*of_signs(dashed=False), Line2D([], [], color=INK, lw=0.8, ls=(0, (1.5, 2)), label="loss down by 1%")]
     left.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.0)
     return figure
 
@@ -60,8 +68,8 @@ def _angles(axes: Axes, trajectory: Trajectory) -> None:
     for j, sign in enumerate(np.sign(trajectory.a[0, chosen])):
         parts = np.split(np.column_stack([step, angles[:, j]]), np.flatnonzero(broken[:, j]) + 1)
         axes.add_collection(LineCollection(list(parts), colors=BY_SIGN[int(sign)].color, linewidths=0.5, alpha=0.45))
-    axes.set(xscale="log", xlim=(step[0], step[-1]), ylim=(-180, 180), ylabel="angle of $w_j$")
-    axes.set_yticks(range(-180, 181, 60), [f"{v}°".replace("-", "\N{MINUS SIGN}") for v in range(-180, 181, 60)])
+    axes.set(xscale="log", xlim=(step[0], step[-1]))
+    angle_axis(axes)
     if len(chosen) < m:
         axes.set_title(f"{len(chosen)} of {number(m)} neurons", loc="right", fontsize=8, y=-0.24)
     iteration_axis(axes, None)
@@ -79,11 +87,12 @@ def _functions(axes: Axes, shots: list[Snapshot], aligned: float | None) -> None
         times = f", times {factor:g}" if factor > 1 else ""
         axes.plot(line, max(factor, 1.0) * h, color=OTHER, linestyle=(0, (1.5, 2)), label=f"aligned{times}")
     fit, h = inputs @ least_squares(data), end.neurons.outputs(inputs)
-    axes.plot(line, h, color=FIT, linewidth=2.2, label=f"$h$ at the end, loss {end.loss:.3g}")
+    axes.plot(line, h, color=FIT, linewidth=2.2, label=f"$h$ at the end, loss {quantity(end.loss)}")
     axes.plot(line, fit, color=INK, linewidth=1.0, linestyle=(0, (5, 2)), label="least squares", zorder=3)
     axes.plot(data.x[:, 0], data.y, "o", color=FIT, markeredgecolor=INK, markersize=4, label="data", zorder=5)
-    values = torch.cat([data.y, end.neurons.outputs(data.x)])
+    between = (line >= data.x[:, 0].min()) & (line <= data.x[:, 0].max())
+    values = torch.cat([data.y, h[between]])
     margin = 0.25 * float(values.max() - values.min())
-    axes.set(xlim=(float(line[0]), float(line[-1])), xlabel="input $x$")
+    axes.set(xlim=(float(line[0]), float(line[-1])), xlabel="input $x$", ylabel="$h(x)$")
     axes.set_ylim(min(float(values.min()), 0) - margin, float(values.max()) + margin)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=7, columnspacing=1.0)

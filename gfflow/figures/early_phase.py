@@ -12,8 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from gfflow.figures.events import end_of_smallness
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, FAINT, INK, OTHER, iteration_axis, new_figure, spread
+from gfflow.figures.style import BY_SIGN, FAINT, INK, OTHER, angle_axis, iteration_axis, new_figure, of_signs, spread
 from gfflow.figures.thinned import drawn, how_many
 from gfflow.measures import clusters
 from gfflow.model.neurons import Neurons
@@ -23,7 +24,6 @@ from gfflow.theory import EarlyPhase, ExtremalDirection, extremal_directions, so
 
 Array = NDArray[np.float64]
 LABELS = 24  # of extremal directions, at most
-SMALL = 0.99  # of the first loss: above it the network counts as small
 
 
 @figure("early_directions", "every run with frames whose directions are found in seconds")
@@ -67,8 +67,8 @@ def _in_the_plane(run: Run, trajectory: Trajectory, phase: EarlyPhase) -> Figure
         labels.append((-count, angle, text, color))
     # those of most neurons, where there is not the room for all
     shown = sorted((angle, text, color) for _, angle, text, color in sorted(labels)[:LABELS])
-    axes.set(xscale="log", xlim=(trajectory.step[1], trajectory.step[-1]), ylim=(-180, 180), ylabel="angle of $w_j$")
-    axes.set_yticks(range(-180, 181, 60), [f"{v}°".replace("-", "\N{MINUS SIGN}") for v in range(-180, 181, 60)])
+    axes.set(xscale="log", xlim=(trajectory.step[1], trajectory.step[-1]))
+    angle_axis(axes)
     for place, (angle, text, color) in zip(spread([v for v, *_ in shown], 14, -180, 180), shown, strict=True):
         axes.annotate(
             text, (1, angle), (1.03, (place + 180) / 360), axes.get_yaxis_transform(), "axes fraction", va="center",
@@ -111,7 +111,7 @@ def _in_space(run: Run, trajectory: Trajectory, phase: EarlyPhase) -> Figure:
     left.axhline(1, color=OTHER, linewidth=0.5, zorder=0)
     left.set(ylabel="cosine, mean of the neurons there", title="each neuron with its extremal direction")
     if not few:
-        handles = [Line2D([], [], color=look.color, ls=look.line, label=look.label) for look in BY_SIGN.values()]
+        handles = of_signs()
     counts = [_count(neurons) for neurons in networks]
     alike = [_count(Neurons(neurons.directions, neurons.signs), 1.0) for neurons in networks]
     right.plot(step, alike, color=OTHER, label="all neurons")
@@ -175,9 +175,8 @@ def _swelling(axes: Axes, step: NDArray[np.int64], angle: Array, weight: Array, 
 def _mark_small(axes: Axes, run: Run) -> list[Line2D]:
     """A line where the loss has fallen by 1%, with its handle for the legend: before it the network is small, and the
     directions are its own."""
-    step, loss = run.column("loss")
-    fallen = np.flatnonzero(loss < SMALL * loss[0])
-    if not len(fallen) or step[fallen[0]] <= axes.get_xlim()[0]:
+    small_until = end_of_smallness(run)
+    if small_until is None or small_until <= axes.get_xlim()[0]:
         return []
-    axes.axvline(step[fallen[0]], color=FAINT, linewidth=0.8, zorder=0)
+    axes.axvline(small_until, color=FAINT, linewidth=0.8, zorder=0)
     return [Line2D([], [], color=FAINT, marker="|", markersize=10, linestyle="none", label="loss down by 1%")]

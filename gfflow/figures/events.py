@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import ConnectionPatch
 from matplotlib.transforms import offset_copy
 
 from gfflow.figures.style import EVENT_LABELS, FAINT, INK, number, spread
-from gfflow.records.event_names import OF_GROUPS
+from gfflow.records.event_names import OF_GROUPS, SADDLE_EVENT
 from gfflow.records.run import Run
+from gfflow.theory.early_phase import SMALL
 
 LABEL_HEIGHT = 0.75  # inches that the labels take above the axes
 
@@ -16,7 +18,7 @@ LABEL_HEIGHT = 0.75  # inches that the labels take above the axes
 def events(run: Run) -> list[tuple[str, float, float | None]]:
     """(event, predicted step, measured step or None) in the order predicted; empty where nothing is predicted. Where
     the theory names groups of neurons, their events; elsewhere those of the loss."""
-    recorded = (run.summary or {}).get("events") or {}
+    recorded = run.section("events")
     known = [(key, e["predicted_step"], e["measured_step"]) for key, e in recorded.items() if e is not None]
     of_groups = [event for event in known if event[0] in OF_GROUPS]
     return sorted(of_groups or known, key=lambda event: event[1])
@@ -24,8 +26,16 @@ def events(run: Run) -> list[tuple[str, float, float | None]]:
 
 def event_name(key: str) -> str:
     """What the event is called in a figure, on two lines."""
-    _, number, what = (*key.split("_"), "")[:3] if key.startswith("saddle_") else ("", "", "")
-    return f"saddle {number}\n{what}" if number else EVENT_LABELS[key]
+    saddle = SADDLE_EVENT.fullmatch(key)
+    return f"saddle {saddle[1]}\n{saddle[2]}" if saddle else EVENT_LABELS[key]
+
+
+def end_of_smallness(run: Run) -> float | None:
+    """The first measured iteration at which the loss has fallen by 1%: before it the network is small, and its
+    neurons align. None where it has not."""
+    step, loss = run.column("loss")
+    fallen = np.flatnonzero(loss < SMALL * loss[0])
+    return float(step[fallen[0]]) if len(fallen) else None
 
 
 def mark_events(axes: Axes, run: Run) -> None:

@@ -38,6 +38,7 @@ def loss(run: Run) -> Figure:
             axes.axvspan(max(plateau.start, 0.5), plateau.stop, color=BAND, linewidth=0, zorder=-1)
         mark_events(axes, run)
         iteration_axis(axes, None, ticks=4)
+    figure.align_xlabels()
     for plateau in flat:
         left.annotate(
             f"{plateau.loss:.3g}", (plateau.start, plateau.loss), (3, 4), textcoords="offset points", fontsize=8
@@ -54,7 +55,7 @@ def _baselines(axes: Axes, run: Run) -> None:
         "least_squares": ((0, (1.5, 2)), "least squares, test"),
         "minimum_norm": ((0, (5, 1, 1, 1)), "least norm, test"),
     }
-    for name, baseline in ((run.summary or {}).get("baselines") or {}).items():
+    for name, baseline in run.section("baselines").items():
         line, label = looks[name]
         if baseline["test_loss"]:
             axes.axhline(baseline["test_loss"], color=FIT, linewidth=0.9, linestyle=line, label=label)

@@ -19,7 +19,7 @@ def masses(run: Run) -> Figure | None:
     prediction in percent of the limit. None where no mass was measured, or all are below the smallest number."""
     if not any((run.column(f"mass/u_{side}")[1] > 0).any() for side, *_ in SIDES):
         return None
-    theory = (run.summary or {}).get("theory") or {}
+    theory = run.section("theory")
     limits = {side: theory.get(f"u_{side}_limit") for side, *_ in SIDES}
     named = [side for side, *_ in SIDES if f"theory/u_{side}" in run.metrics]
     predicted = len(named) == 2 and None not in limits.values()

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from gfflow.errors import InvalidInput
 from gfflow.figures.registry import figure
-from gfflow.figures.style import FIT, INK, new_figure
+from gfflow.figures.style import FIT, INK, new_figure, quantity
 from gfflow.measures import Snapshot, kinks_on_line, line_interval
 from gfflow.model.neurons import Neurons
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
 from gfflow.theory.minimum_norm import MinimumNorm, installed, minimum_norm
 
+EQUAL = 1e-4  # relative difference of two norms below which they are called the same
 FITTED = 1e-6  # of the zero network's loss, below which norms are compared
 
 
@@ -68,8 +69,10 @@ def _draw(axes: Axes, end: Snapshot, least: MinimumNorm) -> None:
 
 
 def _verdict(end: Snapshot, excess: float) -> str:
-    if end.loss > FITTED * float(end.training_set.y.square().mean() / 2):
-        return f"the labels are not fitted, loss {end.loss:.1e}: the norms do not compare"
+    if end.loss > FITTED * end.training_set.loss_at_zero:
+        return f"the labels are not fitted, loss {quantity(end.loss)}: the norms do not compare"
+    if abs(excess) < EQUAL:
+        return f"trained network: of the least norm, to {EQUAL:.2%}"
     return f"trained network: {abs(excess):.2%} {'above' if excess > 0 else 'below'} the least norm"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from gfflow.figures.events import event_name, events
@@ -10,33 +12,33 @@ from gfflow.measures import plateaus
 from gfflow.records.run import Run, Trajectory
 
 
-def moments(run: Run, trajectory: Trajectory) -> list[tuple[str, int]]:
-    """At most eight frames that tell the run's story, as (name, index of the frame) in order: the start, the
-    measured events and the nearest approach to the saddle, or else the plateaus and falls of the loss; the end."""
-    known = [(event_label(key), step) for key, _, step in events(run) if step is not None]
-    near = ((run.summary or {}).get("saddle") or {}).get("step")
+class Moment(NamedTuple):
+    """A frame worth a picture."""
+
+    name: str
+    frame: int  # its index in the trajectory
+    step: float | None = None  # the iteration of what it shows, which may have come between two frames
+
+    def caption(self, drawn: float) -> str:
+        """The iteration at which the frame was recorded, `drawn`, and before it what it shows, if that is another."""
+        own, shown = number(drawn if self.step is None else self.step), number(drawn)
+        return f"iteration {shown}" if own == shown else f"{own}, drawn at {shown}"
+
+
+def moments(run: Run, trajectory: Trajectory) -> list[Moment]:
+    """At most eight frames that tell the run's story, in order: the start, the measured events and the nearest
+    approach to the saddle, or else the plateaus and falls of the loss; the end."""
+    known = [(event_name(key).replace("\n", " "), step) for key, _, step in events(run) if step is not None]
+    near = run.section("saddle").get("step")
     if known and near is not None:
         known.append(("nearest to the saddle", near))
-    named = sorted(known or _by_loss(run), key=lambda moment: moment[1])
     last = len(trajectory.step) - 1
-    frames: dict[int, str] = {0: "start"}
-    for name, step in named:
+    found = {0: Moment("start", 0)}
+    for name, step in sorted(known or _by_loss(run), key=lambda moment: moment[1]):
         frame = trajectory.nearest(step)
         if 0 < frame < last:
-            frames.setdefault(frame, name)
-    return [(name, frame) for frame, name in list(frames.items())[:7]] + [("end", last)]
-
-
-def when(run: Run, name: str, step: float) -> str:
-    """The iteration of a frame, as its caption has it; for an event that fell between two frames, also its own."""
-    own = {event_label(key): at for key, _, at in events(run)}.get(name)
-    shown = f"iteration {number(step)}"
-    return shown if own is None or number(own) == number(step) else f"{number(own)}, drawn at {number(step)}"
-
-
-def event_label(key: str) -> str:
-    """An event's name in one line."""
-    return event_name(key).replace("\n", " ")
+            found.setdefault(frame, Moment(name, frame, step if known else None))
+    return [*list(found.values())[:7], Moment("end", last)]
 
 
 def _by_loss(run: Run) -> list[tuple[str, float]]:

@@ -40,7 +40,7 @@ def draw_predicted_loss(axes: Axes, run: Run) -> None:
     axes.plot(
         step, predicted, color=PREDICTED, linestyle=(0, (4, 3)), linewidth=1.1, label="predicted before training"
     )
-    theory = (run.summary or {}).get("theory") or {}
+    theory = run.section("theory")
     for i, saddle in enumerate(theory.get("saddles") or [], start=1):
         axes.axhline(saddle["loss"], color=FAINT, linewidth=0.8, linestyle=":", zorder=0)
         axes.annotate(
@@ -53,7 +53,7 @@ def draw_predicted_loss(axes: Axes, run: Run) -> None:
 def draw_masses(axes: Axes, run: Run, **legend: Any) -> None:
     """Both measured masses, their predictions as dashes on top, and their limits as dotted lines;
     `legend` are options of the legend above the axes."""
-    theory = (run.summary or {}).get("theory") or {}
+    theory = run.section("theory")
     predicted = "theory/u_plus" in run.metrics or "theory/u_minus" in run.metrics
     limits: list[tuple[float, str]] = []
     for side, sign, color in (("plus", "+", BY_SIGN[1].color), ("minus", "-", BY_SIGN[-1].color)):

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
-from gfflow.figures.moments import moments, when
+from gfflow.figures.moments import moments
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, FAINT, INK, new_figure, quantity
+from gfflow.figures.style import BY_SIGN, FAINT, INK, new_figure, panels, quantity
 from gfflow.figures.thinned import drawn, how_many
 from gfflow.measures import principal_components
 from gfflow.model.neurons import Neurons
@@ -29,14 +29,14 @@ def polar(run: Run) -> Figure | None:
     shown = moments(run, trajectory)
     plane, largest = final_plane(trajectory)
     data = training_set(trajectory)
-    columns = min(4, len(shown)) if len(shown) != 6 else 3
-    rows = -(-len(shown) // columns)
+    rows, columns = panels(len(shown))
     figure = new_figure(0.3 + 2.05 * rows)
     grid = figure.subplots(rows, columns, subplot_kw={"projection": "polar"}, squeeze=False).ravel()
-    for axes, (name, frame) in zip(grid, shown, strict=False):
+    for axes, moment in zip(grid, shown, strict=False):
         prepare_polar(axes, largest)
-        draw_polar(axes, snapshot(trajectory, data, frame).neurons, plane)
-        axes.set_title(f"{name}\n{when(run, name, float(trajectory.step[frame]))}", fontsize=8, linespacing=1.0)
+        draw_polar(axes, snapshot(trajectory, data, moment.frame).neurons, plane)
+        caption = moment.caption(float(trajectory.step[moment.frame]))
+        axes.set_title(f"{moment.name}\n{caption}", fontsize=8, linespacing=1.0)
     for axes in grid[len(shown) :]:
         axes.remove()
     handles, labels = grid[0].get_legend_handles_labels()

@@ -13,6 +13,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -39,7 +40,7 @@ class Look:
 
 
 BY_SIGN = {
-    1: Look(PLUS, "-", PLUS, (PLUS, "#3C9A5F", "#5FB3E5", "#6B5BB5"), "$a_j > 0$"),
+    1: Look(PLUS, "-", PLUS, (PLUS, FIT, "#5FB3E5", "#6B5BB5"), "$a_j > 0$"),
     -1: Look(MINUS, (0, (5, 1.5)), "white", (MINUS, "#B0428F", "#8A6A2F", "#C44536"), "$a_j < 0$"),
 }
 WIDTH = 6.75  # inches: the text width of a two-column paper
@@ -141,6 +142,25 @@ def spread(positions: Sequence[float], gap: float, low: float, high: float) -> N
     for i in reversed(range(len(places) - 1)):
         places[i] = min(places[i], places[i + 1] - gap)
     return np.maximum(places, low)
+
+
+def panels(count: int) -> tuple[int, int]:
+    """Rows and columns of so many equal panels, at most four in a row."""
+    columns = 3 if count == 6 else min(4, count)
+    return -(-count // columns), columns
+
+
+def of_signs(dashed: bool = True) -> list[Line2D]:
+    """Handles of a legend that tells the signs of a_j apart, for lines in the style of each or all drawn through."""
+    looks = BY_SIGN.values()
+    return [Line2D([], [], color=look.color, ls=look.line if dashed else "-", label=look.label) for look in looks]
+
+
+def angle_axis(axes: Axes) -> None:
+    """Makes the vertical axis one of a neuron's angle, in degrees."""
+    ticks = range(-180, 181, 60)
+    axes.set_yticks(ticks, [f"{angle}°".replace("-", "\N{MINUS SIGN}") for angle in ticks])
+    axes.set(ylim=(-180, 180), ylabel="angle of $w_j$")
 
 
 def iteration_axis(axes: Axes, step_size: float | None, ticks: int = 9) -> None:

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gfflow.figures.moments import moments, when
+from gfflow.figures.moments import Moment, moments
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, FAINT, FIT, INK, new_figure
+from gfflow.figures.style import BY_SIGN, FAINT, FIT, INK, new_figure, panels
 from gfflow.figures.thinned import drawn, how_many
 from gfflow.measures import Snapshot, kinks_on_line, line_interval
 from gfflow.model.data import TrainingSet
@@ -30,21 +30,19 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
     trajectory = run.trajectory
     if trajectory is None or not _on_line(data := training_set(trajectory)):
         return None
-    shown = moments(run, trajectory) if steps is None else [("", trajectory.nearest(step)) for step in steps]
-    shots = [snapshot(trajectory, data, frame) for _, frame in shown]
+    shown = moments(run, trajectory) if steps is None else [Moment("", trajectory.nearest(step)) for step in steps]
+    shots = [snapshot(trajectory, data, moment.frame) for moment in shown]
     line = along(shots[0])
-    columns = min(4, len(shown)) if len(shown) != 6 else 3
-    rows = -(-len(shown) // columns)
+    rows, columns = panels(len(shown))
     figure = new_figure(0.75 + 1.65 * rows, margins=(0.55, 0.1, 0.45, 0.72))
     layout = {"hspace": 0.42 + 0.02 * rows, "wspace": 0.1}
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False, gridspec_kw=layout).ravel()
     limits = heights(shots, line)
     grid[0].set_ylim(limits)
-    for axes, (name, frame), shot in zip(grid, shown, shots, strict=False):
+    for axes, moment, shot in zip(grid, shown, shots, strict=False):
         draw_state(axes, shot, line)
-        step = when(run, name, float(trajectory.step[frame]))
-        if name == "end":
-            name = f"end: {_count(shot)}"
+        step = moment.caption(float(trajectory.step[moment.frame]))
+        name = f"end: {_count(shot)}" if moment.name == "end" else moment.name
         values = _function(shot, line)
         if float(values.min()) > limits[1] or float(values.max()) < limits[0]:
             step += ", $h$ off the scale"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +42,20 @@ def mass_crossing(
     return crossing(step, np.maximum(logit, -1e4), math.log(fraction / (1 - fraction)))
 
 
-LEFT, REACHED = 0.01, 0.99  # of the fall of the loss from one critical level to the next
-Span = tuple[float, float, float]  # critical levels (higher, lower), and the part of the fall between them
+CLOSE = 0.01  # part of the fall of the loss between two critical levels by which one is left and the next reached
+
+
+class Span(NamedTuple):
+    """An event of the loss: it has made the part of its fall from one critical level to the next."""
+
+    high: float
+    low: float
+    part: float
+
+    @property
+    def goal(self) -> float:
+        """The loss at the event."""
+        return self.high - self.part * (self.high - self.low)
 
 
 def loss_events(levels: Sequence[float], ended: bool) -> dict[str, Span | None]:
@@ -58,8 +71,8 @@ def loss_events(levels: Sequence[float], ended: bool) -> dict[str, Span | None]:
         events |= {f"saddle_{k}_reached": None, f"saddle_{k}_left": None}
     events["fitted"] = None
     for k, (high, low) in enumerate(pairwise(levels)):
-        events["leaves_zero" if k == 0 else f"saddle_{k}_left"] = (high, low, LEFT)
-        events["fitted" if k == saddles else f"saddle_{k + 1}_reached"] = (high, low, REACHED)
+        events["leaves_zero" if k == 0 else f"saddle_{k}_left"] = Span(high, low, CLOSE)
+        events["fitted" if k == saddles else f"saddle_{k + 1}_reached"] = Span(high, low, 1 - CLOSE)
     return events
 
 

@@ -103,6 +103,11 @@ class TrainingSet:
         return self.loss.residual(torch.zeros_like(self.y), self.y)
 
     @cached_property
+    def loss_at_zero(self) -> float:
+        """The training loss at h = 0, of a network that is small."""
+        return float(self.loss.value(torch.zeros_like(self.y), self.y).mean())
+
+    @cached_property
     def field_scale(self) -> float:
         """(1/n) sum_k |r_k| ||x_k|| at h = 0: the size that a field D_j can have while the network is small."""
         return float((self.pulls.abs() * self.norms).mean())

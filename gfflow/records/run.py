@@ -86,6 +86,10 @@ class Run:
         step, time = self.column("time")
         return float(time[-1] / step[-1]) if len(step) and step[-1] > 0 else None
 
+    def section(self, name: str) -> dict[str, Any]:
+        """What the summary says under that name; empty where it says nothing."""
+        return (self.summary or {}).get(name) or {}
+
     def column(self, name: str) -> tuple[Array, Array]:
         """(step, values) of one scalar where it was measured; both empty where it does not apply to the run."""
         values = self.metrics.get(name, np.full(len(self.metrics["step"]), np.nan))

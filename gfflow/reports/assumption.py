@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gfflow.figures.style import MINUS, PLUS, new_figure, styled
+from gfflow.figures.style import FAINT, MINUS, PLUS, new_figure, styled
 from gfflow.reports.jobs import Job, Sweep
 from gfflow.reports.labels import sequence
 from gfflow.theory.probability import assumption_3_probability
@@ -99,7 +99,7 @@ def _outcomes(axes: Axes, sweep: Sweep) -> None:
             size = 2.5 if holds else 3.5
             axes.plot(*zip(*points, strict=True), marker, color=color, markersize=size, alpha=0.6, label=text)
     axes.set(yscale="log", xlabel="final norm gap", ylabel="final loss")
-    axes.axvline(0, color="#B8B8B8", linewidth=0.7, zorder=0)
+    axes.axvline(0, color=FAINT, linewidth=0.7, zorder=0)
     figure = axes.get_figure(root=True)
     assert isinstance(figure, Figure)
     handles, names = axes.get_legend_handles_labels()

@@ -35,7 +35,7 @@ def iterations(run: Run) -> float | None:
 def rescaled_time(run: Run) -> float | None:
     """The clock t / (-ln lambda), the theory's own: for small lambda the sign with direction D is fitted at 1/||D||.
     None where the run has no lambda below 1."""
-    scale = ((run.summary or {}).get("theory") or {}).get("lambda")
+    scale = run.section("theory").get("lambda")
     step_size = run.step_size
     return step_size / -np.log(scale) if scale is not None and 0 < scale < 1 and step_size is not None else None
 

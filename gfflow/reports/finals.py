@@ -67,7 +67,7 @@ def finals(sweep: Sweep, key: str, values: Sequence[str]) -> Figure | None:
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False)
     for axes, value in zip(panels.flat, known, strict=False):
         _draw(axes, [pairs(jobs, key, value) for jobs in parts.values()], colors, ROUNDING.get(value, 0.0))
-        axes.set_ylabel(label(value))
+        axes.set_ylabel(f"size of the {label(value)}" if value in SIGNED else label(value))
     for axes in panels.flat[len(known) :]:
         axes.set_visible(False)
     for axes in panels.flat[max(0, len(known) - columns) : len(known)]:

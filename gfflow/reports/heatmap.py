@@ -47,5 +47,5 @@ def heatmap(sweep: Sweep, value: str) -> Figure | None:
         if np.isfinite(cell) and cells.size <= 150:
             light = float(image.norm(float(cell))) > 0.6  # type: ignore[arg-type]
             axes.text(j, i, f"{cell:.2g}", ha="center", va="center", fontsize=7, color="black" if light else "white")
-    figure.colorbar(image, label=f"{label(value).strip('|')}, mean over seeds")
+    figure.colorbar(image, label=f"{label(value)}, mean over seeds")
     return figure

@@ -33,7 +33,7 @@ NAMES = {
     "flow.distance_final": "final distance to the flow",
     "flow.function_distance_max": "largest distance to the flow's function",
     "final.limit_distance": r"final distance to $\theta^{\!*}$",
-    "final.norm_gap": "|final norm gap|",
+    "final.norm_gap": "final norm gap",
     "final.loss": "final loss",
     "final.half_norm_squared": r"final $\frac{1}{2}\Vert\theta\Vert^2$",
     "final.u_plus": "final $u_+$",

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gfflow.errors import InvalidInput, Unresolved
-from gfflow.figures.style import FAINT, INK, MINUS, PLUS, new_figure, quantity, styled
+from gfflow.figures.style import BY_SIGN, FAINT, INK, new_figure, quantity, styled
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.records.run import Run
@@ -25,7 +25,7 @@ SCALE = "init.scale"
 SMALL, FEW = 1e-3, 3  # at least so many scales below SMALL
 LARGEST = 20_000  # m times n, up to which the limit is computed for a figure
 MOST, COLUMNS = 6, 3  # panels
-COLORS = (PLUS, MINUS, "#3C9A5F", "#B0428F", "#6B5BB5", "#8A6A2F")
+COLORS = [color for pair in zip(BY_SIGN[1].family, BY_SIGN[-1].family, strict=True) for color in pair]
 MARKERS = ("o", "s", "^", "D", "v", "P")
 TICKS = (4, 8, 20)  # powers of ten
 

@@ -46,6 +46,13 @@ def margin(row: dict[str, Any]) -> float:
     return sign * math.log10(bound / measured)
 
 
+def worse(one: float, other: float) -> float:
+    """The margin of a statement over two seeds: the smaller one; NaN where it holds for one and is not applicable to
+    the other."""
+    least = float(np.fmin(one, other))
+    return least if least < 0 else float(np.minimum(one, other))
+
+
 def begins(margins: dict[float, float]) -> float | None:
     """The largest lambda from which the statement holds for it and every smaller one studied; None: not even for the
     smallest. Lambdas at which it was not applicable end the row as violations do."""
@@ -74,7 +81,7 @@ def read_panels(sweep: Sweep) -> dict[str, Panel]:
             panel = panels.setdefault(section["constants"], Panel(section["epsilon"]))
             for name, row in _named(section["statements"]):
                 values = panel.margins.setdefault(name, {})
-                values[scale] = min(margin(row), values.get(scale, math.inf))
+                values[scale] = worse(margin(row), values.get(scale, math.inf))
                 if row["empty"]:
                     panel.empty.add((name, scale))
     return panels
@@ -87,7 +94,7 @@ def _named(rows: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
     for row in rows:
         if row["statement"] == "B.2" or row["two_runs"]:
             continue
-        name = row["statement"].split(",")[0]
+        name = row["statement"]
         while name in named:
             name += "′"
         named[name] = row
@@ -111,7 +118,7 @@ def statements(sweep: Sweep) -> Figure | None:
         image = axes.imshow(np.clip(cells, -CLIPPED, CLIPPED), cmap="PuOr", norm=norm, aspect="auto")
         _mark(axes, cells, [[(name, s) in panel.empty for s in scales] for name in names])
         axes.set_yticks(range(len(names)), names)
-        axes.set_xticks(range(len(scales)), [f"{math.log10(s):.0f}" for s in scales], fontsize=6.5)
+        axes.set_xticks(range(len(scales)), [f"${exponent(s)}$" for s in scales], fontsize=6.5)
         axes.set(title=TITLES[constants] % panel.epsilon, xlabel=r"$\log_{10}\lambda$")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
@@ -139,4 +146,9 @@ def _star(margins: dict[float, float], largest: float) -> str:
     found = begins(margins)
     if found == largest:
         return "all"
-    return "never" if found is None else f"$10^{{{math.log10(found):.0f}}}$"
+    return "never" if found is None else f"$10^{{{exponent(found)}}}$"
+
+
+def exponent(scale: float) -> str:
+    """log10 of a lambda, to one decimal."""
+    return f"{round(math.log10(scale), 1):g}"

@@ -12,7 +12,7 @@ from gfflow.measures.masses import largest_norm, mass
 from gfflow.model.snapshot import Snapshot
 from gfflow.scalars.base import Chart, Measure, Scalars, Setting, measure
 from gfflow.theory import Group, Prediction
-from gfflow.theory.prediction import NAMES
+from gfflow.theory.groups import NAMES
 
 _SECTION = "theory beside measurement"
 

@@ -6,10 +6,9 @@ import math
 
 import torch
 
-from gfflow.model.data import TrainingSet
 from gfflow.statements.base import Finding, Part
 from gfflow.statements.case import BALANCED, Case, NotApplicable
-from gfflow.theory.directions import ORTHOGONAL
+from gfflow.theory.directions import EQUAL, ORTHOGONAL, smallest_shares
 
 PART = Part("assumptions", "what the paper assumes")
 
@@ -34,7 +33,7 @@ def labels_not_zero(case: Case) -> Finding:
 @PART.statement("Assumption 2", "||D+|| != ||D-|| (relative difference, beyond rounding)", epsilon=False)
 def sides_differ(case: Case) -> Finding:
     plus, minus = case.prediction.d_plus_norm, case.prediction.d_minus_norm
-    return Finding(abs(plus - minus) / max(plus, minus), ">", ORTHOGONAL)
+    return Finding(abs(plus - minus) / (max(plus, minus) or 1.0), ">", EQUAL)
 
 
 @PART.statement("Assumption 3", "S+ and S- are not empty (size of the smaller)", epsilon=False)
@@ -47,20 +46,13 @@ def balanced_start(case: Case) -> Finding:
     return Finding(case.imbalance, "<=", BALANCED)
 
 
-def _smallest_share(data: TrainingSet, sign: int, sharp: bool) -> float:
-    """alpha (sign +1) or beta (-1) of B.2: min y_k^2 / (2||D||^2), as printed; with y_k ||x_k|| / n, sharp."""
-    mine = sign * data.y > 0
-    gap = data.y[mine] * data.norms[mine] / data.n
-    norm = float((data.y[mine] @ data.x[mine]).norm()) / data.n
-    return float((gap if sharp else data.y[mine]).abs().min()) ** 2 / (2 * norm**2)
-
-
 def _admitted(case: Case, sharp: bool) -> Finding:
     """(1 + 3e) max(1 - alpha, 1/r) <= 1 - e and (1 + 3re)(1 - beta) <= 1 - e: the larger left side."""
     if math.isnan(case.epsilon):
         raise NotApplicable("B.2 admits no epsilon")
     e = case.epsilon
-    alpha, beta = (_smallest_share(case.data, group.sign, sharp) for group in case.groups)
+    shares = smallest_shares(case.data, sharp)
+    alpha, beta = (shares[group.sign] for group in case.groups)
     left = max((1 + 3 * e) * max(1 - alpha, 1 / case.r), (1 + 3 * case.r * e) * (1 - beta))
     return Finding(left, "<=", (1 - e) * (1 + 8 * torch.finfo(torch.float64).eps))  # equality at the largest epsilon
 

@@ -86,8 +86,8 @@ class Part:
         self, name: str, says: str, *, epsilon: bool = True, two_runs: bool = False
     ) -> Callable[[Check], Check]:
         """Registers a function under the statement's name; `epsilon` says whether it depends on epsilon, `two_runs`
-        whether it compares the run with a second one. Raises
-        ValueError where a statement of that name says the same already."""
+        whether it compares the run with a second one. Raises ValueError where a statement of that name says the same
+        already."""
 
         def register(check: Check) -> Check:
             if any((known.name, known.says) == (name, says) for known in statements()):
@@ -113,6 +113,11 @@ class Verdict:
     reason: str = ""
     outside: bool = False  # the reason is that the paper's setting is not this run's
     two_runs: bool = False  # the statement compares the run with a second one
+
+    @property
+    def empty(self) -> bool:
+        """Whether it holds by a bound that says nothing."""
+        return self.finding is not None and self.finding.holds and self.finding.empty
 
     @property
     def word(self) -> str:

@@ -13,9 +13,9 @@ from gfflow.measures import Snapshot
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.theory import Group, Milestone, Prediction, milestones, ordered
+from gfflow.theory.directions import EQUAL
 
 BALANCED = 1e-6  # largest | |a_j| / ||w_j|| - 1 | at a balanced start: float32 rounds to 6e-8
-EQUAL_NORMS = 1e-12  # relative, as for orthogonality: rounding only
 ROUNDING = 4e-15  # distance between two unit vectors that float64 cannot tell from 0
 NEAREST = 0.02  # a frame stands for a time if it is at most this share of the time away from it
 
@@ -96,7 +96,7 @@ class Case:
             raise OutsideSetting("the start is not balanced (Eq. 4)")
         for group in found:
             norms = self.data.norms[group.sign * self.data.y > 0]
-            if float(norms.max() / norms.min()) - 1 > EQUAL_NORMS:
+            if float(norms.max() / norms.min()) - 1 > EQUAL:
                 raise OutsideSetting("inputs of one sign differ in norm")
         if self.scale >= 1:
             raise OutsideSetting("lambda is not below 1")

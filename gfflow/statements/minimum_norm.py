@@ -21,6 +21,8 @@ def _minimum(case: Case) -> float:
     minimum = case.prediction.min_half_norm
     if minimum is None:
         raise OutsideSetting("inputs are not orthogonal (Assumption 1)")
+    if minimum == 0:
+        raise OutsideSetting("all labels are 0")
     return minimum
 
 
@@ -55,6 +57,8 @@ def end_aligned(case: Case) -> Finding:
     neurons, worst = case.end.neurons, 0.0
     for sign, fit in _fits(case).items():
         mine = neurons.a * sign > 0
+        if not bool((neurons.norms[mine] > 0).any()):
+            return Finding(float("inf"), "<=", TOLERANCE, note="a sign that has labels has no neuron")
         off = neurons.w[mine] - neurons.norms[mine][:, None] * fit / fit.norm()
         worst = max(worst, float(off.norm() / neurons.norms[mine].norm()))
     return Finding(worst, "<=", TOLERANCE)

@@ -4,9 +4,10 @@ from gfflow.motion.field import Escape, ExtremalDirection, escape, extremal_dire
 from gfflow.theory.directions import Assumptions, Timeline
 from gfflow.theory.early_phase import EarlyPhase, solve_early_phase, takes_seconds
 from gfflow.theory.forecast import Forecast, make_forecast, with_forecast
+from gfflow.theory.groups import Group, ordered
 from gfflow.theory.limit_process import LimitProcess, solve_limit_process
 from gfflow.theory.milestones import Milestone, admitted_epsilons, milestone_iterations, milestones
-from gfflow.theory.prediction import Group, Prediction, Saddle, ordered, predict
+from gfflow.theory.prediction import Prediction, Saddle, predict
 
 __all__ = [
     "Assumptions",

@@ -17,6 +17,12 @@ def least_squares(training_set: TrainingSet) -> Tensor:
     return torch.linalg.lstsq(training_set.x, training_set.y[:, None], driver="gelsd").solution.squeeze(1)
 
 
+def least_squares_loss(training_set: TrainingSet) -> float:
+    """The square loss of that function on the training samples."""
+    residual = training_set.y - training_set.x @ least_squares(training_set)
+    return float(residual.square().mean()) / 2
+
+
 def baselines(training_set: TrainingSet, prediction: Prediction | None = None) -> dict[str, Neurons]:
     """Networks to compare with, by name: `least_squares`, and `minimum_norm` where one is known (Proposition 1; a
     convex program with callbacks.minimum_norm)."""

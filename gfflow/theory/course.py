@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-if TYPE_CHECKING:
-    from gfflow.theory.prediction import Group
+from gfflow.theory.groups import Group
 
 Array = NDArray[np.float64]
 SMALLEST = 1e-300  # of a mass, below which its logarithm is not taken

@@ -36,11 +36,6 @@ class MassCurve(ABC):
     def loss_share(self, time: ArrayLike) -> Array:
         """The loss of the group's samples over what it is at h = 0, at the given flow times, same shape."""
 
-    @abstractmethod
-    def time_of_loss(self, share: float) -> float:
-        """The flow time at which the loss of the group's samples has fallen to the share (between 0 and 1) of what it
-        is at h = 0."""
-
 
 class Logistic(MassCurve):
     """u = u* / (1 + u*/(lambda^2 K) e^{-2 ||D|| t}): exact for a single sample, and for inputs of equal norms."""
@@ -58,11 +53,8 @@ class Logistic(MassCurve):
     def loss_share(self, time: ArrayLike) -> Array:
         logit = self.log_amplitude - math.log(self.limit) + 2 * self.rate * np.asarray(time, dtype=np.float64)
         decay = np.exp(-np.abs(logit))
-        return np.asarray((np.where(logit > 0, decay, 1.0) / (1 + decay)) ** 2)
-
-    def time_of_loss(self, share: float) -> float:
-        """Every residual is 1 - u/u* of its label."""
-        return self.time_of_fraction(1 - math.sqrt(share))
+        left = np.where(logit > 0, decay, 1.0) / (1 + decay)  # every residual is 1 - u/u* of its label
+        return np.asarray(left**2)
 
 
 class SingleNeuron(MassCurve):
@@ -126,11 +118,3 @@ class SingleNeuron(MassCurve):
         residual = self._y[:, None] - np.exp(state[0]) * (self._x @ state[1:])
         share = (residual**2).sum(axis=0) / (self._y @ self._y)
         return np.asarray(np.where(elapsed < 0, 1.0, share.reshape(elapsed.shape)))
-
-    def time_of_loss(self, share: float) -> float:
-        from scipy.optimize import brentq
-
-        def above(t: float) -> float:
-            return float(self.loss_share(self._begin + t)) - share
-
-        return self._begin + brentq(above, 0.0, self._solution.t[-1], xtol=1e-12)

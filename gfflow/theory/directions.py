@@ -11,6 +11,7 @@ from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 
 ORTHOGONAL = 1e-12  # relative size of <x_k, x_l> up to which inputs count as orthogonal in float64
+EQUAL = 1e-12  # relative difference up to which two norms count as equal
 
 
 def attractors(training_set: TrainingSet) -> tuple[Tensor, Tensor]:
@@ -62,7 +63,7 @@ def check_assumptions(
     zero_labels = int((training_set.y == 0).sum())
     if zero_labels:
         notes.append(f"Assumption 2 fails: {zero_labels} label(s) equal to 0")
-    equal = math.isclose(d_plus, d_minus, rel_tol=1e-12)
+    equal = math.isclose(d_plus, d_minus, rel_tol=EQUAL)
     if equal:
         notes.append("Assumption 2 fails: ||D+|| = ||D-||, no sign is fitted first")
     empty = [name for name, members in (("S+", s_plus), ("S-", s_minus)) if not bool(members.any())]
@@ -96,20 +97,26 @@ def timeline(d_plus_norm: float, d_minus_norm: float, scale: float, epsilon: flo
     )
 
 
+def smallest_shares(training_set: TrainingSet, sharp: bool = False) -> dict[int, float]:
+    """alpha of B.2 (sign +1), min y_k^2 / (2 ||D+||^2) over the positive labels, and beta (-1), likewise over the
+    negative ones; `sharp` takes min y_k^2 ||x_k||^2 / (2 n^2 ||D+||^2). Each sign must have labels."""
+    y = training_set.y
+    sizes = y.abs() * training_set.norms / training_set.n if sharp else y.abs()
+    sides = zip((1, -1), attractors(training_set), strict=True)
+    return {sign: float(sizes[sign * y > 0].min()) ** 2 / (2 * float(d.norm()) ** 2) for sign, d in sides}
+
+
 def largest_epsilon(training_set: TrainingSet, sharp: bool = False) -> float | None:
     """The largest epsilon that Appendix B.2 admits; None where a sign has no label or ||D+|| = ||D-||.
 
     (1 + 3e) max(1 - alpha, 1/r) <= 1 - e and (1 + 3re)(1 - beta) <= 1 - e, with r > 1 (otherwise the signs
-    change roles). As printed alpha = min y_k^2 / (2 ||D+||^2) over the positive labels, beta likewise over the
-    negative ones. `sharp` takes min y_k^2 ||x_k||^2 / (2 n^2 ||D+||^2) instead: a neuron that misses sample k
-    grows at the rate sqrt(||D+||^2 - y_k^2 ||x_k||^2 / n^2), at most (1 - alpha) ||D+||.
+    change roles), and alpha, beta as printed or `sharp`: a neuron that misses sample k grows at the rate
+    sqrt(||D+||^2 - y_k^2 ||x_k||^2 / n^2), at most (1 - alpha) ||D+|| with the sharp one.
     """
-    y, n = training_set.y, training_set.n
     norms = [float(v.norm()) for v in attractors(training_set)]
-    if min(norms) == 0 or math.isclose(*norms, rel_tol=1e-12):
+    if min(norms) == 0 or math.isclose(*norms, rel_tol=EQUAL):
         return None
-    sizes = y.abs() * training_set.norms / n if sharp else y.abs()
-    alpha, beta = (float(sizes[sign * y > 0].min()) ** 2 / (2 * d**2) for sign, d in zip((1, -1), norms, strict=True))
+    alpha, beta = smallest_shares(training_set, sharp).values()
     if norms[0] < norms[1]:
         alpha, beta = beta, alpha
     r = max(norms) / min(norms)

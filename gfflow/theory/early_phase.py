@@ -21,6 +21,7 @@ from gfflow.model.neurons import Neurons
 Array = NDArray[np.float64]
 DOUBLINGS = 100  # of the time, from the shortest in which something can happen
 COSTLY = 5e7  # m n^2 up to which all neurons are followed within seconds
+SMALL = 0.99  # of the loss at the start, above which the network counts as small
 SAME = 1e-7  # distance below which two directions are one
 
 

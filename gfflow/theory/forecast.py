@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gfflow.errors import Stalled
 from gfflow.measures.critical_points import CriticalPoint
-from gfflow.measures.events import fall, loss_events
+from gfflow.measures.events import CLOSE, fall, loss_events
 from gfflow.measures.passing import passed_point
 from gfflow.measures.plateaus import plateaus
 from gfflow.measures.rest import resting_point
@@ -25,7 +25,7 @@ from gfflow.model.losses import SQUARE
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
 from gfflow.theory.course import SMALLEST, Tabulated
-from gfflow.theory.prediction import CLOSE, INTEGRATED, Prediction, Saddle
+from gfflow.theory.prediction import INTEGRATED, Prediction, Saddle
 
 if TYPE_CHECKING:
     from gfflow.motion.flow.splitting import Splitting
@@ -212,7 +212,7 @@ def _described(
     training_set: TrainingSet, course: Tabulated, points: Sequence[CriticalPoint], end: Snapshot
 ) -> Forecast:
     """Levels, saddles with their times, and the end point."""
-    zero = float(training_set.y.square().mean() / 2)
+    zero = training_set.loss_at_zero
     first = float(course.losses[0])
     from_zero = abs(first - zero) <= CLOSE * zero
     levels, saddles = [zero if from_zero else first], []

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from gfflow.theory.prediction import Prediction, ordered
+from gfflow.theory.groups import ordered
+from gfflow.theory.prediction import FITTED, Prediction
 
 END_PHASE = 8  # frames of the last, exponential phase, in which the loss falls by e^2 or more from each to the next
 
@@ -70,6 +71,6 @@ def milestone_iterations(prediction: Prediction, lr: float, descent: bool = True
         return set()
     epsilons = admitted_epsilons(prediction).values()
     found = [milestone for epsilon in epsilons for milestone in milestones(prediction, epsilon).values()]
-    fitted, rate = groups[1].time_of_fraction(0.99), groups[1].rate
+    fitted, rate = groups[1].time_of_fraction(FITTED), groups[1].rate
     found += [Milestone(fitted + i / (2 * rate), rate) for i in range(END_PHASE)]
     return {m.iteration(lr, descent) for m in found}

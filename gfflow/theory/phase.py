@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 
-from gfflow.measures.events import loss_events
+from gfflow.measures.events import CLOSE, loss_events
 from gfflow.measures.masses import mass
 from gfflow.model.snapshot import Snapshot
-from gfflow.theory.prediction import CLOSE, FITTED, INTEGRATED, LEFT, Prediction
+from gfflow.theory.prediction import FITTED, INTEGRATED, LEFT, Prediction
 
 
 class Phase(StrEnum):
@@ -33,7 +33,7 @@ def place(snapshot: Snapshot, prediction: Prediction | None, step_size: float | 
     passed = [
         name
         for name, span in spans.items()
-        if span is not None and events[name] is not None and snapshot.loss <= span[0] - span[2] * (span[0] - span[1])
+        if span is not None and events[name] is not None and snapshot.loss <= span.goal
     ]
     last = passed[-1] if passed else ""
     if last == "fitted":
@@ -66,7 +66,7 @@ def phase(snapshot: Snapshot, prediction: Prediction | None = None) -> Phase:
     """
     groups = () if prediction is None else prediction.groups
     if len(groups) < 2:
-        share = snapshot.loss / float(snapshot.training_set.y.square().mean() / 2 or 1)
+        share = snapshot.loss / (snapshot.training_set.loss_at_zero or 1)
         if abs(share - 1) < CLOSE:
             return Phase.EARLY_ALIGNMENT
         return Phase.FITTED if share < 1e-6 else Phase.FITTING

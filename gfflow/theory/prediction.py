@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from gfflow.measures.events import loss_events
+from gfflow.measures.events import Span, loss_events
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.theory.course import Course, OfGroups
-from gfflow.theory.curves import Logistic, MassCurve, SingleNeuron
 from gfflow.theory.directions import (
     Assumptions,
     Timeline,
@@ -24,51 +21,12 @@ from gfflow.theory.directions import (
     largest_epsilon,
     timeline,
 )
+from gfflow.theory.groups import NAMES, Group, fit_of, make_group, ordered
 from gfflow.theory.limit_process import LimitProcess, solve_limit_process
 
 ALIGNED = 0.999  # cosine from which a neuron counts as aligned
 LEFT, FITTED = 0.01, 0.99  # fractions of a mass's limit at which it has left zero, and is fitted
-CLOSE = 0.01  # part of the fall of the loss between two critical points by which one is left and the next reached
-NAMES = {1: "plus", -1: "minus"}
 CLOSED_FORM, INTEGRATED, UNKNOWN = "closed form", "flow", "none"  # where a prediction comes from
-
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Neurons that align with one direction and grow as one: S+ ('plus') and S- ('minus') on orthogonal inputs.
-
-    The members are those that the limit process brings to the direction: from a balanced start the cone of Eq. 5.
-    """
-
-    name: str
-    sign: int  # of a_j
-    members: Tensor  # (m,), boolean
-    direction: Tensor  # (d,), unit: D+/||D+|| or -D-/||D-||
-    rate: float  # ||D+|| or ||D-||
-    kappa: Tensor  # (m,), kappa_j; NaN outside the group
-    shares: Tensor  # (m,), e^{2 kappa_j} / K: the share of the group's mass (Lemma 12); 0 outside
-    fit: Tensor  # (d,), beta = sum over the sign's samples of y_k x_k / ||x_k||^2
-    mass_limit: float  # u* = ||beta||
-    curve: MassCurve
-
-    @property
-    def log_amplitude(self) -> float:
-        """ln(lambda^2 K), K = sum of e^{2 kappa_j}."""
-        return self.curve.log_amplitude
-
-    def mass(self, time: ArrayLike) -> NDArray[np.float64]:
-        """u(t) = sum of ||w_j||^2 over the group at the given flow times, same shape."""
-        return self.curve.mass(time)
-
-    def time_of_fraction(self, fraction: float) -> float:
-        """The flow time at which u reaches the fraction (between 0 and 1) of its limit."""
-        return self.curve.time_of_fraction(fraction)
-
-    def fitted(self) -> Neurons:
-        """The group's neurons when its labels are fitted, all others zero: norms sqrt(u* share_j) along the fit."""
-        norms = (self.mass_limit * self.shares).sqrt()
-        w = norms[:, None] * (self.sign * self.fit / self.mass_limit)
-        return Neurons(w, self.sign * norms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,14 +118,19 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
     closed_form = assumptions.orthogonal_inputs and training_set.loss.is_square
     if closed_form:
         process = solve_limit_process(training_set, start)
-        found = (_group(sign, training_set, process, d, scale) for sign, d in ((1, d_plus), (-1, d_minus)))
+        found = (make_group(sign, training_set, process, d, scale) for sign, d in ((1, d_plus), (-1, d_minus)))
         groups = tuple(group for group in found if group is not None)
-        fits = torch.stack([_fit(training_set, sign) for sign in (1, -1)])
+        fits = torch.stack([fit_of(training_set, sign) for sign in (1, -1)])
         minimum, least = sum(float(fit.norm()) for fit in fits), _least_norm(fits)
         saddles, limit = _saddles(training_set, groups), _limit(training_set, groups)
         epsilon = largest_epsilon(training_set)
         epsilon_sharp = largest_epsilon(training_set, sharp=True)
     course, levels, ended = _course(training_set, groups, saddles, limit)
+    events = _events(process, groups) | _loss_events(course, levels, ended)
+    saddles = tuple(
+        replace(saddle, reached=events[f"saddle_{k}_reached"], left=events[f"saddle_{k}_left"])
+        for k, saddle in enumerate(saddles, start=1)
+    )
     return Prediction(
         source=CLOSED_FORM if closed_form else UNKNOWN,
         assumptions=assumptions,
@@ -183,17 +146,11 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
         limit=limit,
         min_half_norm=minimum,
         least_norm=least,
-        events=_events(process, groups) | _loss_events(course, levels, ended, saddles),
+        events=events,
         levels=levels,
         ended=ended,
         course=course,
     )
-
-
-def _fit(training_set: TrainingSet, sign: int) -> Tensor:
-    """beta+ or beta-: the sum over the sign's samples of y_k x_k / ||x_k||^2, shape (d,)."""
-    y = (sign * training_set.y).clamp(min=0) * sign
-    return (y / training_set.norms**2) @ training_set.x
 
 
 def _least_norm(fits: Tensor) -> Neurons:
@@ -204,61 +161,16 @@ def _least_norm(fits: Tensor) -> Neurons:
     return Neurons(signs * fits / roots, (signs * norms.sqrt()[:, None]).squeeze(1))
 
 
-def _group(
-    sign: int,
-    training_set: TrainingSet,
-    process: LimitProcess,
-    attractor: Tensor,
-    scale: float,
-) -> Group | None:
-    mine = sign * training_set.y > 0
-    members = torch.from_numpy(process.members(sign, mine.numpy()))
-    if not (bool(members.any()) and bool(mine.any())):
-        return None
-    logs = torch.where(members, torch.from_numpy(process.log_amplitude), -torch.inf)
-    total = torch.logsumexp(2 * logs, dim=0)
-    fit = _fit(training_set, sign)
-    rate, limit = float(attractor.norm()), float(fit.norm())
-    norms = training_set.norms[mine]
-    curve: MassCurve
-    if bool(((norms - norms[0]).abs() <= 1e-12 * norms[0]).all()):
-        curve = Logistic(float(total), rate, limit)
-    else:
-        x, y = training_set.x[mine].numpy(), training_set.y[mine].numpy()
-        curve = SingleNeuron(float(total), rate, limit, x, y, training_set.n)
-    return Group(
-        name=NAMES[sign],
-        sign=sign,
-        members=members,
-        direction=sign * attractor / rate,
-        rate=rate,
-        kappa=torch.where(members, logs - math.log(scale), torch.nan),
-        shares=torch.exp(2 * logs - total),
-        fit=fit,
-        mass_limit=limit,
-        curve=curve,
-    )
-
-
-def ordered(groups: tuple[Group, ...]) -> tuple[Group, Group] | None:
-    """The groups (first, second) by the order in which their labels are fitted; None where a group is missing or
-    ||D+|| = ||D-||."""
-    if len(groups) < 2:
-        return None
-    first, second = sorted(groups, key=lambda group: -group.rate)
-    return None if math.isclose(first.rate, second.rate, rel_tol=1e-12) else (first, second)
-
-
 def _saddles(training_set: TrainingSet, groups: tuple[Group, ...]) -> tuple[Saddle, ...]:
-    """theta_S: the group of the larger rate has fitted its labels, every other neuron is zero (Fact 1)."""
+    """theta_S: the group of the larger rate has fitted its labels, every other neuron is zero (Fact 1); when the loss
+    passes it is not told here."""
     both = ordered(groups)
     if both is None:
         return ()
     first, second = both
     left_over = training_set.y[second.sign * training_set.y > 0]
     loss = float(left_over.square().sum()) / (2 * training_set.n)
-    reached, left = first.curve.time_of_loss(CLOSE), second.curve.time_of_loss(1 - CLOSE)
-    return (Saddle(first.fitted(), loss, second.rate, reached, left),)
+    return (Saddle(first.fitted(), loss, second.rate, None, None),)
 
 
 def _limit(training_set: TrainingSet, groups: tuple[Group, ...]) -> Neurons | None:
@@ -295,24 +207,17 @@ def _course(
     return OfGroups(groups, shares, rest), levels, True
 
 
-def _loss_events(
-    course: OfGroups | None, levels: tuple[float, ...], ended: bool, saddles: tuple[Saddle, ...]
-) -> dict[str, float | None]:
+def _loss_events(course: OfGroups | None, levels: tuple[float, ...], ended: bool) -> dict[str, float | None]:
     if course is None:
         return {"leaves_zero": None, "fitted": None}
-    times: dict[str, float | None] = {}
-    for name, span in loss_events(levels, ended).items():
-        times[name] = None if span is None else _time_of_fall(course, span)
-    for k, saddle in enumerate(saddles, start=1):
-        times |= {f"saddle_{k}_reached": saddle.reached, f"saddle_{k}_left": saddle.left}
-    return times
+    spans = loss_events(levels, ended)
+    return {name: None if span is None else _time_of_fall(course, span) for name, span in spans.items()}
 
 
-def _time_of_fall(course: OfGroups, span: tuple[float, float, float]) -> float | None:
+def _time_of_fall(course: OfGroups, span: Span) -> float | None:
     """The flow time at which the loss has made that part of its fall between two levels; None where it started
     below."""
-    high, low, part = span
-    goal = high - part * (high - low)
+    goal = span.goal
     before, after = 0.0, 1 / course.groups[0].rate
     if float(course.loss(0.0)) <= goal:
         return None

@@ -6,7 +6,7 @@ import numpy as np
 
 from gfflow.model.snapshot import Snapshot
 from gfflow.motion.field import extremal_directions
-from gfflow.theory.baselines import least_squares
+from gfflow.theory.baselines import least_squares_loss
 
 DOMINATED = 1e-2  # share by which descent may take |a_j| below ||w_j||
 CLOSE = 1e-6  # of the loss, relative, to that of least squares
@@ -18,7 +18,7 @@ def why_no_width_helps(snapshot: Snapshot) -> str | None:
     width, and ends at their least squares. None where that is not so, cannot be listed, or is not how this network
     has ended."""
     data = snapshot.training_set
-    if not snapshot.neurons.activation.is_relu or data.loss.name != "square":
+    if not snapshot.neurons.activation.is_relu or not data.loss.is_square:
         return None
     listed = extremal_directions(data.x.numpy(), data.y.numpy())
     if not bool((snapshot.neurons.a.abs() >= (1 - DOMINATED) * snapshot.neurons.norms).all()):
@@ -26,8 +26,7 @@ def why_no_width_helps(snapshot: Snapshot) -> str | None:
     stable = [direction for direction in listed or [] if direction.stable]
     if not stable or not all(direction.gates.all() for direction in stable):
         return None
-    residual = data.y - data.x @ least_squares(data)
-    least = float(residual.square().mean()) / 2
+    least = least_squares_loss(data)
     if abs(snapshot.loss - least) > CLOSE * max(least, np.finfo(float).tiny):
         return None
     where = "the one stable extremal direction" if len(stable) == 1 else f"one of {len(stable)} stable directions"

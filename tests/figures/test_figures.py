@@ -21,7 +21,8 @@ from PIL import Image
 from gfflow.figures import FIGURES, draw_all, draw_main, early_directions, overview, training_state
 from gfflow.figures.moments import moments
 from gfflow.figures.registry import figure as register
-from gfflow.figures.style import BY_SIGN, OF_GROUPS, quantity, spread
+from gfflow.figures.style import BY_SIGN, quantity, spread
+from gfflow.records.event_names import OF_GROUPS
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
 from gfflow.theory import solve_early_phase
@@ -30,64 +31,15 @@ from gfflow.theory.minimum_norm import installed
 Trained = Callable[[str], Run]
 
 # What each kind of run has to show. Everything else must say None, not an empty picture.
+WITH_FRAMES = {"overview", "loss", "alignment", "early_directions", "lazy"}
+ON_A_LINE = WITH_FRAMES | {"directions", "training"}
 APPLIES = {
-    "pair": {
-        "overview",
-        "directions",
-        "training",
-        "loss",
-        "timeline",
-        "masses",
-        "alignment",
-        "early_directions",
-        "saddle",
-        "lazy",
-    },
-    "points": {"overview", "directions", "training", "loss", "masses", "alignment", "early_directions", "lazy"},
-    "teacher": {
-        "overview",
-        "teacher",
-        "loss",
-        "masses",
-        "alignment",
-        "early_directions",
-        "polar",
-        "explained_variance",
-        "lazy",
-    },
-    "large": {
-        "overview",
-        "directions",
-        "training",
-        "loss",
-        "masses",
-        "alignment",
-        "early_directions",
-        "saddle",
-        "lazy",
-    },
-    "tiny": {
-        "overview",
-        "directions",
-        "training",
-        "loss",
-        "timeline",
-        "alignment",
-        "early_directions",
-        "saddle",
-        "lazy",
-    },
-    "dead": {
-        "overview",
-        "directions",
-        "training",
-        "loss",
-        "masses",
-        "alignment",
-        "early_directions",
-        "saddle",
-        "lazy",
-    },
+    "pair": ON_A_LINE | {"timeline", "masses", "saddle"},
+    "points": ON_A_LINE | {"masses"},
+    "teacher": WITH_FRAMES | {"teacher", "masses", "polar", "explained_variance"},
+    "large": ON_A_LINE | {"masses", "saddle"},
+    "tiny": ON_A_LINE | {"timeline", "saddle"},
+    "dead": ON_A_LINE | {"masses", "saddle"},
     "bare": {"overview", "loss", "timeline"},
 }
 
@@ -173,7 +125,7 @@ def test_stars_stand_at_the_kinks(trained: Trained) -> None:
 def test_moments_begin_and_end_the_run_in_order(trained: Trained, name: str) -> None:
     run = trained(name)
     assert run.trajectory is not None
-    frames = [frame for _, frame in moments(run, run.trajectory)]
+    frames = [moment.frame for moment in moments(run, run.trajectory)]
     assert frames[0] == 0
     assert frames[-1] == len(run.trajectory.step) - 1
     assert frames == sorted(set(frames))

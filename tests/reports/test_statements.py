@@ -7,7 +7,7 @@ import pytest
 
 from gfflow.errors import InvalidInput
 from gfflow.reports.jobs import Sweep
-from gfflow.reports.statements import begins, margin, read_panels, statements
+from gfflow.reports.statements import begins, exponent, margin, read_panels, statements, worse
 
 
 def row(measured: float | None, bound: float, relation: str = "<=", verdict: str = "holds", **values) -> dict:
@@ -36,6 +36,15 @@ def test_no_margin_where_not_applicable() -> None:
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [(1.0, 2.0, 1.0), (-1.0, 2.0, -1.0), (1.0, math.nan, math.nan), (-1.0, math.nan, -1.0), (math.inf, 3.0, 3.0)],
+)
+def test_the_worse_of_two_seeds_does_not_depend_on_their_order(one: float, other: float, expected: float) -> None:
+    for pair in ((one, other), (other, one)):
+        assert worse(*pair) == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize(
     ("margins", "expected"),
     [
         ({1e-2: 1.0, 1e-4: 1.0}, 1e-2),
@@ -47,6 +56,12 @@ def test_no_margin_where_not_applicable() -> None:
 )
 def test_lambda_star_is_where_it_holds_for_good(margins: dict, expected: float | None) -> None:
     assert begins(margins) == expected
+
+
+def test_a_lambda_between_powers_of_ten_is_not_called_one() -> None:
+    """1e-4 / sqrt(60) = 10^-4.889."""
+    assert exponent(1e-4 / 60**0.5) == "-4.9"
+    assert exponent(1e-60) == "-60"
 
 
 def test_figure_shows_every_statement_once_and_the_worst_of_the_seeds(write_job, tmp_path) -> None:

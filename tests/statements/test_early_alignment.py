@@ -104,6 +104,13 @@ def test_assumption_3(x: tuple[float, ...], y: tuple[float, ...], word: str) -> 
     assert judged("three_points", one_frame(data, start)).word == word
 
 
+def test_nothing_is_said_of_labels_that_a_linear_function_fits() -> None:
+    """Two samples, both seen by every neuron that grows: the network can fit them."""
+    data = TrainingSet(torch.tensor([[0.5, 1.0], [0.9, 1.0]]), torch.tensor([1.0, 1.2]))
+    start = Neurons(1e-3 * torch.ones(2, 2, dtype=torch.float64), 2e-3 * torch.ones(2, dtype=torch.float64))
+    assert judged("not_fitted", one_frame(data, start)).reason == "a linear function fits the labels"
+
+
 def test_what_they_do_not_speak_of_is_said(tmp_path: Path) -> None:
     start = Neurons(1e-3 * torch.ones(2, 2, dtype=torch.float64), 1e-4 * torch.ones(2, dtype=torch.float64))
     pair = one_frame(orthogonal_pair(), start)

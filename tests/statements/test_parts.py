@@ -9,7 +9,7 @@ import pytest
 
 import gfflow.statements
 from gfflow.statements import PARTS, Finding, Part, statements, verify
-from gfflow.statements.verdicts import as_json, as_markdown, print_report
+from gfflow.statements.output import as_json, as_markdown, print_report
 
 
 @pytest.fixture

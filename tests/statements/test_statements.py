@@ -277,6 +277,11 @@ def test_holds_and_is_violated_once_tampered_with(name: str, case: Case) -> None
     assert tampered.word == "violated", tampered
 
 
+def test_a_sign_without_neurons_is_not_aligned(case: Case) -> None:
+    tampered = judged("end_aligned", in_end(lambda w, a: a.abs_())(case))
+    assert tampered.word == "violated", tampered
+
+
 def test_theorem_1_needs_the_run_with_the_smaller_scale_to_be_nearer(case: Case, larger) -> None:
     pair = dataclasses.replace(case, other=read_case(larger))
     assert judged("nearer_with_smaller_scale", pair).word == "holds"

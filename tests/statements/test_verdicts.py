@@ -16,7 +16,7 @@ from gfflow.records.run import Run
 from gfflow.run import train
 from gfflow.statements import Report, verify
 from gfflow.statements.base import Finding
-from gfflow.statements.verdicts import as_json, as_markdown, print_report, table, write
+from gfflow.statements.output import as_json, as_markdown, print_report, table, write
 
 
 def words(report: Report, constants: str | None = None) -> dict[str, list[str]]:

@@ -151,12 +151,13 @@ def neuron_loss(x: Array, y: Array, n: int, log_amplitude: float, time: float) -
     return float(residual @ residual / (y @ y))
 
 
-@pytest.mark.parametrize("share", [0.99, 0.5, 0.01])
+@pytest.mark.parametrize("fraction", [0.01, 0.5, 0.99])
 @pytest.mark.parametrize(("norms", "labels"), EQUAL[:2] + EQUAL[2:3] + UNEQUAL)
-def test_time_of_loss_is_when_the_flow_has_that_loss(norms: list[float], labels: list[float], share: float) -> None:
+def test_the_loss_is_that_of_the_flow(norms: list[float], labels: list[float], fraction: float) -> None:
     x, y = samples(norms, labels)
     rate, limit = constants(x, y, len(y))
     kind = Logistic if (norms, labels) in EQUAL else SingleNeuron
     curve = kind(math.log(1e-9), rate, limit, *(() if kind is Logistic else (x, y, len(y))))
+    time = curve.time_of_fraction(fraction)
     # the start is of size 1e-9, and the integration's own error is 1e-12 a step
-    assert neuron_loss(x, y, len(y), math.log(1e-9), curve.time_of_loss(share)) == pytest.approx(share, abs=1e-7)
+    assert float(curve.loss_share(time)) == pytest.approx(neuron_loss(x, y, len(y), math.log(1e-9), time), abs=1e-7)

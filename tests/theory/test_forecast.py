@@ -130,6 +130,20 @@ def test_chatter_of_one_neuron() -> None:
         assert float(mine.a / real.a) == pytest.approx(1, abs=0.2 * lr**2)
 
 
+def test_events_of_a_lambda_at_which_the_groups_overlap() -> None:
+    """The second group grows before the first has fitted its labels: what counts is the whole loss. The
+    closed form is off by the order of lambda."""
+    data = orthogonal_pair()
+    start = draw_start(30, 2, 1e-3, seed=1, balanced=True)
+    known, found = predict(data, start, 1e-3), make_forecast(data, start, 40.0)
+    assert found.course is not None
+    for name, span in loss_events(known.levels, known.ended).items():
+        time = fall(found.course.times, found.course.losses, span)
+        assert known.events[name] == pytest.approx(time, abs=0.005), name
+    saddle = known.saddles[0]
+    assert (saddle.reached, saddle.left) == (known.events["saddle_1_reached"], known.events["saddle_1_left"])
+
+
 def test_orthogonal_data_gives_the_closed_form() -> None:
     """The forecast knows nothing of groups: saddle, limit and times are those of Theorem 1, up to corrections of
     order lambda (with its logarithm)."""
