@@ -73,8 +73,9 @@ def train(
     checkpoint, exactly as if it had never been interrupted (given the same objects), or is left alone, before
     anything is predicted, if it has come to its end.
 
-    Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (SIGINT, SIGTERM), and
-    Diverged, after everything is written, where the weights left the finite numbers.
+    Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (SIGINT, SIGTERM),
+    KeyboardInterrupt where a second one came before it had, and Diverged, after everything is written, where the
+    weights left the finite numbers.
     """
     folder, asked = as_path(folder), typed(config)
     callbacks = _listed("callbacks", callbacks, pl.Callback, "a list of Lightning's callbacks")
@@ -223,7 +224,12 @@ def _fit(
         path = folder / "checkpoints" / "last.ckpt"
         if config.verbose:
             warnings.showwarning = _as_note  # elsewhere a measure's warning shows a file and a line
-        trainer.fit(module, ckpt_path=None if checkpoint is None else path, weights_only=True)
+        try:
+            trainer.fit(module, ckpt_path=None if checkpoint is None else path, weights_only=True)
+        except SystemExit:
+            if module.signal is None:
+                raise
+            raise KeyboardInterrupt from None  # a second signal, which Lightning makes an exit of its own of
     if module.signal is not None:  # it came after the last leap: all is saved, the rest can wait
         raise Interrupted(module.signal, module.iteration)
 

@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from gfflow.training.module import GradientFlowModule
-from gfflow.training.signals import first_received
+from gfflow.training.signals import first_received, note_received
 
 
 class Interruption(pl.Callback):
@@ -48,5 +48,6 @@ class Interruption(pl.Callback):
 
     def _ask(self, number: int, _: Any) -> None:
         if self.module.signal is not None:
+            note_received(number)
             raise KeyboardInterrupt
         self.module.signal = number
