@@ -41,13 +41,15 @@ def end_with_sweep() -> None:
     parent = int(os.environ.get(PARENT, 0))
     if not parent or parent == os.getpid():
         return
-    if os.getppid() != parent:
+    if not _is_alive(parent):
         os._exit(128 + signal.SIGTERM)
     if any(thread.name == PARENT for thread in threading.enumerate()):
         return
 
+    own = os.getppid() == parent  # submitit starts another process between the sweep's and the worker
+
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == parent if own else _is_alive(parent):
             time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE)
@@ -56,15 +58,29 @@ def end_with_sweep() -> None:
     threading.Thread(target=watch, name=PARENT, daemon=True).start()
 
 
+def _is_alive(process: int) -> bool:
+    """Whether there is such a process, and it has not ended unnoticed by the one that started it."""
+    try:
+        os.kill(process, 0)
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except ProcessLookupError:
+        return False
+    except OSError:  # no /proc
+        return True
+
+
 class RecordSweep(Callback):
     """Hydra's callback that records, while a sweep runs, its folder in the session, which then tells of its jobs, and
-    for joblib's workers which process runs it. (Those of submitit outlive it by design: they belong to the
-    scheduler.)"""
+    for workers on this machine which process runs it. (Those of a scheduler outlive it by design.)"""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         if Session.current is not None:
-            Session.current.begin_sweep(Path(str(config.hydra.sweep.dir)), config.hydra.sweeper)
-        if config.hydra.launcher._target_.endswith("JoblibLauncher"):
+            Session.current.begin_sweep(
+                Path(str(config.hydra.sweep.dir)),
+                config.hydra.sweeper,
+                scheduled=config.hydra.launcher._target_.endswith("SlurmLauncher"),
+            )
+        if config.hydra.launcher._target_.endswith(("JoblibLauncher", "LocalLauncher")):
             os.environ[PARENT] = str(os.getpid())
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

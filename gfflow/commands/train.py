@@ -253,6 +253,8 @@ def _interrupted(status: int, session: Session) -> tuple[str, int]:
         return f"interrupted; {how}" if how else "interrupted", status
     done = count_summaries(session.sweep)
     how = f"go on with the same command and resume=true {override('hydra.sweep.dir', session.sweep)}"
+    if session.scheduled:
+        how = f"those that were submitted run on (scancel ends them); afterwards {how}"
     return f"sweep interrupted, {done} job(s) have ended; {how}", status
 
 
