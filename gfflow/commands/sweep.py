@@ -14,7 +14,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.plugins.sweeper import Sweeper
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gfflow.commands.session import Session
 from gfflow.records.files import write_text
@@ -82,6 +82,10 @@ class RecordSweep(Callback):
             )
         if config.hydra.launcher._target_.endswith(("JoblibLauncher", "LocalLauncher")):
             os.environ[PARENT] = str(os.getpid())
+        if config.hydra.launcher._target_.endswith("LocalLauncher"):
+            chosen: Any = OmegaConf.to_container(config.hydra.launcher, resolve=False)
+            with open_dict(config):  # Ctrl-C, which a terminal sends to all, is the sweep's own to tell of
+                config.hydra.launcher = OmegaConf.create({"setup": ["trap '' INT"], **chosen})
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         os.environ.pop(PARENT, None)
