@@ -16,11 +16,11 @@ from gfflow.callbacks.trajectory import frame_count
 from gfflow.cautions import cautions, check_numbers, conserved_signs
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
-from gfflow.model.data import TrainingSet, ZeroLabel
+from gfflow.model.data import Samples, TrainingSet, ZeroLabel, as_training_set
 from gfflow.model.data_sets import Given
 from gfflow.model.initialization import check_alive, initialization_scale
 from gfflow.model.network import TwoLayerReLU
-from gfflow.model.neurons import Neurons
+from gfflow.model.neurons import Neurons, Start, as_neurons
 from gfflow.model.starts import Given as GivenStart
 from gfflow.records.trackers import check_installed
 from gfflow.scalars import MEASURES, Setting
@@ -29,9 +29,6 @@ from gfflow.solvers.options import all_classes, given
 from gfflow.theory import Prediction, make_forecast, milestone_iterations, predict, with_forecast
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.schedule import FEW, Schedule
-
-Samples = TrainingSet | tuple[Any, Any]  # or x (n, d) and y (n,), of whatever torch.as_tensor takes
-Start = Neurons | tuple[Any, Any]  # or w (m, d) and a (m,)
 
 
 @dataclass(frozen=True)
@@ -98,25 +95,11 @@ def as_given(
         samples, _ = _training_set(config, training_set)
         config = replace(config, data=Given(samples.digest))
     if solver is not None:
+        if not isinstance(solver, Solver):
+            allowed = "a gfflow.solvers.Solver (by name: in the configuration, solver.name)"
+            raise InvalidInput("solver", solver, allowed)
         config = replace(config, solver=given(solver, config.solver))
     return config
-
-
-def as_training_set(samples: Samples) -> TrainingSet:
-    """The training set, made of a pair (x, y) where it is one."""
-    if isinstance(samples, TrainingSet):
-        return samples
-    x, y = (torch.as_tensor(values, dtype=torch.float64) for values in samples)
-    return TrainingSet(x, y)
-
-
-def as_neurons(start: Start) -> Neurons:
-    """The neurons, copied; made of a pair (w, a) where it is one."""
-    w, a = (start.w, start.a) if isinstance(start, Neurons) else (torch.as_tensor(weights) for weights in start)
-    made = Neurons.copy_of(w, a)
-    if not bool(torch.isfinite(made.w).all() and torch.isfinite(made.a).all()):
-        raise InvalidInput("start", "weights that are not finite", "finite weights")
-    return made
 
 
 def _check_installed(config: RunConfig) -> None:

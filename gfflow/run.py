@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from gfflow import callbacks as cb
 from gfflow.cautions import why_diverged
 from gfflow.config import RunConfig
 from gfflow.errors import Diverged, Interrupted, InvalidInput
-from gfflow.experiment import Experiment, Samples, Start, as_given, build, measuring_callbacks, typed, with_given
+from gfflow.experiment import Experiment, as_given, build, measuring_callbacks, typed, with_given
+from gfflow.model.data import Samples
+from gfflow.model.neurons import Start
 from gfflow.records.dashboard import write_closing, write_figure, write_image, write_opening
 from gfflow.records.files import UNFINISHED, write_text
 from gfflow.records.folder import (
@@ -32,7 +34,7 @@ from gfflow.records.folder import (
     reason_of,
 )
 from gfflow.records.loggers import EventLogger, MetricsTable
-from gfflow.records.run import Run
+from gfflow.records.run import Run, as_path
 from gfflow.records.summarise import summarise
 from gfflow.records.summary import Summary, write_summary
 from gfflow.records.trackers import record_configuration, trackers
@@ -74,7 +76,9 @@ def train(
     Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (SIGINT, SIGTERM), and
     Diverged, after everything is written, where the weights left the finite numbers.
     """
-    folder, asked = Path(folder), typed(config)
+    folder, asked = as_path(folder), typed(config)
+    callbacks = _listed("callbacks", callbacks, pl.Callback, "a list of Lightning's callbacks")
+    loggers = _listed("loggers", loggers, Logger, "a list of Lightning's loggers")
     recorded = as_given(asked, training_set, solver, start)
     if (finished := _finished(folder, recorded)) is not None:
         return finished
@@ -88,6 +92,15 @@ def train(
             checkpoint = _prepare_folder(folder, recorded, files)
             with trackers(folder, recorded.to_dict(), recorded.loggers.wandb, recorded.loggers.mlflow) as more:
                 return _run_to_the_end(recorded, experiment, folder, checkpoint, callbacks, [*more, *loggers])
+
+
+def _listed(key: str, given: Any, kind: type, allowed: str) -> list[Any]:
+    """The objects in a list, of one alone too; raises InvalidInput for what is not of that kind."""
+    listed = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    for one in listed:
+        if not isinstance(one, kind):
+            raise InvalidInput(key, one, allowed)
+    return listed
 
 
 def _finished(folder: Path, config: RunConfig) -> dict[str, Any] | None:

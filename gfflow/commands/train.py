@@ -38,6 +38,12 @@ from gfflow.errors import Interrupted
 from gfflow.reference import CONF, as_help
 from gfflow.training.signals import end_if_stopped
 
+OTHERS = {  # commands that --help names beside this one
+    "report": ("DIR", "every figure of a run, or table and figures of a sweep"),
+    "verify": ("RUN_DIR", "every statement of the paper, checked on a run"),
+    "benchmark": ("--quick", "speed against a plain PyTorch loop"),
+}
+
 # ${steps:T,ETA} in a configuration: how many steps of size ETA make the flow time T
 OmegaConf.register_new_resolver("steps", lambda time, step_size: round(time / step_size), replace=True)
 # ${run_name:EXPERIMENT,DATA}: the experiment's name; on other data than its own, as on that of a CSV file, the data's
@@ -208,7 +214,9 @@ def _answer(arguments: Sequence[str]) -> str:
 
         return f"gfflow {__version__}"
     if "--help" in arguments or "-h" in arguments:
-        return as_help(command_of("train"), width=min(120, max(80, shutil.get_terminal_size((110, 24)).columns)))
+        others = {f"{command_of(name)} {words}".strip(): does for name, (words, does) in OTHERS.items()}
+        width = min(120, max(80, shutil.get_terminal_size((110, 24)).columns))
+        return as_help(command_of("train"), width, others)
     return ""
 
 

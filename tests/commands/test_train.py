@@ -158,7 +158,13 @@ def test_failing_jobs_are_told_and_do_not_stop_the_sweep(monkeypatch, capfd, tmp
         run_command(monkeypatch, "-m", *QUICK, "network.width=0,5", "solver.lr=1e-3,1e100", "hydra.sweep.dir=sweep")
     assert ended.value.code == 3
     told = capfd.readouterr().err
-    assert "job 0 (" in told and "network.width: received 0" in told and "job 3 (" in told and "diverged" in told
+    assert (
+        "  3 (" in told
+        and "job 0 (" in told
+        and "network.width: received 0" in told
+        and "job 3 (" in told
+        and "diverged" in told
+    )
     assert "3 job(s) of the sweep failed" in told
     assert (tmp_path / "sweep" / "2" / "summary.json").is_file()
 
