@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,6 +22,7 @@ from gfflow.experiment import Experiment, Samples, Start, as_given, build, measu
 from gfflow.records.dashboard import write_closing, write_figure, write_image, write_opening
 from gfflow.records.files import UNFINISHED, write_text
 from gfflow.records.folder import (
+    ERROR_FILE,
     check_same_configuration,
     claimed,
     goes_further,
@@ -41,6 +41,7 @@ from gfflow.statements.output import as_markdown, print_report, write
 from gfflow.statements.verdicts import Report, verify
 from gfflow.terminal import announce_compilation, print_closing, print_notes
 from gfflow.threads import at_most, threads_for
+from gfflow.training.environment import OneProcess, first_of_all
 from gfflow.training.module import GradientFlowModule
 
 __all__ = ["Experiment", "build", "train"]
@@ -71,8 +72,8 @@ def train(
     checkpoint, exactly as if it had never been interrupted (given the same objects), or is left alone, before
     anything is predicted, if it has come to its end.
 
-    Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (SIGINT, SIGTERM), and
-    Diverged, after everything is written, where the weights left the finite numbers.
+    Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (those of
+    callbacks.Interruption), and Diverged, after everything is written, where the weights left the finite numbers.
     """
     folder, asked = Path(folder), typed(config)
     recorded = as_given(asked, training_set, solver, start)
@@ -86,7 +87,8 @@ def train(
             if (finished := _finished(folder, recorded)) is not None:  # by another process, meanwhile
                 return finished
             checkpoint = _prepare_folder(folder, recorded, files)
-            with trackers(folder, recorded.to_dict(), recorded.loggers.wandb, recorded.loggers.mlflow) as more:
+            named = recorded.to_dict(), recorded.loggers.wandb, recorded.loggers.mlflow
+            with first_of_all(), trackers(folder, *named) as more:
                 return _run_to_the_end(recorded, experiment, folder, checkpoint, callbacks, [*more, *loggers])
 
 
@@ -143,11 +145,11 @@ def _run_to_the_end(
         record_configuration(loggers, values)
     if config.verbose:
         print_notes(Console(), experiment.notes)
-    began = time.perf_counter()
+    module.start_clock()
     if module.stop_reason is None:
         chosen = with_given(measuring_callbacks(config, experiment, folder), callbacks)
         _fit(config, module, folder, chosen, [table, events, *loggers], checkpoint)
-    summary = summarise(values, module, experiment.prediction, table.columns(), time.perf_counter() - began)
+    summary = summarise(values, module, experiment.prediction, table.columns())
     report = _write_ending(config, experiment, folder, summary, table, events)
     if config.verbose:
         print_closing(Console(), summary, folder)
@@ -200,7 +202,7 @@ def _fit(
             max_epochs=epochs,
             logger=loggers,
             callbacks=[interruption, *callbacks],
-            plugins=[cb.WholeCheckpointIO()],
+            plugins=[cb.WholeCheckpointIO(), OneProcess()],
             default_root_dir=folder,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -235,6 +237,7 @@ def _write_ending(
     report = _verify(run, events) if config.verify else None
     events.close()
     write_summary(folder / "summary.json", summary)
+    (folder / ERROR_FILE).unlink(missing_ok=True)  # of an earlier try
     return report
 
 

@@ -18,8 +18,7 @@ from omegaconf import DictConfig
 
 from gfflow.commands.session import Session
 from gfflow.records.files import write_text
-
-ERROR_FILE = "error.txt"  # in the folder of a job that failed: exit status, overrides, message
+from gfflow.records.folder import ERROR_FILE
 
 GRACE = 10.0  # seconds that a worker whose sweep has gone is given to save the state of its job
 PARENT = "GFFLOW_SWEEP_PROCESS"  # environment variable: the process that started the workers

@@ -21,6 +21,7 @@ except ImportError:  # Windows has none
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
+ERROR_FILE = "error.txt"  # what a failed job of a sweep leaves: its status, its overrides, and why
 NOT_PART_OF_A_RUN = (
     "verbose",
     "figures",
