@@ -19,7 +19,14 @@ from gfflow.cautions import why_diverged
 from gfflow.config import RunConfig
 from gfflow.errors import Diverged, Interrupted, InvalidInput
 from gfflow.experiment import Experiment, Samples, Start, as_given, build, measuring_callbacks, typed, with_given
-from gfflow.records.dashboard import write_closing, write_figure, write_image, write_opening
+from gfflow.records.dashboard import (
+    run_label,
+    write_closing,
+    write_figure,
+    write_hyperparameters,
+    write_image,
+    write_opening,
+)
 from gfflow.records.files import UNFINISHED, write_text
 from gfflow.records.folder import (
     ERROR_FILE,
@@ -57,6 +64,7 @@ def train(
     start: Start | None = None,
     callbacks: Sequence[pl.Callback] = (),
     loggers: Sequence[Logger] = (),
+    varied: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Runs the configuration and leaves everything in the folder; returns what summary.json holds (read the rest back
     with Run.read).
@@ -66,6 +74,9 @@ def train(
     whose width then counts; a `solver` instead of its own, whose step size then counts;
     `callbacks` beside its own, one of the same class instead of that; `loggers`, any of Lightning's, beside
     metrics.csv and TensorBoard.
+
+    `varied` are the keys of the configuration that tell this run from others of its kind, such as those of a sweep:
+    TensorBoard names the run by their values and shows them first.
 
     `files` are written into the folder first, by relative path (None: the configuration, as Hydra would). A folder
     that holds a run already is refused, unless config.resume is 'auto': the run there then goes on from its last
@@ -89,7 +100,8 @@ def train(
             checkpoint = _prepare_folder(folder, recorded, files)
             named = recorded.to_dict(), recorded.loggers.wandb, recorded.loggers.mlflow
             with first_of_all(), trackers(folder, *named) as more:
-                return _run_to_the_end(recorded, experiment, folder, checkpoint, callbacks, [*more, *loggers])
+                given = callbacks, [*more, *loggers]
+                return _run_to_the_end(recorded, experiment, folder, checkpoint, *given, varied)
 
 
 def _finished(folder: Path, config: RunConfig) -> dict[str, Any] | None:
@@ -134,11 +146,13 @@ def _run_to_the_end(
     checkpoint: dict[str, Any] | None,
     callbacks: Sequence[pl.Callback],
     loggers: list[Logger],
+    varied: Sequence[str],
 ) -> dict[str, Any]:
     """Trains, from the start or from the checkpoint, and writes everything that comes after training."""
     values, module = config.to_dict(), experiment.module
     module.configuration = values
-    table, events = MetricsTable(folder / "metrics.csv"), EventLogger(folder)
+    table = MetricsTable(folder / "metrics.csv")
+    events = EventLogger(folder, label=run_label(values, varied))
     _restore(checkpoint, module, table, events)
     write_opening(events.experiment, values)
     with quiet_lightning():
@@ -150,6 +164,7 @@ def _run_to_the_end(
         chosen = with_given(measuring_callbacks(config, experiment, folder), callbacks)
         _fit(config, module, folder, chosen, [table, events, *loggers], checkpoint)
     summary = summarise(values, module, experiment.prediction, table.columns())
+    write_hyperparameters(events.experiment, summary.config, summary, varied)
     report = _write_ending(config, experiment, folder, summary, table, events)
     if config.verbose:
         print_closing(Console(), summary, folder)
@@ -230,8 +245,8 @@ def _write_ending(
     events: EventLogger,
 ) -> Report | None:
     """Closing table, figures and verification, and summary.json as the last; returns the verification, if any."""
-    write_closing(events.experiment, summary.config, summary, experiment.notes)
     run = Run(folder, summary.config, table.columns(), summary.to_dict())
+    write_closing(events.experiment, summary, experiment.notes, run.metrics)
     if config.figures:
         _draw(run, events)
     report = _verify(run, events) if config.verify else None

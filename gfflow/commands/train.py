@@ -139,9 +139,11 @@ def _run(config: DictConfig, job: Any, folder: Path) -> tuple[dict[str, Any], fl
     settings = RunConfig.of(values)
     if Session.current is not None and job.mode != RunMode.MULTIRUN:
         Session.current.run = folder
+    from gfflow.commands.sweep import varied_keys
     from gfflow.run import train  # Lightning is heavy: not before the configuration is known to be good
 
-    summary = train(settings, folder, files=files)
+    varied = varied_keys(job.overrides.task) if job.mode == RunMode.MULTIRUN else ()
+    summary = train(settings, folder, files=files, varied=varied)
     return summary, number_at(summary, settings.optimized_metric)
 
 

@@ -11,6 +11,7 @@ from gfflow.commands.report import threads_of
 from gfflow.commands.streams import prepare
 from gfflow.commands.words import command_of
 from gfflow.errors import InvalidInput
+from gfflow.records.folder import events_folder
 from gfflow.records.run import Run
 from gfflow.statements.output import as_markdown, print_report, write
 from gfflow.statements.verdicts import verify
@@ -42,6 +43,6 @@ def main(arguments: list[str] | None = None) -> None:
         from gfflow.records.dashboard import append_text  # TensorBoard is imported only when it is needed
 
         path = write(report, asked.run)
-        append_text(asked.run / "tensorboard", "verification", as_markdown(report), int(run.metrics["step"][-1]))
+        append_text(events_folder(asked.run), "verification", as_markdown(report), int(run.metrics["step"][-1]))
         print_report(report)
         print(f"written to {path}")

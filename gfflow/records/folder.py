@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -83,6 +84,16 @@ def _is_file(lock: IO[str], path: Path) -> bool:
         return os.path.samestat(os.fstat(lock.fileno()), path.stat())
     except FileNotFoundError:
         return False
+
+
+def events_folder(folder: Path, label: str = "tensorboard") -> Path:
+    """Where in a run's folder TensorBoard's events are: where there are some already, else under the label, made fit
+    for a file's name."""
+    there = sorted({path.parent for path in folder.glob("*/events.out.tfevents.*")})
+    if there:
+        return there[0]
+    name = re.sub(r"[^\w.,=+-]", "_", label)[:100].strip(".") or "tensorboard"
+    return folder / (f"{name}_" if name in ("figures", "checkpoints") else name)
 
 
 def holds_run(folder: Path) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from gfflow.commands.slurm import has_ended, states
+from gfflow.records.folder import read_checkpoint
 from gfflow.records.run import Run
 from gfflow.run import train
 
@@ -30,6 +31,7 @@ SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
 AuthType=auth/none
 CredType=cred/none
+AuthInfo=cred_expire=10
 SlurmUser={user}
 SlurmdUser={user}
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -89,6 +91,22 @@ def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
                 log.close()
 
 
+@pytest.fixture(autouse=True)
+def nothing_left(request) -> Iterator[None]:
+    """No test leaves jobs, or commands that wait for them, to the next one."""
+    yield
+    for command in COMMANDS:
+        command.kill()
+        command.communicate()
+    COMMANDS.clear()
+    if "slurm" in request.fixturenames:
+        subprocess.run(["scancel", "--user", str(os.getuid())], capture_output=True)
+        wait_for(lambda: not asked("squeue", "-h"), 60)
+
+
+COMMANDS: list[subprocess.Popen] = []
+
+
 def asked(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout
 
@@ -102,14 +120,15 @@ def wait_for(happens, seconds: float) -> None:
 
 QUICK, CANCELLED, REQUEUED, LONG = (5, 6, 7, 8, 9, 10, 11, 12), 60, 61, 150  # widths, a million iterations for each
 WIDTHS = (0, CANCELLED, REQUEUED, LONG, *QUICK)
-SWEEP = ["-m", "hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=45"]
-SWEEP += ["hydra.launcher.max_num_timeout=20", "hydra.sweep.dir=sweep", "figures=false", "callbacks.histograms=false"]
+SWEEP = ["-m", "hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=9", "hydra.launcher.max_num_timeout=2"]
+SWEEP += ["hydra.sweep.dir=sweep", "figures=false", "callbacks.histograms=false"]
 SWEEP += [f"network.width={','.join(map(str, WIDTHS))}", "solver.iterations='${steps:${network.width},1e-6}'"]
 
 
 def sweep(folder: Path, *more: str) -> subprocess.Popen:
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), *SWEEP, *more]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    COMMANDS.append(subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    return COMMANDS[-1]
 
 
 def training(folder: Path, width: int) -> bool:
@@ -118,9 +137,22 @@ def training(folder: Path, width: int) -> bool:
     return metrics.exists() and metrics.stat().st_size > 1000
 
 
+def reached(folder: Path, width: int) -> int:
+    """The last iteration in the job's table; -1 where there is none."""
+    metrics = folder / "sweep" / str(WIDTHS.index(width)) / "metrics.csv"
+    rows = metrics.read_text().splitlines() if metrics.exists() else []
+    return int(rows[-1].partition(",")[0]) if len(rows) > 1 else -1
+
+
+def checkpointed(folder: Path, width: int) -> int:
+    """The iteration that the job would go on from."""
+    checkpoint = read_checkpoint(folder / "sweep" / str(WIDTHS.index(width)))
+    return -1 if checkpoint is None else checkpoint["gfflow"]["iteration"]
+
+
 def test_jobs_that_fail_are_cancelled_requeued_or_out_of_time_spoil_nothing(slurm, tmp_path) -> None:
-    """Twelve jobs: one of width 0, one cancelled, one requeued, one whose time is up twice or more. The first command
-    lists two failures, the resumed one the first of them alone; the other eleven equal single runs bit for bit."""
+    """Twelve jobs: one of width 0, one cancelled, one requeued, one whose time is up twice. The first command lists
+    two failures, the resumed one the first of them alone; the other eleven equal single runs bit for bit."""
     first = sweep(tmp_path)
     (array,) = _array_of(first)
     assert asked("squeue", "-h", "-o", "%j").startswith("gfflow-fig2-sweep")
@@ -128,14 +160,19 @@ def test_jobs_that_fail_are_cancelled_requeued_or_out_of_time_spoil_nothing(slur
     subprocess.run(["scancel", f"{array}_{WIDTHS.index(CANCELLED)}"], check=True)
     wait_for(lambda: training(tmp_path, REQUEUED), 120)
     subprocess.run(["scontrol", "requeue", f"{array}_{WIDTHS.index(REQUEUED)}"], check=True)
+    iteration = -1
+    for _ in range(2):  # what SLURM does two minutes before the limit
+        wait_for(lambda before=iteration: reached(tmp_path, LONG) > before, 200)
+        subprocess.run(["scancel", "--signal=USR2", f"{array}_{WIDTHS.index(LONG)}"], check=True)
+        wait_for(lambda before=iteration: checkpointed(tmp_path, LONG) > before, 60)
+        iteration = checkpointed(tmp_path, LONG)
     told = first.communicate(timeout=600)[1]
     assert first.returncode == 2 and "Traceback" not in told
     assert "2 job(s) of the sweep failed" in told and "CANCELLED" in told and "network.width: received 0" in told
     assert states([f"{array}_0"]) == {f"{array}_0": "FAILED"}  # to SLURM too
-    log = "".join(
-        path.read_text() for path in (tmp_path / "sweep" / ".submitit").rglob(f"*_{WIDTHS.index(LONG)}_*.err")
-    )
-    assert log.count("this job is timed-out") >= 2
+    logs = (tmp_path / "sweep" / ".submitit").rglob(f"*_{WIDTHS.index(LONG)}_*.err")
+    log = "".join(path.read_text() for path in logs)
+    assert log.count("this job is timed-out") == 2
     times = Run.read(tmp_path / "sweep" / str(WIDTHS.index(LONG))).summary["timing"]
     assert times["train_seconds"] > 0 and times["measure_seconds"] > 0
 
