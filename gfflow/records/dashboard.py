@@ -117,6 +117,9 @@ def _kind_of(value: object) -> Any:
     class Kind(summary_v2.Domain):
         dtype = type(value)
 
+        def sample_uniform(self, rng: Any = None) -> object:
+            return value
+
         def update_hparam_info(self, hparam_info: Any) -> None:
             hparam_info.type = kind
 
