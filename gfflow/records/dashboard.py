@@ -93,11 +93,10 @@ def write_hyperparameters(
     chosen = {key: value for key, value in config.items() if key not in (*NOT_HYPERPARAMETERS, "seed")}
     parameters = flattened(chosen)
     first = [key if key in parameters else f"{key}.name" for key in varied]
-    ordered = sorted(parameters, key=lambda key: first.index(key) if key in first else len(first))
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
     label = run_label(config, [key for key in varied if key != "seed"])
     metrics = [summary_v2.Metric(f"final/{key}", display_name=name) for key, name in FINAL.items()]
-    described = [summary_v2.HParam(key, domain=_kind_of(parameters[key])) for key in ordered]
+    described = [summary_v2.HParam(key, domain=_kind_of(value, key in first)) for key, value in parameters.items()]
     add_summary(writer, summary_v2.hparams_config_pb(described, metrics))
     add_summary(writer, summary_v2.hparams_pb(parameters, trial_id=f"{label} ({digest[:6]})", start_time_secs=0))
     for key in FINAL:
@@ -106,9 +105,9 @@ def write_hyperparameters(
             writer.add_scalar(f"final/{key}", value, summary.iterations)
 
 
-def _kind_of(value: object) -> Any:
-    """TensorBoard's domain of a parameter: its type, by which it sorts and draws; of numbers no interval, as one run
-    does not know that of a sweep."""
+def _kind_of(value: object, varied: bool) -> Any:
+    """TensorBoard's domain of a parameter: its type, by which it sorts and draws, and whether it differs between the
+    runs, by which it is shown first; of numbers no interval, as one run does not know that of a sweep."""
     from tensorboard.plugins.hparams import api_pb2, summary_v2
 
     kinds = {bool: api_pb2.DATA_TYPE_BOOL, int: api_pb2.DATA_TYPE_FLOAT64, float: api_pb2.DATA_TYPE_FLOAT64}
@@ -122,6 +121,7 @@ def _kind_of(value: object) -> Any:
 
         def update_hparam_info(self, hparam_info: Any) -> None:
             hparam_info.type = kind
+            hparam_info.differs = varied
 
     return Kind()
 

@@ -163,9 +163,11 @@ def test_jobs_that_fail_are_cancelled_requeued_or_out_of_time_spoil_nothing(slur
     iteration = -1
     for _ in range(2):  # what SLURM does two minutes before the limit
         wait_for(lambda before=iteration: reached(tmp_path, LONG) > before, 200)
-        subprocess.run(["scancel", "--signal=USR2", f"{array}_{WIDTHS.index(LONG)}"], check=True)
-        wait_for(lambda before=iteration: checkpointed(tmp_path, LONG) > before, 60)
-        iteration = checkpointed(tmp_path, LONG)
+        long = f"{array}_{WIDTHS.index(LONG)}"
+        subprocess.run(["scancel", "--signal=USR2", long], check=True)
+        wait_for(lambda job=long: states([job])[job] == "PENDING", 60)  # submitit has had it queued again
+        assert checkpointed(tmp_path, LONG) > iteration
+        iteration = reached(tmp_path, LONG)
     told = first.communicate(timeout=600)[1]
     assert first.returncode == 2 and "Traceback" not in told
     assert "2 job(s) of the sweep failed" in told and "CANCELLED" in told and "network.width: received 0" in told
