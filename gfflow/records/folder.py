@@ -87,8 +87,8 @@ def _is_file(lock: IO[str], path: Path) -> bool:
 
 
 def events_folder(folder: Path, label: str = "") -> Path:
-    """Where in a run's folder TensorBoard's events are: where there are some already, else in `tensorboard`, there in a
-    folder named by the label, made fit for a file's name, if there is one."""
+    """Where in a run's folder TensorBoard's events are: where there are some already, else in `tensorboard`, there in
+    a folder named by the label, made fit for a file's name, if there is one."""
     root = folder / "tensorboard"
     there = sorted({path.parent for path in root.rglob("events.out.tfevents.*")})
     return there[0] if there else root / re.sub(r"[^\w.,=+-]", "_", label)[:100].strip(".")
