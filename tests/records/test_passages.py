@@ -14,6 +14,7 @@ from gfflow.measures import Snapshot, at_rest, certify, critical_point_near
 from gfflow.model.data import TrainingSet, five_points, gaussian_teacher
 from gfflow.model.neurons import Neurons
 from gfflow.records import frames
+from gfflow.records.folder import events_folder
 from gfflow.records.passages import passages, write_saddles
 from gfflow.records.run import Run
 from gfflow.run import train
