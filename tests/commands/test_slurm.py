@@ -1,7 +1,7 @@
 """Sweeps on a real SLURM: its controller and its daemon, started on this machine for the test and ended by it.
 
 Skips where they are not installed. On Debian and Ubuntu: `apt-get install slurm-wlm`, and pip's extra `sweep`; no
-account, no munge and no configuration is needed. It takes about six minutes on two cores.
+account, no munge and no configuration is needed. It takes about ten minutes on two cores.
 """
 
 import json
@@ -191,7 +191,8 @@ def test_jobs_that_fail_are_cancelled_requeued_or_out_of_time_spoil_nothing(slur
         train({**config, "resume": None}, single)
         assert (job / "metrics.csv").read_bytes() == (single / "metrics.csv").read_bytes()
         ended, expected = (json.loads((place / "summary.json").read_text()) for place in (job, single))
-        assert ended.pop("timing") and expected.pop("timing")  # seconds differ
+        for summary in (ended, expected):
+            del summary["timing"], summary["config"]["resume"]
         assert ended == expected
         for name in ("step", "w", "a"):
             frames, those = Run.read(job).trajectory, Run.read(single).trajectory
