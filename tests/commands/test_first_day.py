@@ -59,7 +59,7 @@ def test_what_is_said_to_go_on_is_the_runs_own_folder(number, times, tmp_path):
     words = [f"hydra.run.dir={folder}", "solver=sgd", "solver.iterations=2000000", *QUICK[:2]]
     for arguments in (words, [f"resume={folder}"]):
         process = started(*arguments, cwd=tmp_path)
-        log = tmp_path / folder / "fig2"
+        log = tmp_path / folder / "tensorboard"
         before = {path.name for path in log.glob("events*")} if log.exists() else set()
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not {path.name for path in log.glob("events*")} - before:
