@@ -145,7 +145,7 @@ def _start(config: RunConfig, training_set: TrainingSet, given: Neurons | None) 
         drawn = given
     if drawn.w.shape[1] != d:
         raise InvalidInput("start", f"weights of {drawn.w.shape[1]} inputs", f"weights of {d}, as the data has")
-    start = replace(drawn, activation=config.network.make_activation())
+    start = replace(drawn, activation=config.network.make_activation(), frozen=config.network.frozen)
     check_alive(start, training_set)
     return start, config.init.size(start)
 
@@ -184,7 +184,11 @@ def _forecast(
     if solver is not None and not isinstance(solver, tuple(all_classes())):
         notes.append("no forecast: what a solver of your own does is not known")
         return prediction
-    moves = type(solver) if solver is not None else config.solver.chosen(relu=start.activation.is_relu)
+    moves = (
+        type(solver)
+        if solver is not None
+        else config.solver.chosen(activation=start.activation, loss=training_set.loss)
+    )
     lr = config.solver.lr
     found = make_forecast(training_set, start, lr * config.solver.iterations, lr if moves.is_descent else 0.0)
     if found.note is not None:
