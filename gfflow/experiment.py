@@ -13,7 +13,7 @@ import torch
 
 from gfflow import callbacks as cb
 from gfflow.callbacks.trajectory import frame_count
-from gfflow.cautions import cautions, check_numbers, conserved_signs
+from gfflow.cautions import beyond_the_paper, cautions, check_numbers, conserved_signs
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet, ZeroLabel
@@ -27,6 +27,7 @@ from gfflow.scalars import MEASURES, Setting
 from gfflow.solvers import Solver
 from gfflow.solvers.options import all_classes, given
 from gfflow.theory import Prediction, make_forecast, milestone_iterations, predict, with_forecast
+from gfflow.theory.prediction import CLOSED_FORM
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.schedule import FEW, Schedule
 
@@ -67,7 +68,7 @@ def build(
     check_numbers(config, data, start)
     prediction = _prediction(config, data, start, scale, notes)
     prediction = _forecast(config, data, start, prediction, solver, notes)
-    notes += cautions(config, data, start, prediction)
+    notes += [*beyond_the_paper(data, start), *cautions(config, data, start, prediction)]
     if solver is None:
         solver = config.solver.make(
             seed=config.seed, activation=start.activation, loss=data.loss, cuda=_uses_cuda(config)
@@ -76,7 +77,7 @@ def build(
     network = TwoLayerReLU(start, getattr(torch, config.precision))
     schedule = _schedule(config, prediction, lemma_times)
     module = GradientFlowModule(network, data, solver, schedule, config.solver.stop_loss)
-    notes += [*prediction.assumptions.notes, *conserved_signs(start)]
+    notes += [*prediction.assumptions.notes, *(conserved_signs(start) if start.frozen is None else [])]
     return Experiment(data, start, prediction, module, frozenset(lemma_times), tuple(notes))
 
 
@@ -160,7 +161,10 @@ def _prediction(
         return prediction
     from gfflow.theory.minimum_norm import minimum_norm  # an extra, slow to import
 
-    found = minimum_norm(training_set)
+    if training_set.loss.code is None:
+        notes.append("the minimum norm is not computed: it is that of the losses of this library")
+        return prediction
+    found = minimum_norm(training_set, start.activation.slope)
     if found.exact:
         return replace(prediction, min_half_norm=found.upper, least_norm=found.neurons)
     notes.append(f"the minimum norm is at most {found.upper:.6g}: too many activation patterns to list them all")
@@ -176,7 +180,7 @@ def _forecast(
     notes: list[str],
 ) -> Prediction:
     """The prediction with the forecast, where it is wanted; a note says why there is none."""
-    if config.forecast is False or (config.forecast == "auto" and prediction.orthogonal):
+    if config.forecast is False or (config.forecast == "auto" and prediction.source == CLOSED_FORM):
         return prediction
     if config.solver.batch_size is not None:
         notes.append("no forecast: it knows steps on all samples, no mini-batches")
@@ -184,11 +188,8 @@ def _forecast(
     if solver is not None and not isinstance(solver, tuple(all_classes())):
         notes.append("no forecast: what a solver of your own does is not known")
         return prediction
-    moves = (
-        type(solver)
-        if solver is not None
-        else config.solver.chosen(activation=start.activation, loss=training_set.loss)
-    )
+    chosen = config.solver.chosen(activation=start.activation, loss=training_set.loss)
+    moves = chosen if solver is None else type(solver)
     lr = config.solver.lr
     found = make_forecast(training_set, start, lr * config.solver.iterations, lr if moves.is_descent else 0.0)
     if found.note is not None:

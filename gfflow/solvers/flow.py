@@ -91,7 +91,8 @@ class Flow(Solver):
             return True
         from gfflow.motion.field import growth
 
-        rates = signs * growth(snapshot.training_set.x.numpy(), snapshot.residuals.numpy(), v)
+        x, r, slope = snapshot.training_set.x.numpy(), snapshot.residuals.numpy(), snapshot.neurons.activation.slope
+        rates = signs * (growth(x, r, v) - slope * growth(-x, r, v))
         return not bool((rates > self.resolution * snapshot.largest_field).any())
 
     def _untouched(self, network: TwoLayerReLU, start: int) -> bool:
