@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 # isort: off
 from gfflow.figures.overview import overview
 from gfflow.figures.training import training_state
+from gfflow.figures.regions import regions
 from gfflow.figures.loss import loss
 from gfflow.figures.timeline import timeline
 from gfflow.figures.masses import masses
@@ -84,6 +85,7 @@ __all__ = [
     "masses",
     "overview",
     "polar",
+    "regions",
     "saddle",
     "sliding_pairs",
     "states_of_training",

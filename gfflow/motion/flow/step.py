@@ -72,7 +72,7 @@ def machine_of(problem: Problem, rtol: float, eta: float = 0.0) -> Machine:
     courses = (np.zeros((rows, n)) for rows in (3, 3, 4, 4, n, n))
     network = np.full(m, np.nan), np.zeros((m, size)), np.zeros(m, np.int64)
     parts = (np.ascontiguousarray(part) for part in (*courses, *network, np.zeros((n, n))))
-    step = Step(*parts, problem.target.plain)
+    step = Step._make([*parts, problem.target.plain])
     room, sums = new_room(problem.gates, m), new_sums(n, size)
     for field in (room.group, room.alone):
         field.slack[0] = max(field.slack[0], KNOWN * rtol)
