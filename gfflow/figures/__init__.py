@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from gfflow.figures.overview import overview
 from gfflow.figures.training import training_state
 from gfflow.figures.regions import regions
+from gfflow.figures.margin import margin
 from gfflow.figures.loss import loss
 from gfflow.figures.timeline import timeline
 from gfflow.figures.masses import masses
@@ -82,6 +83,7 @@ __all__ = [
     "lazy",
     "least_norm",
     "loss",
+    "margin",
     "masses",
     "overview",
     "polar",
