@@ -221,7 +221,7 @@ class TwoBlobs(DataOptions):
     """Two Gaussian blobs in the plane, with bias, labelled +1 and -1."""
 
     n: int = option(40, "how many samples, of each label in turn", at_least(2), "samples")
-    distance: float = option(2.0, "between the centres", POSITIVE)
+    distance: float = option(2.5, "between the centres", POSITIVE)
     spread: float = option(0.5, "the deviation of each coordinate about its centre", POSITIVE)
     seed: int = option(0, "of the data alone", SEED)
 

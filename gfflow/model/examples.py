@@ -126,7 +126,7 @@ def orthogonally_separable(n: int = 8, d: int = 3, seed: int = 0) -> TrainingSet
     return TrainingSet(y[:, None] * (0.1 + torch.rand(n, d, generator=generator, dtype=torch.float64)), y)
 
 
-def two_blobs(n: int = 40, distance: float = 2.0, spread: float = 0.5, seed: int = 0) -> TrainingSet:
+def two_blobs(n: int = 40, distance: float = 2.5, spread: float = 0.5, seed: int = 0) -> TrainingSet:
     """n points of the plane, with bias, labels +1 and -1 in turn: normal with deviation `spread` about two centres
     at (+-distance / 2, 0)."""
     TwoBlobs(n, distance, spread, seed)  # checks them

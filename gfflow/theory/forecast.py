@@ -233,7 +233,7 @@ def _described(
     final: Neurons | None = end.neurons
     if end.loss < CLOSE * lowest:
         level, kind = 0.0, "fitted"
-        if not training_set.loss.is_square:  # it goes on for ever: no limit
+        if training_set.loss.is_classification:  # it goes on for ever: no limit
             final = None
     else:
         point_ = resting_point(end, RTOL)
@@ -244,6 +244,8 @@ def _described(
     still = abs(float(course.loss(course.times[-1] / 2)) - end.loss) <= STILL * first
     if level is None and still and end.loss < lowest - FALL * first:
         level, kind = end.loss, f"at rest, {kind}"
+    if level is None and training_set.loss.is_classification and end.loss < lowest - FALL * first:
+        level, final = 0.0, None  # the level that it falls to, reached or not
     ended = level is not None
     if level is not None:
         levels.append(level)
