@@ -69,6 +69,7 @@ class GradientFlowModule(pl.LightningModule):
         self.train_seconds = 0.0
         self.last_finite: Snapshot | None = None  # at the last scheduled iteration that was not divergent
         self._snapshot: Snapshot | None = None
+        self._stride = 1  # steps between two looks at whether a signal has come, known when training begins
 
     def forward(self, x: Tensor) -> Tensor:
         """h(x), shape (n,), for inputs x (n, d)."""
@@ -84,20 +85,25 @@ class GradientFlowModule(pl.LightningModule):
         """A leap is two plain integers: nothing to move."""
         return batch
 
+    def on_train_start(self) -> None:
+        self.solver.stop_asked = self._signalled
+        self._stride = self.solver.stride(self.network, self.training_set)
+
     def training_step(self, leap: tuple[int, int], batch_idx: int) -> None:
         _, stop = leap
-        stride = self.solver.stride(self.network, self.training_set)
-        self.solver.stop_asked = self._signalled
         began = time.perf_counter()
-        while self.iteration < stop:
-            if self.signal is not None:
-                raise Interrupted(self.signal, self.iteration)
-            pause = min(stop, (self.iteration // stride + 1) * stride)
-            try:
-                self.solver.advance(self.network, self.training_set, self.iteration, pause)
-            except Abandoned:
-                raise Interrupted(self.signal or 0, self.iteration) from None
-            self.iteration = pause
+        iteration, stride = self.iteration, self._stride  # a module's attributes cost as much as a short leap
+        try:
+            while iteration < stop:
+                if self.signal is not None:
+                    raise Interrupted(self.signal, iteration)
+                pause = min(stop, (iteration // stride + 1) * stride)
+                self.solver.advance(self.network, self.training_set, iteration, pause)
+                iteration = pause
+        except Abandoned:
+            raise Interrupted(self.signal or 0, iteration) from None
+        finally:
+            self.iteration = iteration
         self.train_seconds += time.perf_counter() - began
         self.stop_reason = self._reason_to_stop()
         if self.stop_reason != "diverged":
