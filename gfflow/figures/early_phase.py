@@ -43,7 +43,7 @@ def early_directions(run: Run) -> Figure | None:
         return None
     phase = solve_early_phase(data, start)
     if trajectory.w.shape[2] == 2:
-        listed = extremal_directions(trajectory.x, data.pulls.numpy()) if start.activation.slope == 0 else None
+        listed = extremal_directions(trajectory.x, data.pulls.numpy(), start.activation.slope)
         return _in_the_plane(run, trajectory, phase, listed or [])
     return _in_space(run, trajectory, phase)
 

@@ -35,15 +35,17 @@ def regions(run: Run) -> Figure | None:
         return None
     shown = moments(run, trajectory)
     rows, columns = panels(len(shown))
-    drawn = new_figure(0.45 + 1.85 * rows, margins=(0.5, 0.1, 0.4, 0.35))
-    grid = drawn.subplots(rows, columns, sharex=True, sharey=True, squeeze=False, gridspec_kw={"hspace": 0.4}).ravel()
-    for axes, moment in zip(grid, shown, strict=False):
+    drawn = new_figure(0.5 + 2.0 * rows, margins=(0.5, 0.1, 0.4, 0.5))
+    layout = {"hspace": 0.5, "wspace": 0.12}
+    grid = drawn.subplots(rows, columns, sharex=True, sharey=True, squeeze=False, gridspec_kw=layout).ravel()
+    for i, (axes, moment) in enumerate(zip(grid, shown, strict=False)):
         shot = snapshot(trajectory, data, moment.frame)
         prepare_regions(axes, data)
         draw_regions(axes, shot)
-        step, wrong = moment.caption(float(trajectory.step[moment.frame])), errors(shot)
-        place = f"{moment.name}\n{step}" if moment.name else step
-        axes.set_title(f"{place}, {wrong} misclassified", fontsize=8, linespacing=1.0)
+        step = moment.caption(float(trajectory.step[moment.frame]))
+        lines = [moment.name, step, f"{errors(shot)} of {data.n} misclassified"]
+        axes.set_title("\n".join(line for line in lines if line), fontsize=8, linespacing=1.0)
+        axes.set(xlabel="$x_1$" if i + columns >= len(shown) else "", ylabel="" if i % columns else "$x_2$")
     for axes in grid[len(shown) :]:
         axes.remove()
     return drawn

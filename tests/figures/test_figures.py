@@ -40,7 +40,7 @@ APPLIES = {
     "large": ON_A_LINE | {"masses", "saddle"},
     "tiny": ON_A_LINE | {"timeline", "saddle"},
     "dead": ON_A_LINE | {"masses", "saddle"},
-    "blobs": WITH_FRAMES | {"masses", "polar", "explained_variance", "margin", "regions"},
+    "blobs": WITH_FRAMES | {"timeline", "masses", "polar", "explained_variance", "margin", "regions"},
     "bare": {"overview", "loss", "timeline"},
 }
 

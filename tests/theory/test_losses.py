@@ -28,7 +28,7 @@ from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
 from gfflow.solvers import Fused
-from gfflow.theory import make_forecast, predict, solve_early_phase
+from gfflow.theory import extremal_directions, make_forecast, predict, solve_early_phase
 from gfflow.theory.staircase import staircase
 
 
@@ -66,12 +66,18 @@ def test_early_directions_of_a_leaky_relu_are_those_that_descent_finds() -> None
     assert float(w.detach().norm()) < 1e-8
     assigned = phase.index >= 0
     assert int(assigned.sum()) > 12
-    assert float(phase.cosines(Neurons(w.detach(), a.detach()))[assigned].min()) > 0.9999  # e^-40 of what they were off but for the slowest
+    # growth by e^40 leaves e^-40 of what they were off, but for the slowest, which have grown by e^10
+    assert float(phase.cosines(Neurons(w.detach(), a.detach()))[assigned].min()) > 0.9999
     chosen = phase.directions  # each is the direction of its own field, gates weighing 1 and the slope
     weights = torch.where(chosen @ data.x.T > 0, 1.0, slope)
     fields = (weights * data.pulls) @ data.x / data.n
     fields = phase.signs[:, None] * fields / fields.norm(dim=1, keepdim=True)
     assert torch.allclose(chosen, fields, rtol=0, atol=1e-9)
+    listed = extremal_directions(data.x.numpy(), data.pulls.numpy(), slope)
+    assert listed is not None
+    for direction, sign, rate in zip(chosen.numpy(), phase.signs.tolist(), phase.rates.tolist(), strict=True):
+        (same,) = [e for e in listed if e.sign == sign and np.abs(e.direction - direction).max() < 1e-9]
+        assert same.stable and same.rate == pytest.approx(rate, rel=1e-9)
 
 
 SETS = {
