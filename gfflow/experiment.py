@@ -16,11 +16,12 @@ from gfflow.callbacks.trajectory import frame_count
 from gfflow.cautions import beyond_the_paper, cautions, check_numbers, conserved_signs
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
-from gfflow.model.data import TrainingSet, ZeroLabel
+from gfflow.model.data import Samples, TrainingSet, ZeroLabel, as_training_set
 from gfflow.model.data_sets import Given
 from gfflow.model.initialization import check_alive, initialization_scale
 from gfflow.model.network import TwoLayerReLU
-from gfflow.model.neurons import Neurons
+from gfflow.model.neurons import Neurons, Start, as_neurons
+from gfflow.model.options import LOSSES
 from gfflow.model.starts import Given as GivenStart
 from gfflow.records.trackers import check_installed
 from gfflow.scalars import MEASURES, Setting
@@ -30,9 +31,6 @@ from gfflow.theory import Prediction, make_forecast, milestone_iterations, predi
 from gfflow.theory.prediction import CLOSED_FORM
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.schedule import FEW, Schedule
-
-Samples = TrainingSet | tuple[Any, Any]  # or x (n, d) and y (n,), of whatever torch.as_tensor takes
-Start = Neurons | tuple[Any, Any]  # or w (m, d) and a (m,)
 
 
 @dataclass(frozen=True)
@@ -97,27 +95,14 @@ def as_given(
         config = replace(config, network=network, init=GivenStart(sha256=weights.digest))
     if training_set is not None:
         samples, _ = _training_set(config, training_set)
-        config = replace(config, data=Given(samples.digest))
+        loss = samples.loss.name if samples.loss.name in LOSSES else config.loss
+        config = replace(config, data=Given(samples.digest), loss=loss)
     if solver is not None:
+        if not isinstance(solver, Solver):
+            allowed = "a gfflow.solvers.Solver (by name: in the configuration, solver.name)"
+            raise InvalidInput("solver", solver, allowed)
         config = replace(config, solver=given(solver, config.solver))
     return config
-
-
-def as_training_set(samples: Samples) -> TrainingSet:
-    """The training set, made of a pair (x, y) where it is one."""
-    if isinstance(samples, TrainingSet):
-        return samples
-    x, y = (torch.as_tensor(values, dtype=torch.float64) for values in samples)
-    return TrainingSet(x, y)
-
-
-def as_neurons(start: Start) -> Neurons:
-    """The neurons, copied; made of a pair (w, a) where it is one."""
-    w, a = (start.w, start.a) if isinstance(start, Neurons) else (torch.as_tensor(weights) for weights in start)
-    made = Neurons.copy_of(w, a)
-    if not bool(torch.isfinite(made.w).all() and torch.isfinite(made.a).all()):
-        raise InvalidInput("start", "weights that are not finite", "finite weights")
-    return made
 
 
 def _check_installed(config: RunConfig) -> None:
@@ -128,10 +113,13 @@ def _check_installed(config: RunConfig) -> None:
 
 
 def _training_set(config: RunConfig, given: Samples | None) -> tuple[TrainingSet, list[str]]:
-    """The training set, and what it warned of while it was made."""
+    """The training set, and what it warned of while it was made. A given one is fitted by its own loss, or, where that
+    is the square, by the configuration's."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         made = config.make_data() if given is None else as_training_set(given)
+        if made.loss.is_square and config.loss != made.loss.name:
+            made = replace(made, loss=LOSSES[config.loss]().make())
     # a run's notes say of Assumption 2 what is to be said
     return made, [str(warning.message) for warning in caught if warning.category is not ZeroLabel]
 

@@ -8,12 +8,15 @@ from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from gfflow.errors import InvalidInput
 from gfflow.model.activations import leaky_relu
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
+from gfflow.records.dashboard import charts
+from gfflow.scalars import MEASURES
 from gfflow.training.foreign import (
     LossOf,
     WeightsOf,
@@ -109,6 +112,7 @@ class View(pl.Callback):
             _check_plain_descent(trainer, self.step_size)
         if x is not None and self.measurable():
             check_forward(module, x, self.snapshot(), bias)
+        _lay_out_charts(trainer)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._trainer = None
@@ -161,6 +165,15 @@ def observed(trainer: pl.Trainer, module: pl.LightningModule) -> Observed:
     if not view.attached_to(module):
         view.attach(trainer, module)
     return view
+
+
+def _lay_out_charts(trainer: pl.Trainer) -> None:
+    """Gives TensorBoard's custom charts to a run of Lightning's own logger: those that these measures can draw."""
+    sources = [getattr(callback, "source", None) for callback in trainer.callbacks]  # type: ignore[attr-defined]
+    names = [name for entry in MEASURES.values() if entry.measures(sources) for name in entry.names]
+    for logger in trainer.loggers:
+        if names and isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_custom_scalars(charts(names))
 
 
 def _default_schedule(trainer: pl.Trainer) -> Schedule:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from matplotlib.figure import Figure
 
@@ -31,7 +32,8 @@ FIGURES: dict[str, Drawing] = {}  # in the order in which they are drawn
 def figure(
     name: str, where: str, *, main: bool | Callable[[Run], bool] = False
 ) -> Callable[[Callable[P, F]], Callable[P, F]]:
-    """Registers a drawing function of a run, which may take further optional arguments, and runs it under the style.
+    """Registers a drawing function of a run, which may take further optional arguments, and runs it under the style;
+    the function that comes of it also takes the folder of a run.
 
     Raises ValueError for a name that is taken.
     """
@@ -39,8 +41,15 @@ def figure(
     def register(draw: Callable[P, F]) -> Callable[P, F]:
         if name in FIGURES:
             raise ValueError(f"the figure {name!r} is registered already")
-        drawn = styled(draw)
-        FIGURES[name] = Drawing(name, drawn, where, main if callable(main) else lambda run: main)  # type: ignore[arg-type]
-        return drawn
+
+        inner: Any = styled(draw)
+
+        @wraps(draw)
+        def drawn(run: Any, *args: Any, **kwargs: Any) -> Any:
+            return inner(run if isinstance(run, Run) else Run.read(run), *args, **kwargs)
+
+        FIGURES[name] = Drawing(name, drawn, where, main if callable(main) else lambda run: main)
+        made: Any = drawn
+        return made
 
     return register

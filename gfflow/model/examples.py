@@ -19,6 +19,7 @@ from gfflow.model.data_sets import (
     TwoBlobs,
 )
 from gfflow.model.neurons import Neurons
+from gfflow.model.numbers import generator as seeded
 
 # The interpolant of arXiv 2401.10791's second example, after Stewart et al., as in its authors' code.
 STEWART_X = (-1.0, -0.7, -0.55, -0.4, 0.0, 0.5, 0.6, 0.7, 1.0)
@@ -37,7 +38,7 @@ def piecewise_linear(n: int = 40, seed: int = 0) -> TrainingSet:
     """n points, uniform on [-1, 1], with bias, on the piecewise linear function of arXiv 2401.10791 (its code names
     it after Stewart et al.). The authors draw theirs without a seed: these are others of the same law."""
     PiecewiseLinear(n, seed)  # checks them
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     x = 2 * torch.rand(n, generator=generator, dtype=torch.float64) - 1
     return _on_a_line(x, torch.from_numpy(np.interp(x.numpy(), STEWART_X, STEWART_Y)))
 
@@ -75,7 +76,7 @@ def correlated_teacher(
     CorrelatedTeacher(n, d, spread, angle, test_n, seed)  # checks them
     centre, x, test_x, _, test_noises = _draws(n, d, test_n, seed)
     centre = centre / centre.norm()
-    aside = torch.randn(d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).flip(0)
+    aside = torch.randn(d, generator=seeded(seed), dtype=torch.float64).flip(0)
     aside = aside - (aside @ centre) * centre
     v = centre
     if d > 1:
@@ -97,7 +98,7 @@ def linear(beta: Tensor) -> Neurons:
 def _draws(n: int, d: int, test_n: int, seed: int) -> tuple[Tensor, ...]:
     """A vector (d,), inputs (n, d) and (test_n, d), noises (n,) and (test_n,), all standard normal; each from a
     generator of its own, so that the first samples do not depend on how many there are."""
-    seeds = torch.randint(2**62, (5,), generator=torch.Generator().manual_seed(seed)).tolist()
+    seeds = torch.randint(2**62, (5,), generator=seeded(seed)).tolist()
     shapes = ((d,), (n, d), (test_n, d), (n,), (test_n,))
     return tuple(_rows(shape, own) for shape, own in zip(shapes, seeds, strict=True))
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gfflow.errors import InvalidInput
 from gfflow.model.activations import RELU, Activation
+from gfflow.model.numbers import as_numbers
 
 PART = 2**22  # pre-activations held at once where they are not kept
 
@@ -110,3 +111,22 @@ class Neurons:
     def distance(self, other: Neurons) -> float:
         """||theta - theta'||, the Euclidean distance in all weights."""
         return float(row_norms(torch.cat([(self.w - other.w).flatten(), self.a - other.a])))
+
+
+Start = Neurons | tuple[Any, Any]  # or w (m, d) and a (m,), as numpy or torch reads them
+
+
+def as_neurons(start: Start) -> Neurons:
+    """The neurons, copied; made of a pair (w, a) where it is one. Raises InvalidInput for anything else."""
+    if isinstance(start, Neurons):
+        w, a = start.w, start.a
+    else:
+        try:
+            w, a = start
+        except (TypeError, ValueError):
+            allowed = "Neurons, or a pair (w, a) with w (m, d) and a (m,)"
+            raise InvalidInput("start", type(start).__name__, allowed) from None
+    made = Neurons(as_numbers(w, "start w"), as_numbers(a, "start a"))
+    if not bool(torch.isfinite(made.w).all() and torch.isfinite(made.a).all()):
+        raise InvalidInput("start", "weights that are not finite", "finite weights")
+    return made

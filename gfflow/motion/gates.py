@@ -52,11 +52,12 @@ class Field(NamedTuple):
     slack: Any  # (1,), by which a fraction may lie outside [0, 1]: what the residual's accuracy lets it be known to
     drift: Any  # (g,), <u, n_g>, once somebody has asked for it
     basis: Any  # (Q, Q), orthonormal rows that span the normals of the gates at zero
-    triangle: Any  # (Q, Q), with which they were made: n_i = sum_j triangle_ji basis_j
+    triangle: Any  # (Q, Q), with which they were made: n_i = sum_{j <= i} triangle_ij basis_j
     index: Any  # (Q,) int64, the gates at zero that made the basis
     multiplier: Any  # (Q,), b_i: D = base + sum_on C_g n_g + sum_i b_i n_i
-    spare: Any  # (3, Q)
-    info: Any  # (3,) int64: rank of the gates at zero, dimensions left to D (0, 1 or 2 for more), drift is known
+    spare: Any  # (5, Q)
+    info: Any  # (4,) int64: rank of the gates at zero; dimensions left to D (0, 1 or 2 for more); whether `drift` is
+    # known; how many gates at zero depend on those that made the basis
 
 
 def arrangement(inputs: Any, rank: int) -> Gates:
@@ -98,7 +99,21 @@ def new_field(gates: Gates) -> Field:
         np.zeros((q, q)),
     )
     states = (np.zeros(g, np.int8), np.zeros(g, np.bool_))
-    return Field(*states, *vectors, np.zeros(q, np.int64), np.zeros(q), np.zeros((3, q)), np.zeros(3, np.int64))
+    return Field(*states, *vectors, np.zeros(q, np.int64), np.zeros(q), np.zeros((5, q)), np.zeros(4, np.int64))
+
+
+@lean
+def inherit(f, other):  # type: ignore[no-untyped-def]
+    """The field `other` into f, but for what `direct` finds."""
+    copy(other.state, f.state)
+    copy(other.on, f.on)
+    copy(other.d, f.d)
+    copy(other.info, f.info)
+    f.info[2] = 0
+    for i in range(f.info[0]):
+        copy(other.basis[i], f.basis[i])
+        copy(other.triangle[i], f.triangle[i])
+        f.index[i], f.multiplier[i] = other.index[i], other.multiplier[i]
 
 
 @lean

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gfflow.model.snapshot import Snapshot
+from gfflow.scalars.alignment import alignment_chart
 from gfflow.scalars.base import Measure, Scalars, Setting, measure
 from gfflow.theory import EarlyPhase, solve_early_phase, takes_seconds
 from gfflow.theory.directions import ORTHOGONAL
@@ -20,9 +21,11 @@ from gfflow.theory.early_phase import early_phase_known
             ("alignment/assigned_min", "alignment/assigned_mean"),
             "the same of each neuron with the extremal direction that it goes to, known before training",
             "inputs that are not orthogonal",
+            over_log=("alignment/assigned_min",),
         )
     ],
     switch="alignment",
+    charts=[alignment_chart("assigned", "every neuron with the direction it goes to")],
 )
 class AssignedAlignment(Measure):
     """`alignment/assigned_min`, `alignment/assigned_mean`: cosine of each neuron with the extremal direction that the

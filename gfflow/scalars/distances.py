@@ -61,7 +61,25 @@ class SaddleDistance(Measure):
             "distance to the saddle and to the limit",
             "Multiline",
             ("^saddle/distance$", "^limit/distance$"),
-        )
+        ),
+        Chart(
+            "landmarks",
+            "the same over 1000 log10(iteration)",
+            "Multiline",
+            ("^log10_iteration/(saddle|limit)/distance$",),
+        ),
+        Chart(
+            "landmarks",
+            "distance to each saddle that was passed (found by gfflow-report)",
+            "Multiline",
+            (r"^saddle/\d+/distance$",),
+        ),
+        Chart(
+            "landmarks",
+            "the same over 1000 log10(iteration), saddle by saddle",
+            "Multiline",
+            (r"^log10_iteration/saddle/\d+/distance$",),
+        ),
     ],
 )
 class LimitDistance(Measure):

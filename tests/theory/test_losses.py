@@ -72,7 +72,9 @@ def test_early_directions_of_a_leaky_relu_are_those_that_descent_finds() -> None
     weights = torch.where(chosen @ data.x.T > 0, 1.0, slope)
     fields = (weights * data.pulls) @ data.x / data.n
     fields = phase.signs[:, None] * fields / fields.norm(dim=1, keepdim=True)
-    assert torch.allclose(chosen, fields, rtol=0, atol=1e-9)
+    off_gates = (chosen @ data.x.T).abs().amin(dim=1) > 1e-9  # on a gate the field is a mean of both sides'
+    assert int(off_gates.sum()) >= 3
+    assert torch.allclose(chosen[off_gates], fields[off_gates], rtol=0, atol=1e-9)
     listed = extremal_directions(data.x.numpy(), data.pulls.numpy(), slope)
     assert listed is not None
     for direction, sign, rate in zip(chosen.numpy(), phase.signs.tolist(), phase.rates.tolist(), strict=True):
@@ -116,7 +118,7 @@ def test_what_does_not_carry_over_says_so() -> None:
         prediction = predict(orthogonal_pair(), other, 1e-3)
         assert prediction.source == "none" and prediction.groups == () and prediction.min_half_norm is None
     values = {"loss": "logistic", "network": {"activation": "leaky_relu", "frozen": "hidden"}, "solver": {"lr": 0.1}}
-    notes = build(values, replace(orthogonal_pair(), loss=LOGISTIC)).notes
+    notes = build(values, orthogonal_pair()).notes  # the loss of the configuration counts for data that has none
     assert sum(line.startswith(("loss=logistic", "leaky ReLU", "network.frozen=hidden")) for line in notes) == 3
 
 
