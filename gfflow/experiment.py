@@ -113,8 +113,8 @@ def _check_installed(config: RunConfig) -> None:
 
 
 def _training_set(config: RunConfig, given: Samples | None) -> tuple[TrainingSet, list[str]]:
-    """The training set, and what it warned of while it was made. A given one is fitted by its own loss, or, where that
-    is the square, by the configuration's."""
+    """The training set, and what it warned of while it was made. A given one is fitted by its own loss, or, where
+    that is the square, by the configuration's."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         made = config.make_data() if given is None else as_training_set(given)
