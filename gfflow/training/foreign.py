@@ -109,10 +109,13 @@ def with_loss(training_set: TrainingSet, loss: LossOf | None) -> TrainingSet:
     classification. Raises InvalidInput where the labels do not suit it."""
     if loss is None:
         return training_set
-    made, y = as_loss(loss), training_set.y
-    if made.is_classification and bool(((y == 0) | (y == 1)).all()):
-        y = 2 * y - 1
-    return replace(training_set, y=y, loss=made)
+    made, test = as_loss(loss), training_set.test
+
+    def read(y: Tensor) -> Tensor:
+        return 2 * y - 1 if made.is_classification and bool(((y == 0) | (y == 1)).all()) else y
+
+    test = None if test is None else replace(test, y=read(test.y))
+    return replace(training_set, y=read(training_set.y), loss=made, test=test)
 
 
 def note_of_loss(module: nn.Module, loss: Loss) -> str | None:
