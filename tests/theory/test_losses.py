@@ -69,7 +69,7 @@ def test_early_directions_of_a_leaky_relu_are_those_that_descent_finds() -> None
     # growth by e^40 leaves e^-40 of what they were off, but for the slowest, which have grown by e^10
     assert float(phase.cosines(Neurons(w.detach(), a.detach()))[assigned].min()) > 0.9999
     chosen = phase.directions  # each is the direction of its own field, gates weighing 1 and the slope
-    weights = torch.where(chosen @ data.x.T > 0, 1.0, slope)
+    weights = slope + (1 - slope) * (chosen @ data.x.T > 0).double()
     fields = (weights * data.pulls) @ data.x / data.n
     fields = phase.signs[:, None] * fields / fields.norm(dim=1, keepdim=True)
     off_gates = (chosen @ data.x.T).abs().amin(dim=1) > 1e-9  # on a gate the field is a mean of both sides'
