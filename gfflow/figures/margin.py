@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gfflow.figures.registry import figure
 from gfflow.figures.style import BY_SIGN, FAINT, INK, new_figure
 from gfflow.measures import Snapshot
-from gfflow.measures.margin import cosine, max_margin_vector, orthogonally_separable
+from gfflow.measures.margin import cosine, is_orthogonally_separable, max_margin_vector
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
 
@@ -57,7 +57,7 @@ def _distances(axes: Axes, run: Run) -> None:
     logs, end = np.log(times[later]), shots[-1].neurons
     own = np.array([1 - cosine(shots[i].neurons, end) for i in later])
     _curve(axes, logs[:-1], own[:-1], INK, r"$\theta$ with its own end", fitted=False)
-    if orthogonally_separable(data):
+    if is_orthogonally_separable(data):
         for sign, look in BY_SIGN.items():
             apart = np.array([_apart(shots[i], sign) for i in later])
             _curve(axes, logs, apart, look.color, f"{look.label} with its max-margin vector", fitted=True)

@@ -58,7 +58,7 @@ def gradient_cosine(snapshot: Snapshot) -> float:
     return cosine(neurons, Neurons(descent.w / descent.w.abs().max(), descent.a / descent.w.abs().max()))
 
 
-def orthogonally_separable(training_set: TrainingSet) -> bool:
+def is_orthogonally_separable(training_set: TrainingSet) -> bool:
     """Whether <x_k, x_l> > 0 for equal labels and <= 0 for different ones (Phuong and Lampert 2021)."""
     same = training_set.y[:, None] == training_set.y
     gram = training_set.gram

@@ -10,9 +10,9 @@ import torch
 
 from gfflow.measures.margin import (
     gradient_cosine,
+    is_orthogonally_separable,
     margins,
     max_margin_vector,
-    orthogonally_separable,
     smoothed_margin,
 )
 from gfflow.statements.base import Finding, Part
@@ -76,7 +76,7 @@ def near_a_kkt_point(case: Case) -> Finding:
 def along_max_margin(case: Case) -> Finding:
     _separated(case)
     data, neurons = case.data, case.end.neurons
-    if not orthogonally_separable(data):
+    if not is_orthogonally_separable(data):
         raise OutsideSetting("the data is not orthogonally separable")
     if neurons.activation.slope != 0 or neurons.frozen is not None or not case.imbalance <= BALANCED:
         raise OutsideSetting("it is of balanced ReLU networks with both layers trained")
@@ -99,7 +99,7 @@ def along_max_margin(case: Case) -> Finding:
 )
 def classes_apart(case: Case) -> Finding:
     _separated(case)
-    if not orthogonally_separable(case.data):
+    if not is_orthogonally_separable(case.data):
         raise OutsideSetting("the data is not orthogonally separable")
     neurons, gates = case.end.neurons, case.end.gates
     heavy = neurons.norms > HEAVY * neurons.norms.max()
