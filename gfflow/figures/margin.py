@@ -38,7 +38,8 @@ def margin(run: Run) -> Figure | None:
     if least:
         top.axhline(1 / (2 * least), color=FAINT, linestyle=":", label="the largest, by the convex program")
     top.set(xscale="log", xlabel="flow time $t$", ylabel=r"$\min_k y_k h(x_k)\,/\,\Vert\theta\Vert^2$")
-    top.set_ylim(bottom=min(0.0, float(values[-1])) - 0.05 * abs(float(values[-1])), top=1.25 * float(values.max()))
+    last, largest = float(values[-1]), float(values.max())
+    top.set_ylim(bottom=min(0.0, last) - 0.05 * abs(last), top=1.25 * max(largest, 0.2 * abs(last)))
     top.legend(loc="lower right")
     _distances(bottom, run)
     return drawn
