@@ -27,7 +27,8 @@ def lazy(run: Run) -> Figure | None:
     start = np.linalg.norm(trajectory.w[0] / scale)
     moved = np.array([np.linalg.norm((w - trajectory.w[0]) / scale) / start for w in trajectory.w])
     figure = new_figure(2.6)
-    panels = figure.subplots(1, 1 + data.one_dimensional, squeeze=False)[0]
+    beside = data.one_dimensional and data.loss.is_square  # the kernel's limit is that of least squares
+    panels = figure.subplots(1, 1 + beside, squeeze=False)[0]
     left = panels[0]
     left.plot(trajectory.step[1:], moved[1:], color=INK)
     rich = moved.max() > 10
@@ -35,7 +36,7 @@ def lazy(run: Run) -> Figure | None:
     left.set(yscale="log") if rich else left.set_ylim(0, None)
     left.set_title(f"movement of the hidden weights: {quantity(moved[-1])} at the end")
     iteration_axis(left, None, ticks=5)
-    if data.one_dimensional:
+    if beside:
         last = len(trajectory.step) - 1
         _functions(panels[1], snapshot(trajectory, data, 0), snapshot(trajectory, data, last))
     return figure

@@ -120,6 +120,8 @@ def _final(module: GradientFlowModule, prediction: Prediction, table: Table) -> 
         teacher_angle=_last(table, "teacher/angle"),
         teacher_distance=_last(table, "teacher/distance"),
         relative_change=_last(table, "weights/relative_change"),
+        normalized_margin=_last(table, "margin/normalized"),
+        errors=_last(table, "margin/errors"),
     )
 
 

@@ -11,6 +11,7 @@ from gfflow.scalars.alignment import alignment_chart
 from gfflow.scalars.base import Measure, Scalars, Setting, measure
 from gfflow.theory import EarlyPhase, solve_early_phase, takes_seconds
 from gfflow.theory.directions import ORTHOGONAL
+from gfflow.theory.early_phase import early_phase_known
 
 
 @measure(
@@ -32,8 +33,8 @@ class AssignedAlignment(Measure):
 
     The directions are those of gradient flow from a small start, whatever the optimiser and the size are; an output
     bias is taken from the labels as it is at the start. Absent on orthogonal inputs, where S+ and S- say more
-    (AlignmentCosines), for a leaky ReLU, which has other directions, and, with a warning, where finding them would
-    take minutes.
+    (AlignmentCosines), where a layer is frozen or the loss is one of your own, and, with a warning, where finding
+    them would take minutes.
     """
 
     def __init__(self) -> None:
@@ -69,6 +70,6 @@ def _assigned(start: Snapshot) -> EarlyPhase | None:
         message = f"alignment/assigned_* is not logged: n = {data.n} samples and m = {m} neurons would take minutes"
         warnings.warn(message, stacklevel=2)
         return None
-    if not start.neurons.activation.is_relu or data.orthogonality_defect <= ORTHOGONAL:
+    if not early_phase_known(data, start.neurons) or data.orthogonality_defect <= ORTHOGONAL:
         return None
     return solve_early_phase(data, start.neurons)

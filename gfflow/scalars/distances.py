@@ -89,7 +89,7 @@ class LimitDistance(Measure):
 
     def __init__(self, prediction: Prediction) -> None:
         self.limit = prediction.limit
-        self.minimum = prediction.min_half_norm
+        self.minimum = prediction.min_half_norm  # where the loss is one of classification, scalars/margin.py has it
 
     @classmethod
     def of(cls, setting: Setting) -> Measure | None:
@@ -99,6 +99,8 @@ class LimitDistance(Measure):
         scalars = {}
         if self.limit is not None:
             scalars["limit/distance"] = snapshot.neurons.distance(self.limit)
-        if self.minimum:  # absent where all labels are 0: a ratio to nothing
+        if (
+            self.minimum and not snapshot.training_set.loss.is_classification
+        ):  # absent where all labels are 0: a ratio to nothing
             scalars["limit/norm_gap"] = snapshot.neurons.half_norm_squared / self.minimum - 1
         return scalars

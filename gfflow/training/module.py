@@ -189,7 +189,12 @@ class GradientFlowModule(pl.LightningModule):
         self._earlier_seconds = saved["fit_seconds"]
         if saved["last_finite"] is not None:
             iteration, w, a = saved["last_finite"]
-            self.last_finite = Snapshot(Neurons(w, a), self.training_set, iteration, self.solver.lr * iteration)
+            self.last_finite = Snapshot(
+                Neurons(w, a, self.network.activation, self.network.frozen),
+                self.training_set,
+                iteration,
+                self.solver.lr * iteration,
+            )
         self.solver.load_state_dict(saved["solver"])
         self._snapshot = None
         if self._goes_further():
