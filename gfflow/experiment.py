@@ -13,7 +13,7 @@ import torch
 
 from gfflow import callbacks as cb
 from gfflow.callbacks.trajectory import frame_count
-from gfflow.cautions import cautions, check_numbers, conserved_signs
+from gfflow.cautions import beyond_the_paper, cautions, check_numbers, conserved_signs
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
 from gfflow.model.data import Samples, TrainingSet, ZeroLabel, as_training_set
@@ -21,12 +21,14 @@ from gfflow.model.data_sets import Given
 from gfflow.model.initialization import check_alive, initialization_scale
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons, Start, as_neurons
+from gfflow.model.options import LOSSES
 from gfflow.model.starts import Given as GivenStart
 from gfflow.records.trackers import check_installed
 from gfflow.scalars import MEASURES, Setting
 from gfflow.solvers import Solver
 from gfflow.solvers.options import all_classes, given
 from gfflow.theory import Prediction, make_forecast, milestone_iterations, predict, with_forecast
+from gfflow.theory.prediction import CLOSED_FORM
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.schedule import FEW, Schedule
 
@@ -64,7 +66,7 @@ def build(
     check_numbers(config, data, start)
     prediction = _prediction(config, data, start, scale, notes)
     prediction = _forecast(config, data, start, prediction, solver, notes)
-    notes += cautions(config, data, start, prediction)
+    notes += [*beyond_the_paper(data, start), *cautions(config, data, start, prediction)]
     if solver is None:
         solver = config.solver.make(
             seed=config.seed, activation=start.activation, loss=data.loss, cuda=_uses_cuda(config)
@@ -73,7 +75,7 @@ def build(
     network = TwoLayerReLU(start, getattr(torch, config.precision))
     schedule = _schedule(config, prediction, lemma_times)
     module = GradientFlowModule(network, data, solver, schedule, config.solver.stop_loss)
-    notes += [*prediction.assumptions.notes, *conserved_signs(start)]
+    notes += [*prediction.assumptions.notes, *(conserved_signs(start) if start.frozen is None else [])]
     return Experiment(data, start, prediction, module, frozenset(lemma_times), tuple(notes))
 
 
@@ -93,7 +95,8 @@ def as_given(
         config = replace(config, network=network, init=GivenStart(sha256=weights.digest))
     if training_set is not None:
         samples, _ = _training_set(config, training_set)
-        config = replace(config, data=Given(samples.digest))
+        loss = samples.loss.name if samples.loss.name in LOSSES else config.loss
+        config = replace(config, data=Given(samples.digest), loss=loss)
     if solver is not None:
         if not isinstance(solver, Solver):
             allowed = "a gfflow.solvers.Solver (by name: in the configuration, solver.name)"
@@ -110,10 +113,13 @@ def _check_installed(config: RunConfig) -> None:
 
 
 def _training_set(config: RunConfig, given: Samples | None) -> tuple[TrainingSet, list[str]]:
-    """The training set, and what it warned of while it was made."""
+    """The training set, and what it warned of while it was made. A given one is fitted by its own loss, or, where
+    that is the square, by the configuration's."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         made = config.make_data() if given is None else as_training_set(given)
+        if made.loss.is_square and config.loss != made.loss.name:
+            made = replace(made, loss=LOSSES[config.loss]().make())
     # a run's notes say of Assumption 2 what is to be said
     return made, [str(warning.message) for warning in caught if warning.category is not ZeroLabel]
 
@@ -128,7 +134,7 @@ def _start(config: RunConfig, training_set: TrainingSet, given: Neurons | None) 
         drawn = given
     if drawn.w.shape[1] != d:
         raise InvalidInput("start", f"weights of {drawn.w.shape[1]} inputs", f"weights of {d}, as the data has")
-    start = replace(drawn, activation=config.network.make_activation())
+    start = replace(drawn, activation=config.network.make_activation(), frozen=config.network.frozen)
     check_alive(start, training_set)
     return start, config.init.size(start)
 
@@ -143,7 +149,10 @@ def _prediction(
         return prediction
     from gfflow.theory.minimum_norm import minimum_norm  # an extra, slow to import
 
-    found = minimum_norm(training_set)
+    if training_set.loss.code is None:
+        notes.append("the minimum norm is not computed: it is that of the losses of this library")
+        return prediction
+    found = minimum_norm(training_set, start.activation.slope)
     if found.exact:
         return replace(prediction, min_half_norm=found.upper, least_norm=found.neurons)
     notes.append(f"the minimum norm is at most {found.upper:.6g}: too many activation patterns to list them all")
@@ -159,7 +168,7 @@ def _forecast(
     notes: list[str],
 ) -> Prediction:
     """The prediction with the forecast, where it is wanted; a note says why there is none."""
-    if config.forecast is False or (config.forecast == "auto" and prediction.orthogonal):
+    if config.forecast is False or (config.forecast == "auto" and prediction.source == CLOSED_FORM):
         return prediction
     if config.solver.batch_size is not None:
         notes.append("no forecast: it knows steps on all samples, no mini-batches")
@@ -167,7 +176,8 @@ def _forecast(
     if solver is not None and not isinstance(solver, tuple(all_classes())):
         notes.append("no forecast: what a solver of your own does is not known")
         return prediction
-    moves = type(solver) if solver is not None else config.solver.chosen(relu=start.activation.is_relu)
+    chosen = config.solver.chosen(activation=start.activation, loss=training_set.loss)
+    moves = chosen if solver is None else type(solver)
     lr = config.solver.lr
     found = make_forecast(training_set, start, lr * config.solver.iterations, lr if moves.is_descent else 0.0)
     if found.note is not None:

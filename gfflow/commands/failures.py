@@ -53,6 +53,12 @@ def status_of(error: BaseException) -> int:
     return DIVERGED if isinstance(error, Diverged) else UNEXPECTED
 
 
+def explains_itself(error: Exception) -> bool:
+    """Whether the error's own words say all: of one that is expected, or of submitit's that a job cannot be queued
+    again."""
+    return status_of(error) != UNEXPECTED or type(error).__module__.startswith("submitit.")
+
+
 def one_line(error: Exception) -> str:
     """What is said of an error that is not unexpected."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

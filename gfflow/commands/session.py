@@ -28,9 +28,10 @@ class Session:
     def __init__(self) -> None:
         self.signals = StopSignals()
         self.sweep: Path | None = None
-        self.scheduled = False
         self.watch: Watch | None = None  # of the sweep's jobs
         self.searched: tuple[str, bool] | None = None  # by optuna: what, and whether it is maximised
+        self.submitted: set[str] = set()  # a scheduler's names of the jobs handed to it that have not ended
+        self.cancel = "kill"  # the command that ends them
         self.run: Path | None = None
         self.failures: list[tuple[str, int]] = []  # message and exit status
         self._print_error: Any = None
@@ -48,10 +49,10 @@ class Session:
         if self.watch is not None:
             self.watch.stop()
 
-    def begin_sweep(self, folder: Path, sweeper: Any, scheduled: bool = False) -> None:
-        """Tells from now on of the jobs of a sweep; `sweeper` is Hydra's configuration of it, `scheduled` says that
-        its jobs belong to a scheduler. verbose=false on the command line: of those alone that fail."""
-        self.sweep, self.scheduled = folder, scheduled
+    def begin_sweep(self, folder: Path, sweeper: Any) -> None:
+        """Tells from now on of the jobs of a sweep; `sweeper` is Hydra's configuration of it. verbose=false on the
+        command line: of those alone that fail."""
+        self.sweep = folder
         typed = sys.argv[1:]
         quiet = "verbose=false" in [word.lower() for word in typed]
         self.watch = Watch(folder, quiet, common=keys_of_one_value(typed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -14,15 +15,16 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.plugins.sweeper import Sweeper
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 
 from gfflow.commands.session import Session
+from gfflow.commands.words import keys_of_one_value
 from gfflow.records.files import write_text
-
-ERROR_FILE = "error.txt"  # in the folder of a job that failed: exit status, overrides, message
+from gfflow.records.folder import ERROR_FILE
 
 GRACE = 10.0  # seconds that a worker whose sweep has gone is given to save the state of its job
 PARENT = "GFFLOW_SWEEP_PROCESS"  # environment variable: the process that started the workers
+COMMON = "GFFLOW_SWEEP_COMMON"  # environment variable: the keys that have one value in all jobs, separated by blanks
 
 
 def note_failure(folder: Path, overrides: Sequence[str], message: str, status: int) -> None:
@@ -41,15 +43,13 @@ def end_with_sweep() -> None:
     parent = int(os.environ.get(PARENT, 0))
     if not parent or parent == os.getpid():
         return
-    if not _is_alive(parent):
+    if os.getppid() != parent:
         os._exit(128 + signal.SIGTERM)
     if any(thread.name == PARENT for thread in threading.enumerate()):
         return
 
-    own = os.getppid() == parent  # submitit starts another process between the sweep's and the worker
-
     def watch() -> None:
-        while os.getppid() == parent if own else _is_alive(parent):
+        while os.getppid() == parent:
             time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE)
@@ -58,37 +58,28 @@ def end_with_sweep() -> None:
     threading.Thread(target=watch, name=PARENT, daemon=True).start()
 
 
-def _is_alive(process: int) -> bool:
-    """Whether there is such a process, and it has not ended unnoticed by the one that started it."""
-    try:
-        os.kill(process, 0)
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except ProcessLookupError:
-        return False
-    except OSError:  # no /proc
-        return True
+def varied_keys(overrides: Sequence[str]) -> list[str]:
+    """The keys among a job's overrides that differ between the jobs of its sweep, as the command line tells."""
+    common = os.environ.get(COMMON, "").split()
+    keys = [word.partition("=")[0].lstrip("+") for word in overrides]
+    return [key for key in dict.fromkeys(keys) if key not in common]
 
 
 class RecordSweep(Callback):
-    """Hydra's callback that records, while a sweep runs, its folder in the session, which then tells of its jobs, and
-    for workers on this machine which process runs it. (Those of a scheduler outlive it by design.)"""
+    """Hydra's callback that records, while a sweep runs, its folder in the session, which then tells of its jobs; for
+    the jobs, which may be processes elsewhere, what is common to them; for joblib's workers which process runs it.
+    (Those of submitit outlive it by design: they belong to the scheduler.)"""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         if Session.current is not None:
-            Session.current.begin_sweep(
-                Path(str(config.hydra.sweep.dir)),
-                config.hydra.sweeper,
-                scheduled=config.hydra.launcher._target_.endswith("SlurmLauncher"),
-            )
-        if config.hydra.launcher._target_.endswith(("JoblibLauncher", "LocalLauncher")):
+            Session.current.begin_sweep(Path(str(config.hydra.sweep.dir)), config.hydra.sweeper)
+        os.environ[COMMON] = " ".join(sorted(keys_of_one_value(sys.argv[1:])))
+        if config.hydra.launcher._target_.endswith("JoblibLauncher"):
             os.environ[PARENT] = str(os.getpid())
-        if config.hydra.launcher._target_.endswith("LocalLauncher"):
-            chosen: Any = OmegaConf.to_container(config.hydra.launcher, resolve=False)
-            with open_dict(config):  # Ctrl-C, which a terminal sends to all, is the sweep's own to tell of
-                config.hydra.launcher = OmegaConf.create({"setup": ["trap '' INT"], **chosen})
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         os.environ.pop(PARENT, None)
+        os.environ.pop(COMMON, None)
 
 
 class ReportSweep(Callback):

@@ -11,6 +11,7 @@ from gfflow.commands.report import threads_of
 from gfflow.commands.streams import prepare
 from gfflow.commands.words import command_of, with_version
 from gfflow.errors import InvalidInput
+from gfflow.records.folder import events_folder
 from gfflow.records.run import Run
 from gfflow.statements.output import as_markdown, print_report, write
 from gfflow.statements.verdicts import verify
@@ -44,5 +45,5 @@ def main(arguments: list[str] | None = None) -> None:
 
         print_report(report)
         path = write(report, asked.run)
-        append_text(asked.run / "tensorboard", "verification", as_markdown(report), int(run.metrics["step"][-1]))
+        append_text(events_folder(asked.run), "verification", as_markdown(report), int(run.metrics["step"][-1]))
         print(f"written to {path}")

@@ -76,6 +76,8 @@ class TrainingSet:
             if len(odd):
                 raise InvalidInput(f"data {name}", f"size {odd[0].item():g}", f"sizes from {low:g} to {high:g}")
         self.loss.check_labels(y)
+        if self.test is not None:
+            self.loss.check_labels(self.test.y)
         if bool((y == 0).any()):
             k = int((y == 0).nonzero()[0])
             warnings.warn(f"data labels: y[{k}] = 0, so Assumption 2 fails", ZeroLabel, stacklevel=2)

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from gfflow.model.data import TestSet, TrainingSet
-from gfflow.model.data_sets import CorrelatedTeacher, FourKinks, NoisyLinear, PiecewiseLinear
+from gfflow.model.data_sets import (
+    CorrelatedTeacher,
+    FourKinks,
+    NoisyLinear,
+    OrthogonallySeparable,
+    PiecewiseLinear,
+    TwoBlobs,
+)
 from gfflow.model.neurons import Neurons
 from gfflow.model.numbers import generator as seeded
 
@@ -109,3 +116,26 @@ def _noisy(teacher: Neurons, x: Tensor, noise: Tensor) -> TestSet | None:
 
 def _on_a_line(x: Tensor, y: Tensor) -> TrainingSet:
     return TrainingSet(torch.stack([x, torch.ones_like(x)], dim=1), y)
+
+
+def orthogonally_separable(n: int = 8, d: int = 3, seed: int = 0) -> TrainingSet:
+    """n samples y_k v_k, v_k uniform in [0.1, 1.1]^d, labels +1 and -1 in turn: <x_k, x_l> > 0 for equal labels and
+    < 0 for different ones, which Phuong and Lampert (2021) call orthogonally separable."""
+    OrthogonallySeparable(n, d, seed)  # checks them
+    generator = torch.Generator().manual_seed(seed)
+    y = _in_turn(n)
+    return TrainingSet(y[:, None] * (0.1 + torch.rand(n, d, generator=generator, dtype=torch.float64)), y)
+
+
+def two_blobs(n: int = 40, distance: float = 2.5, spread: float = 0.5, seed: int = 0) -> TrainingSet:
+    """n points of the plane, with bias, labels +1 and -1 in turn: normal with deviation `spread` about two centres
+    at (+-distance / 2, 0)."""
+    TwoBlobs(n, distance, spread, seed)  # checks them
+    generator = torch.Generator().manual_seed(seed)
+    y, x = _in_turn(n), spread * torch.randn(n, 2, generator=generator, dtype=torch.float64)
+    x[:, 0] += y * distance / 2
+    return TrainingSet(torch.cat([x, torch.ones(n, 1, dtype=torch.float64)], dim=1), y)
+
+
+def _in_turn(n: int) -> Tensor:
+    return 1.0 - 2.0 * (torch.arange(n, dtype=torch.float64) % 2)

@@ -35,7 +35,8 @@ def row_norms(w: Tensor) -> Tensor:
 @dataclass(frozen=True, eq=False)
 class Neurons:
     """The neurons of h(x) = sum_j a_j phi(<w_j, x>): hidden weights w (m, d), output weights a (m,), and the
-    activation phi, the ReLU unless said otherwise.
+    activation phi, the ReLU unless said otherwise; `frozen` names the layer that training leaves as it is, 'hidden'
+    or 'output', if there is one.
 
     The weights are float64 and never change; everything derived is computed once, on first use, and is meaningful
     down to weights of size 1e-300. Raises InvalidInput where the shapes do not fit.
@@ -44,6 +45,7 @@ class Neurons:
     w: Tensor
     a: Tensor
     activation: Activation = RELU
+    frozen: str | None = None
 
     def __post_init__(self) -> None:
         if self.w.ndim != 2 or self.a.shape != self.w.shape[:1]:
@@ -51,10 +53,10 @@ class Neurons:
             raise InvalidInput("neurons", shapes, "w of shape (m, d) and a of shape (m,)")
 
     @classmethod
-    def copy_of(cls, w: Tensor, a: Tensor, activation: Activation = RELU) -> Neurons:
+    def copy_of(cls, w: Tensor, a: Tensor, activation: Activation = RELU, frozen: str | None = None) -> Neurons:
         """A snapshot: float64 copies on the CPU, detached, that do not follow the network's later steps."""
         w, a = (weights.detach().to("cpu", torch.float64, copy=True) for weights in (w, a))
-        return cls(w, a, activation)
+        return cls(w, a, activation, frozen)
 
     @property
     def digest(self) -> str:
@@ -104,7 +106,7 @@ class Neurons:
 
     def at(self, index: Any) -> Neurons:
         """Those of the neurons that the index names, in its order."""
-        return Neurons(self.w[index], self.a[index], self.activation)
+        return Neurons(self.w[index], self.a[index], self.activation, self.frozen)
 
     def distance(self, other: Neurons) -> float:
         """||theta - theta'||, the Euclidean distance in all weights."""

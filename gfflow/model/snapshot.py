@@ -72,7 +72,9 @@ class Snapshot:
 
     @cached_property
     def gradient_norm(self) -> float:
-        """||grad L||: the gradient is (-a_j D_j, -<D_j, w_j>) neuron by neuron (Eq. 3)."""
+        """||grad L|| in the weights that are trained: the gradient is (-a_j D_j, -<D_j, w_j>) neuron by neuron
+        (Eq. 3)."""
         hidden = self.neurons.a.abs() * self.field_norms
         output = (self.fields * self.neurons.w).sum(dim=1)
-        return float(row_norms(torch.cat([hidden, output])))
+        layers = {"hidden": hidden, "output": output}
+        return float(row_norms(torch.cat([part for name, part in layers.items() if name != self.neurons.frozen])))

@@ -41,7 +41,9 @@ def _event_name(key: str, summary: Summary) -> str:
 
 def _final_rows(summary: Summary) -> list[Row]:
     theory, final = summary.theory, summary.final
-    norm, minimum = "1/2 ||theta||^2", theory.min_half_norm
+    norm, minimum, margin = "1/2 ||theta||^2", theory.min_half_norm, None
+    if final.errors is not None:  # a loss of classification: the minimum is that of margins of at least 1
+        minimum, margin = None, None if minimum is None else 1 / (2 * minimum)
     values = [
         ("u+", theory.u_plus_limit, final.u_plus),
         ("u-", theory.u_minus_limit, final.u_minus),
@@ -49,6 +51,8 @@ def _final_rows(summary: Summary) -> list[Row]:
         ("distance to the limit", None, final.limit_distance),
         ("distance to the flow", None, summary.flow.distance_final),
         ("loss", None, final.loss),
+        ("normalized margin" if margin is None else "normalized margin, largest", margin, final.normalized_margin),
+        ("misclassified samples", None, final.errors),
         ("loss on the test set", None, final.test_loss),
         *_baselines(summary),
         ("distance to least squares, test inputs", None, final.least_squares_distance),

@@ -15,7 +15,11 @@ from gfflow.scalars.base import Measure, Scalars, measure
 @measure(
     "invariants",
     [
-        Scalars(("invariant/balance_drift",), "max_j |a_j^2 - ||w_j||^2 - its start|, 0 along the flow (Lemma 1)"),
+        Scalars(
+            ("invariant/balance_drift",),
+            "max_j |a_j^2 - ||w_j||^2 - its start|, 0 along the flow (Lemma 1)",
+            "no layer frozen",
+        ),
         Scalars(
             ("invariant/reactivations",),
             "how many gates were seen off and then on again so far, none on orthogonal inputs (Lemma 6)",
@@ -38,10 +42,10 @@ class Invariants(Measure):
             self.start, self.gates = snapshot.neurons, snapshot.gates
         self.reactivations += reactivations(self.gates, snapshot.gates)
         self.gates = snapshot.gates
-        return {
-            "invariant/balance_drift": balance_drift(snapshot.neurons, self.start),
-            "invariant/reactivations": float(self.reactivations),
-        }
+        drift = {}
+        if snapshot.neurons.frozen is None:
+            drift = {"invariant/balance_drift": balance_drift(snapshot.neurons, self.start)}
+        return drift | {"invariant/reactivations": float(self.reactivations)}
 
     def state_dict(self) -> dict[str, Any]:
         if self.start is None:

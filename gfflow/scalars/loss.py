@@ -33,7 +33,13 @@ class Loss(Measure):
             "the loss at the same flow time, predicted before training",
             "where the trajectory is predicted: orthogonal inputs, or a forecast",
             over_log=("theory/loss",),
-        )
+        ),
+        Scalars(
+            ("theory/loss_error",),
+            "the loss minus its prediction",
+            "where the trajectory is predicted: orthogonal inputs, or a forecast",
+            over_log=("theory/loss_error",),
+        ),
     ],
     charts=[
         Chart("theory beside measurement", "loss and its prediction", "Multiline", ("^loss$", "^theory/loss$")),
@@ -43,10 +49,18 @@ class Loss(Measure):
             "Multiline",
             ("^log10_iteration/(theory/)?loss$",),
         ),
+        Chart("measured minus predicted", "loss", "Multiline", ("^theory/loss_error$",)),
+        Chart(
+            "measured minus predicted",
+            "loss over 1000 log10(iteration)",
+            "Multiline",
+            ("^log10_iteration/theory/loss_error$",),
+        ),
     ],
 )
 class PredictedLoss(Measure):
-    """`theory/loss`: the predicted loss at the same flow time; absent where none is predicted, and after its end."""
+    """`theory/loss`: the predicted loss at the same flow time, and `theory/loss_error`: the loss minus that; absent
+    where none is predicted, and after its end."""
 
     def __init__(self, prediction: Prediction) -> None:
         self.course = prediction.course
@@ -65,7 +79,9 @@ class PredictedLoss(Measure):
             return {}
         known = self._known.get(snapshot.time)
         value = float(self.course.loss(snapshot.time)) if known is None else known
-        return {"theory/loss": value} if math.isfinite(value) else {}
+        if not math.isfinite(value):
+            return {}
+        return {"theory/loss": value, "theory/loss_error": snapshot.loss - value}
 
 
 @measure(

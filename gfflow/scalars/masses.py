@@ -33,6 +33,12 @@ _SECTION = "theory beside measurement"
             "orthogonal inputs, the group not empty; elsewhere where there is a forecast",
             over_log=("theory/u_plus", "theory/u_minus"),
         ),
+        Scalars(
+            ("theory/u_plus_error", "theory/u_minus_error"),
+            "the masses minus their predictions",
+            "where they are predicted",
+            over_log=("theory/u_plus_error", "theory/u_minus_error"),
+        ),
     ],
     switch="masses",
     charts=[
@@ -44,12 +50,20 @@ _SECTION = "theory beside measurement"
             "Multiline",
             ("^log10_iteration/(mass|theory)/u_(plus|minus)$",),
         ),
+        Chart("measured minus predicted", "u+ and u-", "Multiline", ("^theory/u_(plus|minus)_error$",)),
+        Chart(
+            "measured minus predicted",
+            "u+ and u- over 1000 log10(iteration)",
+            "Multiline",
+            ("^log10_iteration/theory/u_(plus|minus)_error$",),
+        ),
     ],
 )
 class GroupMasses(Measure):
     """`mass/u_plus`, `mass/u_minus`: sum of ||w_j||^2 over S+ and S-, each where the theory of orthogonal inputs
     names it, over all neurons with a_j > 0 or a_j < 0 elsewhere; `theory/u_plus`, `theory/u_minus`: the predicted
-    mass of S+ and S- at the same flow time, if there is one; `mass/other_max`: the largest ||w_j|| outside both.
+    mass of S+ and S- at the same flow time, if there is one, and `theory/u_plus_error`, `theory/u_minus_error` the
+    measured mass minus that; `mass/other_max`: the largest ||w_j|| outside both.
     """
 
     def __init__(self, prediction: Prediction | None = None) -> None:
@@ -89,6 +103,7 @@ class GroupMasses(Measure):
                     known = float(masses_there[0])
                 if known is not None and math.isfinite(known):
                     predicted[f"theory/u_{side}"] = known
+                    predicted[f"theory/u_{side}_error"] = masses[f"mass/u_{side}"] - known
         if any(self.groups.values()) and grouped is not None and not bool(grouped.all()):
             masses["mass/other_max"] = largest_norm(neurons, ~grouped)
         return masses | predicted

@@ -15,7 +15,6 @@ import numpy as np
 
 from gfflow.errors import InvalidInput, Unresolved
 from gfflow.model.data import Samples, TrainingSet, as_training_set
-from gfflow.model.losses import SQUARE
 from gfflow.model.neurons import Neurons, Start, as_neurons
 from gfflow.motion.flow.coordinates import Array, Problem, directions, enter, leave, merged
 from gfflow.theory.dormant import (
@@ -152,8 +151,11 @@ def staircase(training_set: Samples, start: Start, rtol: float = 1e-8) -> Stairc
     is not balanced and shrinks back to its first size.
     """
     training_set, start = as_training_set(training_set), start if isinstance(start, Neurons) else as_neurons(start)
-    if training_set.loss is not SQUARE:
-        raise InvalidInput("loss", training_set.loss.name, "square, for the limit lambda -> 0")
+    if not training_set.loss.is_square:
+        why = "others have no critical points at which the loss could stand between two jumps"
+        raise InvalidInput("loss", training_set.loss.name, f"square, for the limit lambda -> 0: {why}")
+    if start.frozen is not None:
+        raise InvalidInput("frozen", start.frozen, "no frozen layer, for the limit lambda -> 0")
     if not start.activation.is_relu:
         raise InvalidInput("activation", start.activation, "the ReLU with relu'(0) = 0")
     return _Climb(training_set, start, rtol).to_the_end()

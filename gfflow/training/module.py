@@ -67,8 +67,10 @@ class GradientFlowModule(pl.LightningModule):
         self.configuration: dict[str, Any] = {}  # of the run, kept with its checkpoints
         self.signal: int | None = None  # set from outside: a signal's number, to stop at the next pause
         self.train_seconds = 0.0
+        self._earlier_seconds, self._clock = 0.0, time.perf_counter()  # before this process went on, and since then
         self.last_finite: Snapshot | None = None  # at the last scheduled iteration that was not divergent
         self._snapshot: Snapshot | None = None
+        self._stride = 1  # steps between two looks at whether a signal has come, known when training begins
 
     def forward(self, x: Tensor) -> Tensor:
         """h(x), shape (n,), for inputs x (n, d)."""
@@ -84,21 +86,26 @@ class GradientFlowModule(pl.LightningModule):
         """A leap is two plain integers: nothing to move."""
         return batch
 
+    def on_train_start(self) -> None:
+        self.solver.stop_asked = self._signalled
+        self._stride = self.solver.stride(self.network, self.training_set)
+
     def training_step(self, leap: tuple[int, int], batch_idx: int) -> None:
         _, stop = leap
-        stride = self.solver.stride(self.network, self.training_set)
-        self.solver.stop_asked = self._signalled
         began = time.perf_counter()
-        while self.iteration < stop:
-            if self.signal is not None:
-                raise Interrupted(self.signal, self.iteration)
-            pause = min(stop, (self.iteration // stride + 1) * stride)
-            try:
-                self.solver.advance(self.network, self.training_set, self.iteration, pause)
-            except Abandoned:
-                raise Interrupted(self.signal or 0, self.iteration) from None
-            self.iteration = pause
-        self.train_seconds += time.perf_counter() - began
+        iteration, stride = self.iteration, self._stride  # a module's attributes cost as much as a short leap
+        try:
+            while iteration < stop:
+                if self.signal is not None:
+                    raise Interrupted(self.signal, iteration)
+                pause = min(stop, (iteration // stride + 1) * stride)
+                self.solver.advance(self.network, self.training_set, iteration, pause)
+                iteration = pause
+        except Abandoned:
+            raise Interrupted(self.signal or 0, iteration) from None
+        finally:
+            self.train_seconds += time.perf_counter() - began
+            self.iteration = iteration
         self.stop_reason = self._reason_to_stop()
         if self.stop_reason != "diverged":
             self.last_finite = self.snapshot()
@@ -107,6 +114,15 @@ class GradientFlowModule(pl.LightningModule):
 
     def _signalled(self) -> bool:
         return self.signal is not None
+
+    def start_clock(self) -> None:
+        """From now on this process trains and measures."""
+        self._clock = time.perf_counter()
+
+    @property
+    def fit_seconds(self) -> float:
+        """Training and measuring so far, in all processes that have had the run."""
+        return self._earlier_seconds + time.perf_counter() - self._clock
 
     def on_schedule(self) -> bool:
         """Whether the network stands at a scheduled iteration (a run resumed in the middle of a leap does not)."""
@@ -159,6 +175,7 @@ class GradientFlowModule(pl.LightningModule):
             "iteration": self.iteration,
             "stop_reason": self.stop_reason,
             "train_seconds": self.train_seconds,
+            "fit_seconds": self.fit_seconds,
             "last_finite": None if last is None else (last.iteration, last.neurons.w, last.neurons.a),
             "solver": self.solver.state_dict(),
         }
@@ -169,9 +186,15 @@ class GradientFlowModule(pl.LightningModule):
         self.measured = set(saved["measured"])
         self.stop_reason = saved["stop_reason"]
         self.train_seconds = saved["train_seconds"]
+        self._earlier_seconds = saved["fit_seconds"]
         if saved["last_finite"] is not None:
             iteration, w, a = saved["last_finite"]
-            self.last_finite = Snapshot(Neurons(w, a), self.training_set, iteration, self.solver.lr * iteration)
+            self.last_finite = Snapshot(
+                Neurons(w, a, self.network.activation, self.network.frozen),
+                self.training_set,
+                iteration,
+                self.solver.lr * iteration,
+            )
         self.solver.load_state_dict(saved["solver"])
         self._snapshot = None
         if self._goes_further():

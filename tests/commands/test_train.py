@@ -124,7 +124,7 @@ def test_sweep_makes_one_run_per_job_each_equal_to_its_single_run(monkeypatch, t
         run_command(monkeypatch, *QUICK, f"seed={seed}", f"init.scale={scale}", f"hydra.run.dir=single{number}")
         job, single = tmp_path / "sweep" / str(number), tmp_path / f"single{number}"
         assert json.loads((job / "summary.json").read_text())["seed"] == seed
-        assert len(list((job / "tensorboard").glob("events.*"))) == 1
+        assert len(list((job / "tensorboard").rglob("events.*"))) == 1
         assert table(job) == table(single)  # every printed digit; repr of a float64 is exact
     assert len({(tmp_path / "sweep" / str(i) / "metrics.csv").read_text() for i in range(6)}) == 6
 
