@@ -43,7 +43,8 @@ def lazy(run: Run) -> Figure | None:
 
 
 def _functions(axes: Axes, start: Snapshot, end: Snapshot) -> None:
-    """h at the end, the interpolator of the tangent kernel at the start, and the gap between them."""
+    """h at the end, the interpolator of the tangent kernel at the start, and how far one is from the other between
+    the data, root mean square and at most, relative to the range of h and the labels there."""
     data = start.training_set
     low, high = float(data.x[:, 0].min()), float(data.x[:, 0].max())
     line = torch.linspace(*line_interval(data), 800, dtype=data.x.dtype)
@@ -58,5 +59,9 @@ def _functions(axes: Axes, start: Snapshot, end: Snapshot) -> None:
     extent = float(shown.max() - shown.min()) or 1.0
     root_mean_square, largest = float(gap.square().mean().sqrt()) / extent, float(gap.abs().max()) / extent
     axes.set(xlabel="input $x$", ylabel="$h(x)$", xlim=(float(line[0]), float(line[-1])))
-    axes.set_title(f"gap / range between the data: {root_mean_square:.0%} rms, {largest:.0%} at most")
+    axes.set_title(f"network to kernel: {_percent(root_mean_square)} of the range, at most {_percent(largest)}")
     axes.legend(loc="best")
+
+
+def _percent(fraction: float) -> str:
+    return f"{quantity(float(f'{100 * fraction:.2g}'))}%"

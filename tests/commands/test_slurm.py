@@ -1,7 +1,7 @@
 """Sweeps on a real SLURM: its controller and its daemon, started on this machine for the test and ended by it.
 
 Skips where they are not installed. On Debian and Ubuntu: `apt-get install slurm-wlm`, and pip's extra `sweep`; no
-account, no munge and no configuration is needed. It takes about six minutes on two cores.
+account, no munge and no configuration is needed. It takes about ten minutes on two cores.
 """
 
 import json
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -164,7 +165,8 @@ def test_jobs_that_fail_are_cancelled_requeued_or_out_of_time_spoil_nothing(slur
     for _ in range(2):  # what SLURM does two minutes before the limit
         wait_for(lambda before=iteration: reached(tmp_path, LONG) > before, 200)
         long = f"{array}_{WIDTHS.index(LONG)}"
-        subprocess.run(["scancel", "--signal=USR2", long], check=True)
+        with suppress(subprocess.TimeoutExpired):  # left alone, scancel repeats it while the job is in the queue
+            subprocess.run(["scancel", "--signal=USR2", long], capture_output=True, timeout=3)
         wait_for(lambda job=long: states([job])[job] == "PENDING", 60)  # submitit has had it queued again
         assert checkpointed(tmp_path, LONG) > iteration
         iteration = reached(tmp_path, LONG)
@@ -189,7 +191,8 @@ def test_jobs_that_fail_are_cancelled_requeued_or_out_of_time_spoil_nothing(slur
         train({**config, "resume": None}, single)
         assert (job / "metrics.csv").read_bytes() == (single / "metrics.csv").read_bytes()
         ended, expected = (json.loads((place / "summary.json").read_text()) for place in (job, single))
-        assert ended.pop("timing") and expected.pop("timing")  # seconds differ
+        for summary in (ended, expected):
+            del summary["timing"], summary["config"]["resume"]
         assert ended == expected
         for name in ("step", "w", "a"):
             frames, those = Run.read(job).trajectory, Run.read(single).trajectory
