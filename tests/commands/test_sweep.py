@@ -20,6 +20,7 @@ from gfflow.commands.sweep import THREADS, OneThreadPerJob, RecordSweep, one_of_
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
 from gfflow.records.run import Run
+from gfflow.reports import Sweep
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("figures=false", "verbose=false", "solver.iterations=200", "schedule.linear=10", "schedule.ratio=2")
@@ -119,6 +120,9 @@ def test_a_failure_mended_by_resuming_the_sweep_is_forgotten(monkeypatch, capfd,
     run_command(monkeypatch, *sweep, "network.width=5")
     assert capfd.readouterr().err == ""
     assert not list((tmp_path / "sweep").glob("*/error.txt"))
+    (tmp_path / "sweep" / "1" / "summary.json").unlink()
+    run_command(monkeypatch, "-m", *QUICK, "seed=0,1", "hydra.sweep.dir=sweep", "network.width=5", "resume=true")
+    assert Sweep.read(tmp_path / "sweep").keys == []  # no key is swept because one job alone went on
 
 
 @pytest.mark.parametrize("subdir", ["a/${hydra:job.num}", "${hydra:job.override_dirname}/x", "."])
