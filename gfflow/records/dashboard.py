@@ -44,11 +44,11 @@ def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def charts(names: Collection[str] | None = None) -> dict[str, dict[str, list[Any]]]:
+def charts(names: Collection[str] | None = None, mirrored: bool = True) -> dict[str, dict[str, list[Any]]]:
     """The layout of the custom scalar charts, by section and title, from the measures' own: of all, or of those alone
-    that have something to draw where these scalars were logged."""
+    that have something to draw where these scalars were logged, `mirrored` over log10(iteration) or not."""
     layout: dict[str, dict[str, list[Any]]] = {section: {} for section in SECTIONS}
-    drawn = None if names is None else [*names, *(f"log10_iteration/{name}" for name in names)]
+    drawn = None if names is None else [*names, *(f"log10_iteration/{name}" for name in names if mirrored)]
     for entry in MEASURES.values():
         for chart in entry.charts:
             if drawn is None or any(re.search(tag, name) for tag in chart.tags for name in drawn):

@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 
 from gfflow.errors import InvalidInput
 from gfflow.records.files import whole_file
-from gfflow.records.folder import ERROR_FILE
+from gfflow.records.folder import ERROR_FILE, NOT_PART_OF_A_RUN
 from gfflow.records.run import Run, natural_order
 
 SEED = "seed"
@@ -93,9 +93,11 @@ class Sweep:
 
     @cached_property
     def keys(self) -> list[str]:
-        """The swept keys other than the seed: those whose value differs between jobs."""
+        """The swept keys other than the seed: those whose value differs between jobs. Not among them is what does not
+        make a run another, such as `resume`, which some jobs of a resumed sweep were given."""
         names = dict.fromkeys(name for job in self.jobs for name in job.overrides)
-        return [n for n in names if n != SEED and len({job.overrides.get(n) for job in self.jobs}) > 1]
+        own = [name for name in names if name != SEED and name not in NOT_PART_OF_A_RUN]
+        return [name for name in own if len({job.overrides.get(name) for job in self.jobs}) > 1]
 
     @cached_property
     def groups(self) -> list[Group]:
