@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor
 
 from gfflow.errors import Interrupted
+from gfflow.measures.rest import resting
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
-from gfflow.model.snapshot import Snapshot
+from gfflow.model.snapshot import Frames, Snapshot
 from gfflow.solvers.base import Abandoned, Solver
 from gfflow.training.schedule import Schedule
 
@@ -85,7 +87,14 @@ class GradientFlowModule(pl.LightningModule):
         return batch
 
     def training_step(self, leap: tuple[int, int], batch_idx: int) -> None:
-        _, stop = leap
+        self.leap(leap[1])
+        self.judge(self.snapshot())
+        if self.stop_reason is not None:
+            self.trainer.should_stop = True
+
+    def leap(self, stop: int) -> None:
+        """Moves the network to the iteration `stop`; raises Interrupted where a signal came meanwhile. Whether
+        training has ended there is not looked at: `judge` does."""
         stride = self.solver.stride(self.network, self.training_set)
         self.solver.stop_asked = self._signalled
         began = time.perf_counter()
@@ -99,11 +108,21 @@ class GradientFlowModule(pl.LightningModule):
                 raise Interrupted(self.signal or 0, self.iteration) from None
             self.iteration = pause
         self.train_seconds += time.perf_counter() - began
-        self.stop_reason = self._reason_to_stop()
+
+    def judge(self, snapshot: Snapshot) -> None:
+        """Sets stop_reason for the network as it stands, of which this is the snapshot."""
+        self.stop_reason = self._reason_to_stop(snapshot)
         if self.stop_reason != "diverged":
-            self.last_finite = self.snapshot()
-        if self.stop_reason is not None:
-            self.trainer.should_stop = True
+            self.last_finite = snapshot
+
+    def may_stop(self, frames: Frames) -> Tensor:
+        """At which frames `judge` may find a reason to stop, boolean (T,): all frames looked at together."""
+        squares = frames.gradient_norms.square()
+        found = ~torch.isfinite(frames.losses + frames.neurons.half_norms_squared + squares)
+        if self.stop_loss is not None:
+            found |= frames.losses < self.stop_loss
+        found |= resting(frames, self.solver.resolution)
+        return found | (torch.tensor(frames.iterations) >= self.schedule.last)
 
     def _signalled(self) -> bool:
         return self.signal is not None
@@ -138,8 +157,7 @@ class GradientFlowModule(pl.LightningModule):
             self._snapshot = Snapshot(self.network.neurons(), self.training_set, self.iteration, time)
         return self._snapshot
 
-    def _reason_to_stop(self) -> str | None:
-        snapshot = self.snapshot()
+    def _reason_to_stop(self, snapshot: Snapshot) -> str | None:
         gradient = snapshot.gradient_norm
         if not math.isfinite(snapshot.loss + snapshot.neurons.half_norm_squared + gradient * gradient):
             return "diverged"
@@ -147,7 +165,7 @@ class GradientFlowModule(pl.LightningModule):
             return "loss"
         if self.solver.at_rest(snapshot):
             return "stationary"
-        return "iterations" if self.iteration >= self.schedule.last else None
+        return "iterations" if snapshot.iteration >= self.schedule.last else None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         last = self.last_finite
