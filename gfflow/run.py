@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from rich.console import Console
 from gfflow import callbacks as cb
 from gfflow.cautions import why_diverged
 from gfflow.config import RunConfig
+from gfflow.ensemble import Ensemble, forget_store, train_others
 from gfflow.errors import Diverged, Interrupted, InvalidInput
 from gfflow.experiment import Experiment, Samples, Start, as_given, build, measuring_callbacks, typed, with_given
 from gfflow.records.dashboard import write_closing, write_figure, write_image, write_opening
+from gfflow.records.ensemble import Members
 from gfflow.records.files import UNFINISHED, write_text
 from gfflow.records.folder import (
     check_same_configuration,
@@ -71,10 +74,15 @@ def train(
     checkpoint, exactly as if it had never been interrupted (given the same objects), or is left alone, before
     anything is predicted, if it has come to its end.
 
+    With ensemble.size above 1 the run has as many members (gfflow/ensemble): what is said here holds of the first, and
+    one that diverges is counted and named instead.
+
     Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (SIGINT, SIGTERM), and
     Diverged, after everything is written, where the weights left the finite numbers.
     """
     folder, asked = Path(folder), typed(config)
+    if asked.ensemble.many:
+        _check_ensemble(asked, solver, start, callbacks, training_set)
     recorded = as_given(asked, training_set, solver, start)
     if (finished := _finished(folder, recorded)) is not None:
         return finished
@@ -88,6 +96,17 @@ def train(
             checkpoint = _prepare_folder(folder, recorded, files)
             with trackers(folder, recorded.to_dict(), recorded.loggers.wandb, recorded.loggers.mlflow) as more:
                 return _run_to_the_end(recorded, experiment, folder, checkpoint, callbacks, [*more, *loggers])
+
+
+def _check_ensemble(config: RunConfig, solver: Any, start: Any, callbacks: Sequence[Any], training_set: Any) -> None:
+    """Raises InvalidInput for objects that the members of an ensemble cannot share."""
+    given = {"solver": solver, "start": start, "callbacks": callbacks or None}
+    for name, value in given.items():
+        if value is not None:
+            allowed = f"no {name} of your own with ensemble.size above 1: each member needs one for itself"
+            raise InvalidInput(name, type(value).__name__, allowed)
+    if training_set is not None and config.ensemble.data == "redrawn":
+        raise InvalidInput("ensemble.data", "redrawn", "same, for a training set given from Python")
 
 
 def _finished(folder: Path, config: RunConfig) -> dict[str, Any] | None:
@@ -148,14 +167,31 @@ def _run_to_the_end(
         chosen = with_given(measuring_callbacks(config, experiment, folder), callbacks)
         _fit(config, module, folder, chosen, [table, events, *loggers], checkpoint)
     summary = summarise(values, module, experiment.prediction, table.columns(), time.perf_counter() - began)
+    ensemble = None
+    if config.ensemble.many:
+        ensemble = train_others(config, experiment, folder, summary, table.columns())
+        summary = replace(summary, ensemble=ensemble.numbers)
+        _log_statistics(ensemble, table, events, loggers)
     report = _write_ending(config, experiment, folder, summary, table, events)
     if config.verbose:
-        print_closing(Console(), summary, folder)
+        print_closing(Console(), summary, folder, None if ensemble is None else ensemble.members)
         if report is not None:
             print_report(report)
-    if not module.measurable():
+    if ensemble is not None:
+        forget_store(folder)
+    elif not module.measurable():
         raise Diverged(why_diverged(module, experiment.start))
     return summary.to_dict()
+
+
+def _log_statistics(ensemble: Ensemble, table: MetricsTable, events: EventLogger, loggers: list[Logger]) -> None:
+    """The statistics over members, into events of their own, which a resumed run writes anew."""
+    events.save()
+    for step, row in ensemble.curves.items():
+        for logger in (table, events, *loggers):
+            logger.log_metrics(row, step)
+    table.save()
+    events.save()
 
 
 def _restore(
@@ -228,7 +264,8 @@ def _write_ending(
     events: EventLogger,
 ) -> Report | None:
     """Closing table, figures and verification, and summary.json as the last; returns the verification, if any."""
-    write_closing(events.experiment, summary.config, summary, experiment.notes)
+    members = Members.read(folder) if summary.ensemble is not None else None
+    write_closing(events.experiment, summary.config, summary, experiment.notes, members)
     run = Run(folder, summary.config, table.columns(), summary.to_dict())
     if config.figures:
         _draw(run, events)

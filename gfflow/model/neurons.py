@@ -112,7 +112,9 @@ class Neurons:
     @property
     def first(self) -> Neurons:
         """The first of the networks; the one, where it is one."""
-        return Neurons(self.w.reshape(-1, *self.w.shape[-2:])[0], self.a.reshape(-1, self.a.shape[-1])[0], self.activation)
+        return Neurons(
+            self.w.reshape(-1, *self.w.shape[-2:])[0], self.a.reshape(-1, self.a.shape[-1])[0], self.activation
+        )
 
     def at(self, index: Any) -> Neurons:
         """Those of the neurons that the index names, in its order."""

@@ -119,6 +119,12 @@ class Frames(Snapshot):
     def moments(self) -> tuple[float, ...] | None:
         return self.times
 
+    def until(self, count: int) -> Frames:
+        """The first `count` frames."""
+        neurons, times = self.neurons, None if self.times is None else self.times[:count]
+        some = Neurons(neurons.w[:count], neurons.a[:count], neurons.activation)
+        return Frames(some, self.training_set, iterations=self.iterations[:count], times=times)
+
     def at(self, frame: int) -> Snapshot:
         """The snapshot of one frame."""
         neurons, time = self.neurons, None if self.times is None else self.times[frame]

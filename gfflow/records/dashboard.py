@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.tensorboard import SummaryWriter
 
 from gfflow.records.closing import closing_sections, end_point_line
+from gfflow.records.ensemble import Members
+from gfflow.records.ensemble_closing import ensemble_sections, failure_lines
 from gfflow.records.event_file import add_summary
 from gfflow.records.folder import NOT_PART_OF_A_RUN
 from gfflow.records.summary import Summary
@@ -54,13 +56,22 @@ def write_opening(writer: SummaryWriter, config: Mapping[str, Any]) -> None:
     writer.add_text("configuration", "\n".join(lines), 0)
 
 
-def write_closing(writer: SummaryWriter, config: Mapping[str, Any], summary: Summary, notes: Iterable[str]) -> None:
-    """After training: the closing table and the notes as text, and the run's row in the HParams table."""
+def write_closing(
+    writer: SummaryWriter,
+    config: Mapping[str, Any],
+    summary: Summary,
+    notes: Iterable[str],
+    members: Members | None = None,
+) -> None:
+    """After training: the closing table and the notes as text, and the run's row in the HParams table; `members`: of
+    an ensemble."""
     table = ["| | predicted | measured | difference |", "|---|--:|--:|--:|"]
-    for title, rows in closing_sections(summary).items():
-        table += [f"| **{title}** | | | |"] + ["| " + " | ".join(row).replace("||", "\\|\\|") + " |" for row in rows]
-    ended = end_point_line(summary)
-    text = "\n".join([*(f"- {note}" for note in (*notes, *([ended] if ended else []))), "", *table])
+    sections = closing_sections(summary) if members is None else ensemble_sections(members)
+    for title, rows in sections.items():
+        table += [f"| **{title}** | | | |"]
+        table += ["| " + " | ".join(row).replace("||", "\\|\\|").replace("\n", "<br>") + " |" for row in rows]
+    said = [end_point_line(summary)] if members is None else failure_lines(members, summary.ensemble or {})
+    text = "\n".join([*(f"- {note}" for note in (*notes, *(line for line in said if line))), "", *table])
     writer.add_text("closing table", text, summary.iterations)
     write_hyperparameters(writer, config, summary)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gfflow.model.data import TrainingSet
 from gfflow.model.snapshot import Frames, Snapshot
 from gfflow.solvers import Solver
 from gfflow.theory import Prediction
@@ -27,6 +28,7 @@ class Setting:
     prediction: Prediction | None = None
     solver: Solver | None = None
     rtol: float = 1e-6  # relative tolerance for a measure that integrates the flow
+    training_set: TrainingSet | None = None
 
 
 class Measure(ABC):

@@ -115,6 +115,13 @@ class GradientFlowModule(pl.LightningModule):
         if self.stop_reason != "diverged":
             self.last_finite = snapshot
 
+    def go_back(self, snapshot: Snapshot) -> None:
+        """Sets the network to an earlier iteration; the solver's own state stays."""
+        with torch.no_grad():
+            self.network.hidden.copy_(snapshot.neurons.w)
+            self.network.output.copy_(snapshot.neurons.a)
+        self.iteration, self._snapshot = snapshot.iteration, None
+
     def may_stop(self, frames: Frames) -> Tensor:
         """At which frames `judge` may find a reason to stop, boolean (T,): all frames looked at together."""
         squares = frames.gradient_norms.square()
