@@ -23,7 +23,6 @@ from gfflow.ensemble import Ensemble, forget_store, train_others
 from gfflow.errors import Diverged, Interrupted, InvalidInput
 from gfflow.experiment import Experiment, Samples, Start, as_given, build, measuring_callbacks, typed, with_given
 from gfflow.records.dashboard import write_closing, write_figure, write_image, write_opening
-from gfflow.records.ensemble import Members
 from gfflow.records.files import UNFINISHED, write_text
 from gfflow.records.folder import (
     check_same_configuration,
@@ -35,6 +34,7 @@ from gfflow.records.folder import (
     reason_of,
 )
 from gfflow.records.loggers import EventLogger, MetricsTable
+from gfflow.records.members import Members
 from gfflow.records.run import Run
 from gfflow.records.summarise import summarise
 from gfflow.records.summary import Summary, write_summary
@@ -74,8 +74,8 @@ def train(
     checkpoint, exactly as if it had never been interrupted (given the same objects), or is left alone, before
     anything is predicted, if it has come to its end.
 
-    With ensemble.size above 1 the run has as many members (gfflow/ensemble): what is said here holds of the first, and
-    one that diverges is counted and named instead.
+    With ensemble.size above 1 the run has as many members (gfflow/ensemble): what is said here holds of the first,
+    and one that diverges is counted and named instead.
 
     Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (SIGINT, SIGTERM), and
     Diverged, after everything is written, where the weights left the finite numbers.
@@ -157,7 +157,7 @@ def _run_to_the_end(
     module.configuration = values
     table, events = MetricsTable(folder / "metrics.csv"), EventLogger(folder)
     _restore(checkpoint, module, table, events)
-    write_opening(events.experiment, values)
+    write_opening(events.experiment, values, config.ensemble.many)
     with quiet_lightning():
         record_configuration(loggers, values)
     if config.verbose:

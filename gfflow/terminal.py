@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gfflow.records.closing import closing_sections, end_point_line
-from gfflow.records.ensemble import TABLE, Members
 from gfflow.records.ensemble_closing import ensemble_sections, failure_lines
+from gfflow.records.members import TABLE, Members
 from gfflow.records.summary import Summary
 from gfflow.theory.phase import Phase
 
@@ -26,8 +26,8 @@ def closing_table(summary: Summary, width: int = 80, members: Members | None = N
     title = f"{summary.experiment}, seed {summary.seed}: theory beside measurement"
     if members is not None:
         title = (
-            f"{summary.experiment}, seeds {members.seeds[0]} to {members.seeds[-1]}: theory beside measurement, "
-            "median and 90% range over members, and the largest difference of any"
+            f"{summary.experiment}, seeds {members.seeds[0]} to {members.seeds[-1]}: theory beside measurement\n"
+            "median, 90% range over members, and the largest difference"
         )
     table = Table(title=title)
     table.add_column("", overflow="fold")

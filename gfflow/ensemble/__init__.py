@@ -4,9 +4,9 @@ The first member is an ordinary run, in the ordinary way, and everything in the 
 own. The others are trained beside it by the same pieces (start, prediction, solver, measures, summary), but for
 Lightning's trainer, which costs more than their training. What makes a member cheap is that its measurements are
 not taken one by one: the weights at many scheduled iterations are kept, and the measures then see all of them at
-once as `Frames`, with a leading axis of iterations. Members have predictions, groups and schedules of their own, so an
-axis of members would be ragged; an axis of one member's iterations is not. Every operation on frames gives the
-bits that it gives on one frame (model/products.py), so that a member equals its own single run bit for bit.
+once as `Frames`, with a leading axis of iterations. Members have predictions, groups and schedules of their own, so
+that an axis of members would be ragged; an axis of one member's iterations is not. Every operation on frames gives
+the bits that it gives on one frame (model/products.py), so that a member equals its own single run bit for bit.
 
 Members are spread over forked processes, some at a time. The parent puts what comes back on the disk
 (records/member_store.py), from where a resumed run goes on: a member is trained whole or not at all. At the end
@@ -31,11 +31,12 @@ from gfflow.ensemble.member import finished, train_member
 from gfflow.ensemble.workers import portions, processes_for, train_in_processes
 from gfflow.errors import Interrupted
 from gfflow.experiment import Experiment, base_schedule
-from gfflow.records.ensemble import SAME, TABLE, Kept, Member, Members, numbers_over, statistics, write_members
+from gfflow.records.ensemble import SAME, Kept, Member, numbers_over, statistics, write_members
 from gfflow.records.files import whole_file
 from gfflow.records.folder import NOT_PART_OF_A_RUN, of_identity
 from gfflow.records.measured_events import Table
 from gfflow.records.member_store import MemberStore
+from gfflow.records.members import TABLE, Members
 from gfflow.records.summary import Summary
 from gfflow.theory.probability import empty_cone_probabilities
 from gfflow.threads import threads_for
@@ -133,8 +134,8 @@ def _write_kept(path: Path, others: Mapping[int, Kept]) -> None:
 
 
 def _failures(config: RunConfig, experiment: Experiment, members: list[Member]) -> dict[str, Any]:
-    """How many members have failed, with their seeds, and how many starts have no neuron in S+ or in S-, on orthogonal
-    inputs beside the exact probability of that (null where the start is of another kind)."""
+    """How many members have failed, with their seeds, and how many starts have no neuron in S+ or in S-, beside the
+    exact probability of that (null where the inputs are not orthogonal or the start is of another kind)."""
     failed = [member.seed for member in members if member.failure]
     found: dict[str, Any] = {"failed": {"count": len(failed), "seeds": failed}}
     sizes = [(member.row["theory.n_plus"], member.row["theory.n_minus"]) for member in members if member.row]

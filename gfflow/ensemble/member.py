@@ -1,4 +1,4 @@
-"""One member: trained and measured by the pieces of a single run, without Lightning's trainer, many frames at once."""
+"""One member: trained and measured by the pieces of a single run, without Lightning's trainer, frames together."""
 
 from __future__ import annotations
 

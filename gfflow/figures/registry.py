@@ -23,13 +23,14 @@ class Drawing:
     draw: Callable[[Run], Figure | None]
     where: str  # the runs that it applies to, in words
     main: Callable[[Run], bool]  # whether the run itself ends with it, or only `report` draws it
+    members: bool = False  # of an ensemble's members; the others are of one run, or of an ensemble's first member
 
 
 FIGURES: dict[str, Drawing] = {}  # in the order in which they are drawn
 
 
 def figure(
-    name: str, where: str, *, main: bool | Callable[[Run], bool] = False
+    name: str, where: str, *, main: bool | Callable[[Run], bool] = False, members: bool = False
 ) -> Callable[[Callable[P, F]], Callable[P, F]]:
     """Registers a drawing function of a run, which may take further optional arguments, and runs it under the style.
 
@@ -40,7 +41,8 @@ def figure(
         if name in FIGURES:
             raise ValueError(f"the figure {name!r} is registered already")
         drawn = styled(draw)
-        FIGURES[name] = Drawing(name, drawn, where, main if callable(main) else lambda run: main)  # type: ignore[arg-type]
+        asked = main if callable(main) else lambda run: main
+        FIGURES[name] = Drawing(name, drawn, where, asked, members)  # type: ignore[arg-type]
         return drawn
 
     return register

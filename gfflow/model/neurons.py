@@ -39,8 +39,8 @@ class Neurons:
     The weights are float64 and never change; everything derived is computed once, on first use, and is meaningful
     down to weights of size 1e-300. Raises InvalidInput where the shapes do not fit.
 
-    Several networks of one width may be held at once, w (..., m, d) and a (..., m): what is given as a tensor then has
-    the same leading axes, and each network's part of it the bits that it would have alone.
+    Several networks of one width may be held at once, w (..., m, d) and a (..., m): what is given as a tensor then
+    has the same leading axes, and each network's part of it the bits that it would have alone.
     """
 
     w: Tensor

@@ -1,9 +1,9 @@
 """Matrix products of networks one by one or many at once, of the same bits either way.
 
-BLAS shares a product out in blocks, so that the rounding of an entry depends on its place, on how many rows there are,
-and on where in memory they begin. What is measured of one network must not depend on what is measured beside it: small
-products are therefore summed up here term by term, all networks at once, and large ones are BLAS's, network by
-network, each from memory of its own. Which way is taken depends on the sizes of one network alone.
+BLAS shares a product out in blocks, so that the rounding of an entry depends on its place, on how many rows there
+are, and on where in memory they begin. What is measured of one network must not depend on what is measured beside
+it: small products are therefore summed up here term by term, all networks at once, and large ones are BLAS's, network
+by network, each from memory of its own. Which way is taken depends on the sizes of one network alone.
 """
 
 from __future__ import annotations

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch.utils.tensorboard import SummaryWriter
 
 from gfflow.records.closing import closing_sections, end_point_line
-from gfflow.records.ensemble import Members
+from gfflow.records.ensemble import SAME
 from gfflow.records.ensemble_closing import ensemble_sections, failure_lines
-from gfflow.records.event_file import add_summary
+from gfflow.records.event_file import add_layout, add_summary
 from gfflow.records.folder import NOT_PART_OF_A_RUN
+from gfflow.records.members import Members
 from gfflow.records.summary import Summary
 from gfflow.scalars import MEASURES
 
@@ -25,13 +26,32 @@ if TYPE_CHECKING:
 SECTIONS = ("theory beside measurement",)  # of the custom charts, those that come first
 
 
-def charts() -> dict[str, dict[str, list[Any]]]:
+def charts() -> dict[str, dict[str, tuple[str, Sequence[str]]]]:
     """The layout of the custom scalar charts, by section and title, from the measures' own."""
-    layout: dict[str, dict[str, list[Any]]] = {section: {} for section in SECTIONS}
+    layout: dict[str, dict[str, tuple[str, Sequence[str]]]] = {section: {} for section in SECTIONS}
     for entry in MEASURES.values():
         for chart in entry.charts:
-            layout.setdefault(chart.section, {})[chart.title] = [chart.kind, list(chart.tags)]
+            layout.setdefault(chart.section, {})[chart.title] = (chart.kind, chart.tags)
     return layout
+
+
+def charts_of_members() -> dict[str, dict[str, tuple[str, Sequence[str]]]]:
+    """Those of an ensemble, before those of its first member: every scalar as median and 90% range over members, with
+    the same of its prediction in the same chart."""
+    names = [name for entry in MEASURES.values() for name in entry.names]
+    predicted = {name: f"theory/{name.rpartition('/')[2]}" for name in names if not name.startswith("theory/")}
+    both = {name: twin for name, twin in predicted.items() if twin in names}
+
+    def chart(*shown: str) -> tuple[str, Sequence[str]]:
+        return "Margin", [f"{name}/{part}" for name in shown for part in ("p50", "p05", "p95")]
+
+    return {
+        "members: theory beside measurement": {
+            f"{name} and its prediction": chart(name, twin) for name, twin in both.items()
+        },
+        "members": {name: chart(name) for name in predicted if name not in both and name != SAME},
+        **charts(),
+    }
 
 
 FINAL = ("loss", "half_norm_squared", "norm_gap", "limit_distance", "u_plus", "u_minus")
@@ -49,9 +69,10 @@ def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def write_opening(writer: SummaryWriter, config: Mapping[str, Any]) -> None:
-    """Before training: the layout of the custom scalar charts, and the configuration as text."""
-    writer.add_custom_scalars(charts())
+def write_opening(writer: SummaryWriter, config: Mapping[str, Any], many: bool = False) -> None:
+    """Before training: the layout of the custom scalar charts, and the configuration as text; `many`: of an
+    ensemble."""
+    add_layout(writer, charts_of_members() if many else charts())
     lines = [f"    {key}: {value}" for key, value in flattened(config).items()]
     writer.add_text("configuration", "\n".join(lines), 0)
 

@@ -1,18 +1,16 @@
-"""What an ensemble leaves of its members: one row each in ensemble.csv, and statistics over them."""
+"""What is left of the members of an ensemble, one row each in ensemble.csv, and statistics over them."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
 from gfflow.records.files import whole_file
 from gfflow.records.tidy import cell, flat, is_number, nested
@@ -20,7 +18,6 @@ from gfflow.scalars import MEASURES
 from gfflow.training.schedule import Schedule
 
 Array = NDArray[np.float64]
-TABLE = "ensemble.csv"
 QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 PARTS = ("mean", *QUANTILES)  # of a scalar X, the columns X/mean, X/p05, ...
 OF_NUMBERS = ("mean", "p05", "p50", "p95")  # of a number of the members' summaries, in summary.json
@@ -101,50 +98,13 @@ def write_members(path: Path, members: Iterable[Member]) -> None:
     """Writes ensemble.csv: seed, why it failed, and the numbers and words of each member's summary.json by their
     dotted paths; empty where a member has none."""
     members = list(members)
-    names = list(dict.fromkeys(name for member in members for name in member.row))
+    there = (name for member in members for name, value in member.row.items() if value is not None)
+    names = list(dict.fromkeys(there))
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["seed", "failure", *names])
         for member in members:
             writer.writerow([member.seed, member.failure, *(cell(member.row.get(name)) for name in names)])
-
-
-@dataclass(frozen=True, eq=False)
-class Members:
-    """ensemble.csv read back, column by column."""
-
-    columns: Mapping[str, tuple[str, ...]]
-
-    @classmethod
-    def read(cls, folder: Path) -> Members:
-        """From the folder of an ensemble; raises InvalidInput where the table is missing or damaged."""
-        path = folder / TABLE
-        try:
-            rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
-            return cls(dict(zip(rows[0], zip(*rows[1:], strict=True), strict=True)))
-        except (OSError, ValueError, IndexError) as error:
-            raise InvalidInput("ensemble", str(path), f"a whole {TABLE} ({' '.join(str(error).split())})") from None
-
-    def __len__(self) -> int:
-        return len(self.columns["seed"])
-
-    @cached_property
-    def seeds(self) -> list[int]:
-        """Of the members, in their order."""
-        return [int(seed) for seed in self.columns["seed"]]
-
-    def words(self, name: str) -> tuple[str, ...]:
-        """A column as it is written; '' where a member has no value, and everywhere without such a column."""
-        return self.columns.get(name, ("",) * len(self))
-
-    def numbers(self, name: str) -> Array:
-        """A column of numbers, shape (M,); NaN where a member has no value."""
-        return np.array([float(text) if text else np.nan for text in self.words(name)])
-
-    @property
-    def failed(self) -> dict[int, str]:
-        """Why each member has failed that has, by its seed."""
-        return {seed: why for seed, why in zip(self.seeds, self.words("failure"), strict=True) if why}
 
 
 def numbers_over(members: Sequence[Member]) -> dict[str, Any]:

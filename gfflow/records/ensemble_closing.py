@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from gfflow.records.closing import FINAL_VALUES, Row, quantity, unpredicted
-from gfflow.records.ensemble import Array, Members
 from gfflow.records.event_names import EVENT_NAMES, SADDLE_EVENT
+from gfflow.records.members import Array, Members
 
 EVENT = re.compile(r"events\.(\w+)\.predicted_step")
 RANGE = (0.05, 0.95)
