@@ -135,10 +135,11 @@ class _Training:
         hidden, output = module.network.hidden.detach(), module.network.output.detach()
         w = torch.empty(len(stops), *hidden.shape, dtype=torch.float64)
         a = torch.empty(len(stops), *output.shape, dtype=torch.float64)
-        for i, stop in enumerate(stops):
+        for stop, hidden_there, output_there in zip(stops, w.unbind(), a.unbind(), strict=True):
             if stop > module.iteration:
                 module.leap(stop)
-            w[i], a[i] = hidden, output
+            hidden_there.copy_(hidden)
+            output_there.copy_(output)
         times = tuple(module.solver.lr * stop for stop in stops)
         neurons = Neurons(w, a, module.network.activation)
         return Frames(neurons, module.training_set, iterations=stops, times=times)

@@ -95,19 +95,21 @@ class GradientFlowModule(pl.LightningModule):
     def leap(self, stop: int) -> None:
         """Moves the network to the iteration `stop`; raises Interrupted where a signal came meanwhile. Whether
         training has ended there is not looked at: `judge` does."""
-        stride = self.solver.stride(self.network, self.training_set)
-        self.solver.stop_asked = self._signalled
-        began = time.perf_counter()
-        while self.iteration < stop:
+        solver, network, data = self.solver, self.network, self.training_set
+        stride = solver.stride(network, data)
+        solver.stop_asked = self._signalled
+        began, iteration = time.perf_counter(), self.iteration
+        own = self.__dict__  # nn.Module's way of setting an attribute takes as long as a short leap
+        while iteration < stop:
             if self.signal is not None:
-                raise Interrupted(self.signal, self.iteration)
-            pause = min(stop, (self.iteration // stride + 1) * stride)
+                raise Interrupted(self.signal, iteration)
+            pause = min(stop, (iteration // stride + 1) * stride)
             try:
-                self.solver.advance(self.network, self.training_set, self.iteration, pause)
+                solver.advance(network, data, iteration, pause)
             except Abandoned:
-                raise Interrupted(self.signal or 0, self.iteration) from None
-            self.iteration = pause
-        self.train_seconds += time.perf_counter() - began
+                raise Interrupted(self.signal or 0, iteration) from None
+            iteration = own["iteration"] = pause
+        own["train_seconds"] += time.perf_counter() - began
 
     def judge(self, snapshot: Snapshot) -> None:
         """Sets stop_reason for the network as it stands, of which this is the snapshot."""
