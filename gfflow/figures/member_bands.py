@@ -20,10 +20,10 @@ PANELS = (  # names in one panel, what they are, and whether on a logarithmic ax
     (("limit/distance",), "distance to the limit", True),
     (("gradient/norm",), r"$\Vert\nabla L\Vert$", True),
 )
-ENDS = (  # of summary.json, what it is, and whether on a logarithmic axis
+ENDS = (  # of summary.json, what it is, and whether on a logarithmic axis where it spans more than a decade
     ("final.loss", "loss at the end", True),
-    ("final.norm_gap", r"$\frac{1}{2}\Vert\theta\Vert^2$ over the least, minus 1, at the end", False),
-    ("final.limit_distance", "distance to the limit at the end", True),
+    ("final.norm_gap", "norm gap at the end", False),
+    ("final.limit_distance", "distance to the limit", True),
     ("saddle.distance_min", "least distance to the saddle", True),
 )
 MOST = 40  # bins of a histogram
@@ -89,9 +89,9 @@ def histograms(run: Run) -> Figure | None:
         axes.set_title("iteration: " + look.label.replace("\n", " "), fontsize=7.5)
         axes.xaxis.set_major_formatter(lambda value, _: number(value))
     for (values, title, log), axes in zip(ends, places, strict=False):
-        drawn = values[values > 0] if log else values
-        edges = _edges(np.log10(drawn)) if log else _edges(drawn)
-        axes.hist(drawn, 10**edges if log else edges, color=OTHER)
+        log = log and bool((values > 0).all()) and float(values.max()) > 10 * float(values.min())
+        edges = _edges(np.log10(values)) if log else _edges(values)
+        axes.hist(values, 10**edges if log else edges, color=OTHER)
         axes.set_xscale("log" if log else "linear")
         axes.set_title(f"{title}: median {quantity(float(np.median(values)))}", fontsize=7.5)
     for axes in places:

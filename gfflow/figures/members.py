@@ -63,7 +63,8 @@ def diagonal(run: Run) -> Figure | None:
                 textcoords="offset points", ha="center", fontsize=6.5, color=look.color,
             )  # fmt: skip
     known = np.concatenate([np.concatenate([p[np.isfinite(p + m)], m[np.isfinite(p + m)]]) for _, p, m in events])
-    ends = (0.97 * known.min(), 1.02 * known.max())
+    room = 0.08 * (known.max() - known.min())
+    ends = (known.min() - room, known.max() + room)
     left.plot(ends, ends, color=INK, linewidth=0.6, zorder=0)
     right.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
     left.set(xlim=ends, ylim=ends, xlabel="predicted iteration", ylabel="measured iteration")

@@ -53,7 +53,7 @@ def clusters(neurons: Neurons, share: float = 0.99, angle: float = math.radians(
 def _gathered(
     directions: Array, signs: Array, masses: Array, angle: float, wanted: float
 ) -> tuple[list[int], list[float]]:
-    """The leaders from the heaviest on, and the masses of their clusters; at least those that carry what is wanted."""
+    """The leaders, the heaviest first, and the masses of their clusters; at least those that carry what is wanted."""
     if len(masses) <= FEW:
         return _all_at_once(directions, signs, masses, angle)
     leaders: list[int] = []

@@ -79,7 +79,7 @@ class LimitProcess:
         return ends & self.gates[:, samples].all(axis=1)
 
     def directions(self, times: Array, neurons: NDArray[np.int64]) -> Array:
-        """Directions of some neurons at the given flow times (T,), shape (T, k, d); zero for one that has vanished."""
+        """Of some neurons, at the given flow times (T,): shape (T, k, d); zero for one that has vanished."""
         directions = np.zeros((len(times), len(neurons), self.pieces[0].w.shape[1]))
         later = np.zeros((len(times), len(neurons)), dtype=np.bool_)  # where a later piece has been reached
         for piece in (piece.of(neurons) for piece in reversed(self.pieces)):
