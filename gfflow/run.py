@@ -282,7 +282,7 @@ def _draw(run: Run, events: EventLogger) -> None:
     for path in draw_main(run):
         if path.suffix == ".png":
             write_image(events.experiment, path.stem, path.read_bytes(), int(run.metrics["step"][-1]))
-    for step, figure in states_of_training(run):
+    for step, figure in states_of_training(run) if run.members is None else ():
         write_figure(events.experiment, "state of training", figure, step)
 
 

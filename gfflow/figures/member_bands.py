@@ -10,6 +10,7 @@ from matplotlib.ticker import NullFormatter
 from gfflow.figures.members import look_of, shown_events
 from gfflow.figures.registry import figure
 from gfflow.figures.style import BY_SIGN, INK, OTHER, PREDICTED, iteration_axis, new_figure, number, quantity
+from gfflow.records.members import prediction_of
 from gfflow.records.run import Array, Run
 
 PANELS = (  # names in one panel, what they are, and whether on a logarithmic axis
@@ -64,7 +65,7 @@ def _band(axes: Axes, run: Run, name: str) -> None:
         axes.fill_between(step, *edges, color=color, alpha=strength, linewidth=0)
     axes.plot(step, median, color=color)
     for part, width in (("p05", 0.6), ("p50", 0.9), ("p95", 0.6)):
-        predicted = run.column(f"theory/{name.rpartition('/')[2]}/{part}")
+        predicted = run.column(f"{prediction_of(name)}/{part}")
         over = PREDICTED if color == INK else INK
         axes.plot(*predicted, color=over, linestyle=(0, (4, 3)), linewidth=width)
 

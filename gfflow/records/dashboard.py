@@ -16,7 +16,7 @@ from gfflow.records.ensemble import SAME
 from gfflow.records.ensemble_closing import ensemble_sections, failure_lines
 from gfflow.records.event_file import add_layout, add_summary
 from gfflow.records.folder import NOT_PART_OF_A_RUN
-from gfflow.records.members import Members
+from gfflow.records.members import Members, prediction_of
 from gfflow.records.summary import Summary
 from gfflow.scalars import MEASURES
 
@@ -39,8 +39,8 @@ def charts_of_members() -> dict[str, dict[str, tuple[str, Sequence[str]]]]:
     """Those of an ensemble, before those of its first member: every scalar as median and 90% range over members, with
     the same of its prediction in the same chart."""
     names = [name for entry in MEASURES.values() for name in entry.names]
-    predicted = {name: f"theory/{name.rpartition('/')[2]}" for name in names if not name.startswith("theory/")}
-    both = {name: twin for name, twin in predicted.items() if twin in names}
+    measured = [name for name in names if not name.startswith("theory/") and name != SAME]
+    both = {name: prediction_of(name) for name in measured if prediction_of(name) in names}
 
     def chart(*shown: str) -> tuple[str, Sequence[str]]:
         return "Margin", [f"{name}/{part}" for name in shown for part in ("p50", "p05", "p95")]
@@ -49,7 +49,7 @@ def charts_of_members() -> dict[str, dict[str, tuple[str, Sequence[str]]]]:
         "members: theory beside measurement": {
             f"{name} and its prediction": chart(name, twin) for name, twin in both.items()
         },
-        "members": {name: chart(name) for name in predicted if name not in both and name != SAME},
+        "members": {name: chart(name) for name in measured if name not in both},
         **charts(),
     }
 

@@ -17,6 +17,11 @@ Array = NDArray[np.float64]
 TABLE = "ensemble.csv"
 
 
+def prediction_of(scalar: str) -> str:
+    """The name that the prediction of a scalar has, where it is predicted."""
+    return f"theory/{scalar.removeprefix('mass/')}"
+
+
 @dataclass(frozen=True, eq=False)
 class Members:
     """ensemble.csv read back, column by column."""
