@@ -27,7 +27,8 @@ from gfflow.solvers import Solver
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.schedule import FEW
 
-LEAPS = 128  # measured at once at most; training that has a reason to stop goes on to the last of them
+LEAPS = 200  # measured at once at most: training goes on to the last of them before a reason to stop is seen
+LEAPS_TO_A_LOSS = 40  # the same where training is to end at a loss
 NUMBERS = 2**20  # held at once, of weights or of pre-activations
 Array = NDArray[np.float64]
 
@@ -97,9 +98,11 @@ class _Training:
         self.steps: list[int] = []
         self.parts: list[tuple[int, dict[str, Array]]] = []  # how many measurements, and their scalars
         m, d = module.network.hidden.shape
-        together = min(LEAPS, max(1, NUMBERS // (m * (max(d, module.training_set.n) + 1))))
+        most = LEAPS if module.stop_loss is None else LEAPS_TO_A_LOSS
+        most = min(most, max(1, NUMBERS // (m * (max(d, module.training_set.n) + 1))))
+        blocks = -(-len(module.schedule) // most)
         # what a solver says of itself holds at the iteration where it stands
-        self.together = together if _says_nothing(module.solver) else 1
+        self.together = -(-len(module.schedule) // blocks) if _says_nothing(module.solver) else 1
 
     def run(self) -> Iterator[Frames]:
         """The frames that were measured, in their order, some at a time; at the end the module stands where training

@@ -39,18 +39,17 @@ def bands(run: Run) -> Figure | None:
     if run.members is None or not there:
         return None
     rows = -(-len(there) // 2)
-    figure = new_figure(0.5 + 1.75 * rows)
-    for axes, (names, title, logarithmic) in zip(figure.subplots(rows, 2, squeeze=False).flat, there, strict=False):
+    figure = new_figure(0.5 + 1.75 * rows, margins=(0.65, 0.2, 0.7, 0.1))
+    places = figure.subplots(rows, 2, squeeze=False, gridspec_kw={"wspace": 0.28, "hspace": 0.42}).flat
+    for axes, (names, title, logarithmic) in zip(places, there, strict=False):
         for name in names:
             _band(axes, run, name)
         axes.set(ylabel=title, yscale="log" if logarithmic else "linear", xlim=(0, run.metrics["step"][-1]))
         iteration_axis(axes, None, ticks=5)
     for empty in figure.axes[len(there) :]:
         empty.set_axis_off()
-    figure.supxlabel(
-        f"{len(run.members):,} members: median, half and 90% of them; dashes: the same of the predictions",
-        fontsize=8, style="italic",
-    )  # fmt: skip
+    note = f"{len(run.members):,} members: median, half and 90% of them; dashes: the same of the predictions"
+    figure.text(0.5, 0.015, note, ha="center", fontsize=8, style="italic")
     return figure
 
 
@@ -79,8 +78,8 @@ def histograms(run: Run) -> Figure | None:
     ends = [(run.members.numbers(name), title, log) for name, title, log in ENDS]
     ends = [(values[np.isfinite(values)], title, log) for values, title, log in ends if np.isfinite(values).any()]
     rows = -(-(len(events) + len(ends)) // COLUMNS)
-    figure = new_figure(0.4 + 1.5 * rows)
-    places = iter(figure.subplots(rows, COLUMNS, squeeze=False).flat)
+    figure = new_figure(0.4 + 1.5 * rows, margins=(0.4, 0.15, 0.65, 0.25))
+    places = iter(figure.subplots(rows, COLUMNS, squeeze=False, gridspec_kw={"wspace": 0.22, "hspace": 0.6}).flat)
     for (key, predicted, measured), axes in zip(events, places, strict=False):
         look = look_of(key)
         both = [values[np.isfinite(values)] for values in (measured, predicted)]
@@ -104,7 +103,7 @@ def histograms(run: Run) -> Figure | None:
         if axes.get_xscale() == "linear":
             axes.locator_params(axis="x", nbins=4)
     note = f"{len(run.members):,} members: how many; filled: measured, outlined: predicted before training"
-    figure.supxlabel(note, fontsize=8, style="italic")
+    figure.text(0.5, 0.02, note, ha="center", fontsize=8, style="italic")
     return figure
 
 

@@ -44,10 +44,13 @@ def clusters(neurons: Neurons, share: float = 0.99, angle: float = math.radians(
     directions, signs = neurons.directions.numpy(), neurons.signs.numpy()
     whole = float(masses.sum())
     leaders, carried = _gathered(directions, signs, masses, angle, share * whole)
-    shares, heaviest = (torch.tensor(carried, dtype=torch.float64) / whole).sort(descending=True, stable=True)
-    count = int((shares.cumsum(0) < share).sum()) + 1 if leaders else 0
-    chosen = torch.tensor(leaders, dtype=torch.long)[heaviest[:count]]
-    return Clusters((neurons.signs[:, None] * neurons.directions)[chosen], shares[:count])
+    shares = np.array(carried, dtype=np.float64) / (whole or 1.0)
+    heaviest = np.argsort(-shares, kind="stable")
+    shares = shares[heaviest]
+    count = int((shares.cumsum() < share).sum()) + 1 if leaders else 0
+    chosen = np.array(leaders, dtype=np.int64)[heaviest[:count]]
+    towards = signs[chosen, None] * directions[chosen]
+    return Clusters(torch.from_numpy(towards), torch.from_numpy(shares[:count]))
 
 
 def _gathered(

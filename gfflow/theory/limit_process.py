@@ -78,11 +78,16 @@ class LimitProcess:
         ends = sign * (last.a + (last.u * last.w).sum(axis=1)) > 0
         return ends & self.gates[:, samples].all(axis=1)
 
-    def directions(self, times: Array, neurons: NDArray[np.int64]) -> Array:
-        """Of some neurons, at the given flow times (T,): shape (T, k, d); zero for one that has vanished."""
-        directions = np.zeros((len(times), len(neurons), self.pieces[0].w.shape[1]))
-        later = np.zeros((len(times), len(neurons)), dtype=np.bool_)  # where a later piece has been reached
-        for piece in (piece.of(neurons) for piece in reversed(self.pieces)):
+    def of(self, neurons: NDArray[np.int64]) -> LimitProcess:
+        """That of some of the neurons."""
+        return LimitProcess(tuple(piece.of(neurons) for piece in self.pieces), self.gates[neurons])
+
+    def directions(self, times: Array) -> Array:
+        """Directions of the neurons at the given flow times (T,), shape (T, m, d); zero for one that has vanished."""
+        first = self.pieces[0]
+        directions = np.zeros((len(times), *first.w.shape))
+        later = np.zeros(directions.shape[:2], dtype=np.bool_)  # where a later piece has been reached
+        for piece in reversed(self.pieces):
             reached = (piece.time <= times[:, None]) & ~later
             if reached.any():
                 w, _, _ = _move(piece, np.where(reached, times[:, None] - piece.time, 0.0))

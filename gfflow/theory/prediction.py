@@ -232,15 +232,16 @@ def _time_of_fall(course: OfGroups, span: Span) -> float | None:
 
 def _alignment_time(process: LimitProcess, groups: tuple[Group, ...]) -> float | None:
     """The first time at which every member of every group is within cosine ALIGNED of its direction."""
-    sides = [(np.flatnonzero(group.members.numpy()), group.direction.numpy()) for group in groups]
-    together = max(1, NUMBERS // sum(len(members) * len(direction) for members, direction in sides))
+    members = [np.flatnonzero(group.members.numpy()) for group in groups]
+    goals = np.concatenate(
+        [np.tile(group.direction.numpy(), (len(of), 1)) for group, of in zip(groups, members, strict=True)]
+    )
+    moving, together = process.of(np.concatenate(members)), max(1, NUMBERS // goals.size)
 
     def aligned(times: Array) -> NDArray[np.bool_]:
         parts = np.split(times, range(together, len(times), together))
-        return np.concatenate([np.all([near(part, *side) for side in sides], axis=0) for part in parts])
-
-    def near(times: Array, members: NDArray[np.int64], direction: Array) -> NDArray[np.bool_]:
-        return np.all(process.directions(times, members) @ direction >= ALIGNED, axis=1)
+        cosines = ((moving.directions(part) * goals).sum(axis=-1) for part in parts)
+        return np.concatenate([np.all(found >= ALIGNED, axis=1) for found in cosines])
 
     slowest = min(group.rate for group in groups)
     grid = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 200) / slowest])
