@@ -108,6 +108,7 @@ class _Training:
         """The frames that were measured, in their order, some at a time; at the end the module stands where training
         has ended."""
         module, schedule = self.module, self.module.schedule
+        module.ready()
         times = [module.solver.lr * step for step in schedule]
         for source, _ in self.measures:
             source.begin(module.snapshot(), times)

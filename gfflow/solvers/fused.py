@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -54,10 +55,10 @@ class Descent:
             "diagonal": lambda: (kernels.descend_diagonal, squares),
         }[self.form]()
         self._grouped = Grouped(x, y, lr, self._neuron_by_neuron) if form is None else None
+        self._pays = cache(lambda m: self._grouped is not None and may_pay(n, d, m))
 
     def __call__(self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool] = never) -> None:
-        n, d = self.x.shape
-        if self._grouped is not None and may_pay(n, d, len(a)):
+        if self._grouped is not None and self._pays(len(a)):
             self._grouped(w, a, steps, stop)
         else:
             self._neuron_by_neuron(w, a, steps)
@@ -116,7 +117,8 @@ class Fused(Solver):
         return max(1, by_neurons, 20_000 if may_pay(n, d, m) else 0)
 
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
-        hidden, output = network.hidden, network.output
+        weights: Any = network._parameters  # asking nn.Module for network.hidden costs as much as a few steps
+        hidden, output = weights["hidden"], weights["output"]
         key = training_set, hidden.data_ptr(), output.data_ptr()  # the arrays kept in _leap keep these addresses
         if key != self._key:
             self.check(network, training_set)

@@ -71,6 +71,7 @@ class GradientFlowModule(pl.LightningModule):
         self.train_seconds = 0.0
         self.last_finite: Snapshot | None = None  # at the last scheduled iteration that was not divergent
         self._snapshot: Snapshot | None = None
+        self._stride = 1  # steps between two looks at whether a signal has come, known when training begins
 
     def forward(self, x: Tensor) -> Tensor:
         """h(x), shape (n,), for inputs x (n, d)."""
@@ -86,6 +87,14 @@ class GradientFlowModule(pl.LightningModule):
         """A leap is two plain integers: nothing to move."""
         return batch
 
+    def on_train_start(self) -> None:
+        self.ready()
+
+    def ready(self) -> None:
+        """Prepares the solver, which is then asked for leaps."""
+        self.solver.stop_asked = self._signalled
+        self._stride = self.solver.stride(self.network, self.training_set)
+
     def training_step(self, leap: tuple[int, int], batch_idx: int) -> None:
         self.leap(leap[1])
         self.judge(self.snapshot())
@@ -93,23 +102,23 @@ class GradientFlowModule(pl.LightningModule):
             self.trainer.should_stop = True
 
     def leap(self, stop: int) -> None:
-        """Moves the network to the iteration `stop`; raises Interrupted where a signal came meanwhile. Whether
-        training has ended there is not looked at: `judge` does."""
+        """Moves the network to the iteration `stop`, once `ready` has been called; raises Interrupted where a signal
+        came meanwhile. Whether training has ended there is not looked at: `judge` does."""
+        began = time.perf_counter()
+        iteration, stride = self.iteration, self._stride  # a module's attributes cost as much as a short leap
         solver, network, data = self.solver, self.network, self.training_set
-        stride = solver.stride(network, data)
-        solver.stop_asked = self._signalled
-        began, iteration = time.perf_counter(), self.iteration
-        own = self.__dict__  # nn.Module's way of setting an attribute takes as long as a short leap
-        while iteration < stop:
-            if self.signal is not None:
-                raise Interrupted(self.signal, iteration)
-            pause = min(stop, (iteration // stride + 1) * stride)
-            try:
+        try:
+            while iteration < stop:
+                if self.signal is not None:
+                    raise Interrupted(self.signal, iteration)
+                pause = min(stop, (iteration // stride + 1) * stride)
                 solver.advance(network, data, iteration, pause)
-            except Abandoned:
-                raise Interrupted(self.signal or 0, iteration) from None
-            iteration = own["iteration"] = pause
-        own["train_seconds"] += time.perf_counter() - began
+                iteration = pause
+        except Abandoned:
+            raise Interrupted(self.signal or 0, iteration) from None
+        finally:
+            self.iteration = iteration
+        self.train_seconds += time.perf_counter() - began
 
     def judge(self, snapshot: Snapshot) -> None:
         """Sets stop_reason for the network as it stands, of which this is the snapshot."""
