@@ -41,8 +41,9 @@ class Job:
         return dict(flat(self.run.summary or {})) if self.run is not None else {}
 
     def number(self, path: str) -> float | None:
-        """The number at a dotted path of the summary; None where there is none."""
-        value = self.summary.get(path)
+        """The number at a dotted path of the summary, of an ensemble the median over its members; None where there is
+        none."""
+        value = self.summary.get(f"ensemble.{path}.p50", self.summary.get(path))
         return float(value) if isinstance(value, (int, float)) else None
 
 
