@@ -18,11 +18,11 @@ from omegaconf import DictConfig
 
 from gfflow.commands.session import Session
 from gfflow.records.files import write_text
+from gfflow.threads import SWEEP
 
 ERROR_FILE = "error.txt"  # in the folder of a job that failed: exit status, overrides, message
 
 GRACE = 10.0  # seconds that a worker whose sweep has gone is given to save the state of its job
-PARENT = "GFFLOW_SWEEP_PROCESS"  # environment variable: the process that started the workers
 
 
 def note_failure(folder: Path, overrides: Sequence[str], message: str, status: int) -> None:
@@ -38,12 +38,12 @@ def forget_failure(folder: Path) -> None:
 def end_with_sweep() -> None:
     """In a worker process: ends it when the process that runs the sweep has gone, whatever killed that one, and saves
     the state of the job that is training first. Otherwise workers would work off what is in their queue."""
-    parent = int(os.environ.get(PARENT, 0))
+    parent = int(os.environ.get(SWEEP, 0))
     if not parent or parent == os.getpid():
         return
     if os.getppid() != parent:
         os._exit(128 + signal.SIGTERM)
-    if any(thread.name == PARENT for thread in threading.enumerate()):
+    if any(thread.name == SWEEP for thread in threading.enumerate()):
         return
 
     def watch() -> None:
@@ -53,7 +53,7 @@ def end_with_sweep() -> None:
         time.sleep(GRACE)
         os._exit(128 + signal.SIGTERM)
 
-    threading.Thread(target=watch, name=PARENT, daemon=True).start()
+    threading.Thread(target=watch, name=SWEEP, daemon=True).start()
 
 
 class RecordSweep(Callback):
@@ -65,10 +65,10 @@ class RecordSweep(Callback):
         if Session.current is not None:
             Session.current.begin_sweep(Path(str(config.hydra.sweep.dir)), config.hydra.sweeper)
         if config.hydra.launcher._target_.endswith("JoblibLauncher"):
-            os.environ[PARENT] = str(os.getpid())
+            os.environ[SWEEP] = str(os.getpid())
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        os.environ.pop(PARENT, None)
+        os.environ.pop(SWEEP, None)
 
 
 class ReportSweep(Callback):

@@ -18,8 +18,8 @@ from gfflow.config import RunConfig
 from gfflow.ensemble.member import train_member
 from gfflow.model.data import TrainingSet
 from gfflow.records.ensemble import Member
+from gfflow.threads import SWEEP
 
-SWEEP = "GFFLOW_SWEEP_PROCESS"  # set in the processes of a parallel sweep, which has a job for each core already
 LARGEST = 32  # members handed out at once: what a killed run loses of each process at most
 LOOK = 0.2  # seconds between two looks at whether a signal has come
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
@@ -30,8 +30,10 @@ def processes_for(config: RunConfig, threads: int) -> int:
     where processes cannot be forked: what is registered by now would not be known in others."""
     if threads > 1 or not sys.platform.startswith("linux") or config.trainer.accelerator != "cpu":
         return 1
-    sweep = os.environ.get(SWEEP)
-    cores = 1 if sweep not in (None, str(os.getpid())) else len(os.sched_getaffinity(0))
+    if multiprocessing.current_process().daemon:  # which may not start any
+        return 1
+    job = os.environ.get(SWEEP) not in (None, str(os.getpid()))  # of a parallel sweep, which has one for each core
+    cores = 1 if job else len(os.sched_getaffinity(0))
     return min(config.ensemble.processes or cores, config.ensemble.size)
 
 
