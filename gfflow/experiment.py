@@ -81,7 +81,7 @@ def assemble(
     prediction = _forecast(config, data, start, prediction, solver, notes)
     if solver is None:
         solver = config.solver.make(
-            seed=config.seed, activation=start.activation, loss=data.loss, cuda=_uses_cuda(config)
+            seed=config.seed, activation=start.activation, loss=data.loss, cuda=uses_cuda(config)
         )
     lemma_times = milestone_iterations(prediction, solver.lr, descent=solver.is_descent)
     network = TwoLayerReLU(start, getattr(torch, config.precision))
@@ -132,7 +132,7 @@ def as_neurons(start: Start) -> Neurons:
 def _check_installed(config: RunConfig) -> None:
     """Raises InvalidInput for what this machine lacks: the package of a logger, a CUDA device."""
     check_installed(config.loggers.wandb, config.loggers.mlflow)
-    if _uses_cuda(config) and not torch.cuda.is_available():
+    if uses_cuda(config) and not torch.cuda.is_available():
         raise InvalidInput("trainer.accelerator", config.trainer.accelerator, "cpu: no CUDA device was found")
 
 
@@ -202,7 +202,8 @@ def _forecast(
     return with_forecast(prediction, found)
 
 
-def _uses_cuda(config: RunConfig) -> bool:
+def uses_cuda(config: RunConfig) -> bool:
+    """Whether the network trains on a CUDA device."""
     asked = config.trainer.accelerator
     return asked in ("gpu", "cuda") or (asked == "auto" and torch.cuda.is_available())
 

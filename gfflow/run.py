@@ -19,7 +19,7 @@ from rich.console import Console
 from gfflow import callbacks as cb
 from gfflow.cautions import why_diverged
 from gfflow.config import RunConfig
-from gfflow.ensemble import Ensemble, forget_store, train_others
+from gfflow.ensemble import Ensemble, check_objects, forget_store, train_others
 from gfflow.errors import Diverged, Interrupted, InvalidInput
 from gfflow.experiment import Experiment, Samples, Start, as_given, build, measuring_callbacks, typed, with_given
 from gfflow.records.dashboard import write_closing, write_figure, write_image, write_opening
@@ -82,7 +82,7 @@ def train(
     """
     folder, asked = Path(folder), typed(config)
     if asked.ensemble.many:
-        _check_ensemble(asked, solver, start, callbacks, training_set)
+        check_objects(asked, solver, start, callbacks, training_set)
     recorded = as_given(asked, training_set, solver, start)
     if (finished := _finished(folder, recorded)) is not None:
         return finished
@@ -96,17 +96,6 @@ def train(
             checkpoint = _prepare_folder(folder, recorded, files)
             with trackers(folder, recorded.to_dict(), recorded.loggers.wandb, recorded.loggers.mlflow) as more:
                 return _run_to_the_end(recorded, experiment, folder, checkpoint, callbacks, [*more, *loggers])
-
-
-def _check_ensemble(config: RunConfig, solver: Any, start: Any, callbacks: Sequence[Any], training_set: Any) -> None:
-    """Raises InvalidInput for objects that the members of an ensemble cannot share."""
-    given = {"solver": solver, "start": start, "callbacks": callbacks or None}
-    for name, value in given.items():
-        if value is not None:
-            allowed = f"no {name} of your own with ensemble.size above 1: each member needs one for itself"
-            raise InvalidInput(name, type(value).__name__, allowed)
-    if training_set is not None and config.ensemble.data == "redrawn":
-        raise InvalidInput("ensemble.data", "redrawn", "same, for a training set given from Python")
 
 
 def _finished(folder: Path, config: RunConfig) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ follow the statistics over the members, at the iterations that all of them are m
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from gfflow import callbacks as cb
 from gfflow.config import RunConfig
 from gfflow.ensemble.member import finished, train_member
 from gfflow.ensemble.workers import portions, processes_for, train_in_processes
-from gfflow.errors import Interrupted
+from gfflow.errors import Interrupted, InvalidInput
 from gfflow.experiment import Experiment, base_schedule
 from gfflow.records.ensemble import SAME, Kept, Member, numbers_over, statistics, write_members
 from gfflow.records.files import whole_file
@@ -51,6 +51,17 @@ class Ensemble:
     members: Members
     curves: dict[int, dict[str, float]]  # iteration -> X/mean, X/p05, ... of every scalar X
     numbers: dict[str, Any]  # of summary.json
+
+
+def check_objects(config: RunConfig, solver: Any, start: Any, callbacks: Sequence[Any], training_set: Any) -> None:
+    """Raises InvalidInput for objects that the members of an ensemble cannot share."""
+    given = {"solver": solver, "start": start, "callbacks": callbacks or None}
+    for name, value in given.items():
+        if value is not None:
+            allowed = f"no {name} of your own with ensemble.size above 1: each member needs one for itself"
+            raise InvalidInput(name, type(value).__name__, allowed)
+    if training_set is not None and config.ensemble.data == "redrawn":
+        raise InvalidInput("ensemble.data", "redrawn", "same, for a training set given from Python")
 
 
 def train_others(config: RunConfig, experiment: Experiment, folder: Path, summary: Summary, table: Table) -> Ensemble:

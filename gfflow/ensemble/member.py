@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gfflow.cautions import why_diverged
 from gfflow.config import RunConfig
 from gfflow.errors import Diverged, Interrupted, InvalidInput
-from gfflow.experiment import Experiment, assemble, base_schedule, frames_of, measures_of
+from gfflow.experiment import Experiment, assemble, base_schedule, frames_of, measures_of, uses_cuda
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Frames
@@ -73,6 +73,8 @@ def finished(
 def train_alone(config: RunConfig, experiment: Experiment, keep: bool, watch: Watch = nullcontext) -> Trained:
     """Trains the experiment of a single run to its end, with all of its measurements; `keep`: also its frames."""
     module = experiment.module
+    if uses_cuda(config):
+        module.to("cuda")
     training = _Training(module, measures_of(config, experiment))
     wanted = frames_of(config, experiment) if keep and config.callbacks.trajectory else None
     kept: list[tuple[int, Array, Array]] = []

@@ -16,6 +16,7 @@ from typing import cast
 
 from gfflow.config import RunConfig
 from gfflow.ensemble.member import train_member
+from gfflow.experiment import uses_cuda
 from gfflow.model.data import TrainingSet
 from gfflow.records.ensemble import Member
 from gfflow.threads import SWEEP
@@ -28,7 +29,7 @@ DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 def processes_for(config: RunConfig, threads: int) -> int:
     """How many processes train the members. One, the own, where a member computes with several threads itself, and
     where processes cannot be forked: what is registered by now would not be known in others."""
-    if threads > 1 or not sys.platform.startswith("linux") or config.trainer.accelerator != "cpu":
+    if threads > 1 or not sys.platform.startswith("linux") or uses_cuda(config):
         return 1
     if multiprocessing.current_process().daemon:  # which may not start any
         return 1

@@ -52,7 +52,8 @@ class Measure(ABC):
         """The scalars by name. One that does not apply is left out, never NaN."""
 
     def measure_frames(self, frames: Frames) -> dict[str, NDArray[np.float64]]:
-        """The same at several iterations, in their order: each scalar of shape (T,), NaN where it does not apply."""
+        """The same at several iterations, in their order: each scalar of shape (T,), NaN where it does not apply. The
+        network and its solver have gone on to the last of them."""
         found: dict[str, NDArray[np.float64]] = {}
         for i in range(len(frames.iterations)):
             for name, value in self.measure(frames.at(i)).items():
