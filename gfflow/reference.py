@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,8 +135,10 @@ def experiments() -> dict[str, str]:
     return found
 
 
-def as_help(command: str = "python scripts/train.py", width: int = 110) -> str:
-    """The text of --help."""
+def as_help(
+    command: str = "python scripts/train.py", width: int = 110, others: Mapping[str, str] | None = None
+) -> str:
+    """The text of --help; `others` are commands to name beside it, with what they do."""
     lines = [
         *textwrap.wrap(SENTENCE, width),
         "",
@@ -144,6 +146,7 @@ def as_help(command: str = "python scripts/train.py", width: int = 110) -> str:
     ]
     lines += ["", "examples:"]
     lines += _table({f"{command} {words}".strip(): meaning for words, meaning in EXAMPLES.items()}, width)
+    lines += ["", "what else is typed:", *_table(dict(others), width)] if others else []
     lines += ["", "options:", *_table(HYDRA, width)]
     lines += ["", "Every key is listed with its default, its meaning, [its unit] and the values allowed."]
     for group in groups():

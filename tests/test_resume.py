@@ -251,7 +251,7 @@ def test_a_signal_ends_the_command_at_once(number, status, tmp_path):
     script = Path(__file__).parents[1] / "scripts" / "train.py"
     options = ["solver.iterations=3000000000", "figures=false", "verbose=false", f"hydra.run.dir={tmp_path}/run"]
     process = subprocess.Popen([sys.executable, script, *options], stderr=subprocess.PIPE, text=True, cwd=tmp_path)
-    while not list((tmp_path / "run").glob("tensorboard/events*")):
+    while not list((tmp_path / "run").rglob("events.out*")):
         time.sleep(0.05)
     time.sleep(2)
     began = time.monotonic()

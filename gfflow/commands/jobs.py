@@ -44,8 +44,8 @@ class Ended:
 
     @property
     def failure(self) -> str:
-        """One line on a failed job: its folder, its overrides, and the last line of its message."""
-        return f"{Path(self.folder).name} ({' '.join(self.overrides)}): {self.message.strip().splitlines()[-1]}"
+        """One line on a failed job: its number, its overrides, and the last line of its message."""
+        return f"{self.number} ({' '.join(self.overrides)}): {self.message.strip().splitlines()[-1]}"
 
 
 def record(sweep: Path, ended: Ended) -> None:
@@ -130,7 +130,7 @@ class Watch:
     def _tell(self, ended: Ended) -> None:
         if ended.status:
             overrides = " ".join(ended.overrides)
-            print(f"gfflow: job {Path(ended.folder).name} ({overrides}) failed: {ended.message}", file=sys.stderr)
+            print(f"gfflow: job {ended.number} ({overrides}) failed: {ended.message}", file=sys.stderr)
             sys.stderr.flush()
         elif not self.quiet:
             self._console.print(escape(self._line(ended)))

@@ -55,9 +55,7 @@ def train_member(config: RunConfig, index: int, data: TrainingSet, watch: Watch 
     except (InvalidInput, Diverged) as error:
         return Member(own.seed, failure=str(error))
     module = trained.experiment.module
-    summary = summarise(
-        {"name": own.name, "seed": own.seed}, module, trained.experiment.prediction, trained.table, 0.0
-    )
+    summary = summarise({"name": own.name, "seed": own.seed}, module, trained.experiment.prediction, trained.table)
     return finished(config, trained.experiment, summary, trained.table, trained.kept)
 
 
@@ -147,7 +145,7 @@ class _Training:
             hidden_there.copy_(hidden)
             output_there.copy_(output)
         times = tuple(module.solver.lr * stop for stop in stops)
-        neurons = Neurons(w, a, module.network.activation)
+        neurons = Neurons(w, a, module.network.activation, module.network.frozen)
         return Frames(neurons, module.training_set, iterations=stops, times=times)
 
     def _judged(self, frames: Frames) -> int | None:

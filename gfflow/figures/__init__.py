@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 # isort: off
 from gfflow.figures.overview import overview
 from gfflow.figures.training import training_state
+from gfflow.figures.regions import regions
+from gfflow.figures.margin import margin
 from gfflow.figures.loss import loss
 from gfflow.figures.timeline import timeline
 from gfflow.figures.masses import masses
@@ -89,9 +91,11 @@ __all__ = [
     "lazy",
     "least_norm",
     "loss",
+    "margin",
     "masses",
     "overview",
     "polar",
+    "regions",
     "saddle",
     "sliding_pairs",
     "states_of_training",

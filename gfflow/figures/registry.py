@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from matplotlib.figure import Figure
 
@@ -32,7 +33,8 @@ FIGURES: dict[str, Drawing] = {}  # in the order in which they are drawn
 def figure(
     name: str, where: str, *, main: bool | Callable[[Run], bool] = False, members: bool = False
 ) -> Callable[[Callable[P, F]], Callable[P, F]]:
-    """Registers a drawing function of a run, which may take further optional arguments, and runs it under the style.
+    """Registers a drawing function of a run, which may take further optional arguments, and runs it under the style;
+    the function that comes of it also takes the folder of a run.
 
     Raises ValueError for a name that is taken.
     """
@@ -40,9 +42,16 @@ def figure(
     def register(draw: Callable[P, F]) -> Callable[P, F]:
         if name in FIGURES:
             raise ValueError(f"the figure {name!r} is registered already")
-        drawn = styled(draw)
+
+        inner: Any = styled(draw)
+
+        @wraps(draw)
+        def drawn(run: Any, *args: Any, **kwargs: Any) -> Any:
+            return inner(run if isinstance(run, Run) else Run.read(run), *args, **kwargs)
+
         asked = main if callable(main) else lambda run: main
-        FIGURES[name] = Drawing(name, drawn, where, asked, members)  # type: ignore[arg-type]
-        return drawn
+        FIGURES[name] = Drawing(name, drawn, where, asked, members)
+        made: Any = drawn
+        return made
 
     return register

@@ -28,8 +28,10 @@ def own_cosines(snapshot: Snapshot) -> Tensor:
 
 def own_cosines_by_neuron(snapshot: Snapshot) -> Tensor:
     """cos(w_j, s_j D_j), shape (..., m); NaN where a field at rounding level (all labels fitted, or a dead neuron)
-    has no direction."""
-    moving = snapshot.field_norms > ROUNDING * snapshot.training_set.field_scale
+    has no direction. Residuals of another loss than the square are no differences: they are exact however small."""
+    data = snapshot.training_set
+    largest = data.field_scale if data.loss.is_square else snapshot.largest_fields.unsqueeze(-1)
+    moving = snapshot.field_norms > ROUNDING * largest
     neurons = snapshot.neurons
     cosines = neurons.signs * (neurons.directions * snapshot.field_directions).sum(dim=-1)
     return cosines.where(moving, torch.nan)

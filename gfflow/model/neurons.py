@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gfflow.errors import InvalidInput
 from gfflow.model.activations import RELU, Activation
+from gfflow.model.numbers import as_numbers
 
 PART = 2**22  # pre-activations held at once where they are not kept
 
@@ -34,7 +35,8 @@ def row_norms(w: Tensor) -> Tensor:
 @dataclass(frozen=True, eq=False)
 class Neurons:
     """The neurons of h(x) = sum_j a_j phi(<w_j, x>): hidden weights w (m, d), output weights a (m,), and the
-    activation phi, the ReLU unless said otherwise.
+    activation phi, the ReLU unless said otherwise; `frozen` names the layer that training leaves as it is, 'hidden'
+    or 'output', if there is one.
 
     The weights are float64 and never change; everything derived is computed once, on first use, and is meaningful
     down to weights of size 1e-300. Raises InvalidInput where the shapes do not fit.
@@ -46,6 +48,7 @@ class Neurons:
     w: Tensor
     a: Tensor
     activation: Activation = RELU
+    frozen: str | None = None
 
     def __post_init__(self) -> None:
         if self.w.ndim < 2 or self.a.shape != self.w.shape[:-1]:
@@ -53,10 +56,10 @@ class Neurons:
             raise InvalidInput("neurons", shapes, "w of shape (m, d) and a of shape (m,)")
 
     @classmethod
-    def copy_of(cls, w: Tensor, a: Tensor, activation: Activation = RELU) -> Neurons:
+    def copy_of(cls, w: Tensor, a: Tensor, activation: Activation = RELU, frozen: str | None = None) -> Neurons:
         """A snapshot: float64 copies on the CPU, detached, that do not follow the network's later steps."""
         w, a = (weights.detach().to("cpu", torch.float64, copy=True) for weights in (w, a))
-        return cls(w, a, activation)
+        return cls(w, a, activation, frozen)
 
     @property
     def digest(self) -> str:
@@ -112,13 +115,12 @@ class Neurons:
     @property
     def first(self) -> Neurons:
         """The first of the networks; the one, where it is one."""
-        return Neurons(
-            self.w.reshape(-1, *self.w.shape[-2:])[0], self.a.reshape(-1, self.a.shape[-1])[0], self.activation
-        )
+        w, a = self.w.reshape(-1, *self.w.shape[-2:])[0], self.a.reshape(-1, self.a.shape[-1])[0]
+        return Neurons(w, a, self.activation, self.frozen)
 
     def at(self, index: Any) -> Neurons:
         """Those of the neurons that the index names, in its order."""
-        return Neurons(self.w[index], self.a[index], self.activation)
+        return Neurons(self.w[index], self.a[index], self.activation, self.frozen)
 
     def distances(self, other: Neurons) -> Tensor:
         """||theta - theta'||, the Euclidean distance in all weights, of each network from the one other."""
@@ -127,3 +129,22 @@ class Neurons:
     def distance(self, other: Neurons) -> float:
         """||theta - theta'|| of the one network from the other."""
         return float(self.distances(other))
+
+
+Start = Neurons | tuple[Any, Any]  # or w (m, d) and a (m,), as numpy or torch reads them
+
+
+def as_neurons(start: Start) -> Neurons:
+    """The neurons, copied; made of a pair (w, a) where it is one. Raises InvalidInput for anything else."""
+    if isinstance(start, Neurons):
+        w, a = start.w, start.a
+    else:
+        try:
+            w, a = start
+        except (TypeError, ValueError):
+            allowed = "Neurons, or a pair (w, a) with w (m, d) and a (m,)"
+            raise InvalidInput("start", type(start).__name__, allowed) from None
+    made = Neurons(as_numbers(w, "start w"), as_numbers(a, "start a"))
+    if not bool(torch.isfinite(made.w).all() and torch.isfinite(made.a).all()):
+        raise InvalidInput("start", "weights that are not finite", "finite weights")
+    return made

@@ -96,10 +96,13 @@ class Snapshot:
 
     @cached_property
     def gradient_norms(self) -> Tensor:
-        """||grad L||, as a tensor: the gradient is (-a_j D_j, -<D_j, w_j>) neuron by neuron (Eq. 3)."""
+        """||grad L|| in the weights that are trained, as a tensor: the gradient is (-a_j D_j, -<D_j, w_j>) neuron by
+        neuron (Eq. 3)."""
         hidden = self.neurons.a.abs() * self.field_norms
         output = (self.fields * self.neurons.w).sum(dim=-1)
-        return row_norms(torch.cat([hidden, output], dim=-1))
+        layers = {"hidden": hidden, "output": output}
+        trained = [part for name, part in layers.items() if name != self.neurons.frozen]
+        return row_norms(torch.cat(trained, dim=-1))
 
     @cached_property
     def gradient_norm(self) -> float:
@@ -122,12 +125,12 @@ class Frames(Snapshot):
     def until(self, count: int) -> Frames:
         """The first `count` frames."""
         neurons, times = self.neurons, None if self.times is None else self.times[:count]
-        some = Neurons(neurons.w[:count], neurons.a[:count], neurons.activation)
+        some = Neurons(neurons.w[:count], neurons.a[:count], neurons.activation, neurons.frozen)
         return Frames(some, self.training_set, iterations=self.iterations[:count], times=times)
 
     def at(self, frame: int) -> Snapshot:
         """The snapshot of one frame."""
         neurons, time = self.neurons, None if self.times is None else self.times[frame]
         # in memory of its own: BLAS rounds otherwise where an array begins elsewhere
-        one = Neurons(neurons.w[frame].clone(), neurons.a[frame].clone(), neurons.activation)
+        one = Neurons(neurons.w[frame].clone(), neurons.a[frame].clone(), neurons.activation, neurons.frozen)
         return Snapshot(one, self.training_set, self.iterations[frame], time)

@@ -16,12 +16,14 @@ import numpy as np
 
 from gfflow.compiled import lean
 from gfflow.motion.gates import LEVEL, OFF, ON, SLIDING, copy, dot, products, put
-from gfflow.motion.sliding import clear_rounding, find_drifts
+from gfflow.motion.sliding import find_drifts
+from gfflow.motion.span import clear_rounding
 from gfflow.motion.state import keep_across
 
 ROUNDED = 3e-8  # the sine of an angle whose cosine rounds to 1
 AHEAD = -0.9  # cos(theta) above which the motion's modes may be added up
 LONG = 30.0  # N t up to which they may
+BESIDE = 1e-3  # sin(theta) below which the part across D is a difference that has lost digits
 
 
 @lean
@@ -31,11 +33,9 @@ def lncosh(x):  # type: ignore[no-untyped-def]
 
 
 @lean
-def _first_gate(gates, f, s, c, s0, e, cot0, cot1, across, watch):  # type: ignore[no-untyped-def]
+def _first_gate(gates, f, s, c, s0, cot0, cot1, across, watch):  # type: ignore[no-untyped-def]
     """(cot(theta), gate) of the first gate to be met from cot0 to cot1, gate -1 for none; and the angle to the
-    nearest gate at the start."""
-    find_drifts(gates, f)
-    products(gates, e, across)
+    nearest gate at the start. `across` has the gates' <e, n_g>."""
     best, first, margin = cot1, -1, 1.0
     for g in range(f.state.size):
         state = f.state[g]
@@ -51,6 +51,20 @@ def _first_gate(gates, f, s, c, s0, e, cot0, cot1, across, watch):  # type: igno
             if cot < best:
                 best, first = cot, g
     return best, first, margin
+
+
+@lean
+def _find_across(gates, v, f, s, c, s0, known, e, z):  # type: ignore[no-untyped-def]
+    """<e, n_g> of all gates into z (g,), which has <v, n_g> if that is known. On a line, where e is kept apart, and
+    next to the axis, where it is a small difference, from e itself."""
+    find_drifts(gates, f)
+    if f.info[1] == 1 or s0 < BESIDE:
+        products(gates, e, z)
+        return
+    if not known:
+        products(gates, v, z)
+    for g in range(z.size):
+        z[g] = (z[g] - c * s * f.drift[g]) / s0
 
 
 @lean
@@ -85,16 +99,23 @@ def great_circle(state, j, f, s, c, room):  # type: ignore[no-untyped-def]
 
 
 @lean
-def put_on_circle(v, f, s, angle, e):  # type: ignore[no-untyped-def]
-    """v = -tanh(L) s u + sech(L) e for L = `angle`."""
-    along, across = -np.tanh(angle) * s, 0.0 if np.isinf(angle) else 1.0 / np.cosh(min(abs(angle), 700.0))
-    for q in range(v.size):
-        v[q] = along * f.u[q] + across * e[q]
+def circle(angle):  # type: ignore[no-untyped-def]
+    """(-tanh(L), sech(L)) of L = `angle`."""
+    return -np.tanh(angle), 0.0 if np.isinf(angle) else 1.0 / np.cosh(min(abs(angle), 700.0))
 
 
 @lean
-def turn(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def]
-    """A balanced neuron along its field for the time `left`, or until it meets a gate: (time used, gate or -1)."""
+def put_on_circle(v, f, s, angle, e):  # type: ignore[no-untyped-def]
+    """v = -tanh(L) s u + sech(L) e for L = `angle`."""
+    along, across = circle(angle)
+    for q in range(v.size):
+        v[q] = along * s * f.u[q] + across * e[q]
+
+
+@lean
+def turn(gates, state, j, f, left, start, known, room):  # type: ignore[no-untyped-def]
+    """A balanced neuron along its field for the time `left`, or until it meets a gate: (time used, gate or -1).
+    Where it ends at a gate, room.z has <v, n_g> of all gates; `known` says that it has at the beginning."""
     v, s = state.v[j], state.a[j]
     if f.info[1] == 1 and np.isnan(state.omega[j]):
         clear_rounding(f, v, True, room.watch)
@@ -120,8 +141,9 @@ def turn(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def]
         to = from_ - tau
         on_axis = np.isinf(from_)
         if not on_axis and bound >= state.margin[j]:
+            _find_across(gates, v, f, s, c, s0, known, room.e, room.z)
             cot0, cot1 = -np.sinh(from_), -np.sinh(to)
-            cot, gate, margin = _first_gate(gates, f, s, c, s0, room.e, cot0, cot1, room.z, room.watch)
+            cot, gate, margin = _first_gate(gates, f, s, c, s0, cot0, cot1, room.z, room.watch)
             if gate >= 0:
                 to = max(to, min(from_, -np.arcsinh(cot)))
                 left = (from_ - to) / rate
@@ -143,6 +165,10 @@ def turn(gates, state, j, f, left, start, room):  # type: ignore[no-untyped-def]
     size = np.sqrt(dot(v, v))
     room.watch[0] = max(room.watch[0], abs(size - 1.0))
     put(v, v, 1.0 / size)
+    if gate >= 0:
+        along, across = circle(to)
+        for g in range(room.z.size):
+            room.z[g] = (along * s * f.drift[g] + across * room.z[g]) / size
     return left, gate
 
 

@@ -28,7 +28,8 @@ import numpy as np
 
 from gfflow.compiled import lean
 from gfflow.motion.gates import LEVEL, OFF, ON, SLIDING, dot, products, put
-from gfflow.motion.sliding import clear_rounding, find_drifts
+from gfflow.motion.sliding import find_drifts
+from gfflow.motion.span import clear_rounding
 from gfflow.motion.unbalanced import BARELY, LONGEST
 
 STEEPEST = 0.9  # eta N, at most: beyond it descent is no motion in time

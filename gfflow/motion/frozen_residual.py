@@ -16,14 +16,16 @@ import numpy as np
 from gfflow.compiled import lean
 from gfflow.motion.balanced import great_circle, put_on_circle, turn, turn_freely
 from gfflow.motion.descent import stride
-from gfflow.motion.gates import SLIDING, copy, dot, forces, products
+from gfflow.motion.gates import SLIDING, copy, dot, forces, inherit, products
 from gfflow.motion.groups import regroup
-from gfflow.motion.sliding import clear_rounding, direct, resolve
+from gfflow.motion.sliding import agree, direct, project, resolve
+from gfflow.motion.span import clear_rounding
 from gfflow.motion.state import count_changes, group_field, keep_across, take_states
 from gfflow.motion.unbalanced import BARELY, conserve, imbalance_at, swing
 
 AT_ZERO = 1e-13  # of a unit vector's product with a normal, that is rounding
 PIECES = 100  # gate changes a gate in one move, at most
+AFRESH = 64  # gate changes of a neuron after which the sum of its forces is formed anew: each adds a rounding
 
 
 @lean
@@ -41,16 +43,14 @@ def _settle_group(gates, state, members, size, room):  # type: ignore[no-untyped
 
 @lean
 def _settle_alone(gates, state, j, event, size, room):  # type: ignore[no-untyped-def]
-    """The field of a neuron alone, its gates at zero made to agree with their drifts, in room.alone; False where it
-    rests for ever."""
+    """The field in room.alone, known for the neuron's states and for <v, n_g> in room.z, made to agree with the
+    drifts of the gates at zero; False where the neuron rests for ever."""
     f, before = room.alone, 0
-    products(gates, state.v[j], room.z)
     for k in range(f.state.size):
-        f.state[k] = state.gate[j, k]
         f.zero[k] = abs(room.z[k]) <= AT_ZERO or k == event
         before += f.state[k] == SLIDING
     for _ in range(2):
-        count_changes(f, resolve(gates, f, room.force, room.base, state.a[j], size), room.counts)
+        count_changes(f, agree(gates, f, room.force, state.a[j], size), room.counts)
         if state.a[j] != 0.0 or f.rate[0] == 0.0:
             break
         along = dot(state.v[j], f.u)  # an unbalanced neuron: it is about to have the sign of <D, w>
@@ -70,15 +70,25 @@ def _move_alone(gates, state, j, duration, size, start, eta, room):  # type: ign
 
     Each piece ends with an event: a gate, the number of gates for a change of the sign of a, or -1 for none."""
     most = PIECES * (gates.normal.shape[0] + 1)
-    left, event, alone = duration, -1, state.a[j] == 0.0
-    for _ in range(most):
-        if alone and not _settle_alone(gates, state, j, event, size, room):
-            return
-        f = room.alone if alone else room.group
-        if eta > 0.0:
+    left, event, grouped = duration, -1, state.a[j] != 0.0
+    alone, turns, f = not grouped, eta == 0.0 and start.imbalance[j] == 0.0, room.group
+    for piece in range(most):
+        if alone:
+            f = room.alone
+            if piece % AFRESH == 0:
+                copy(state.gate[j], f.state)
+                project(gates, f, room.force, room.base)
+            elif grouped:
+                inherit(f, room.group)
+            grouped = False
+            if not turns or piece == 0:
+                products(gates, state.v[j], room.z)
+            if not _settle_alone(gates, state, j, event, size, room):
+                return
+        if turns:
+            used, event = turn(gates, state, j, f, left, start, piece > 0, room)
+        elif eta > 0.0:
             used, event = stride(gates, state, j, f, left, eta, room)
-        elif start.imbalance[j] == 0.0:
-            used, event = turn(gates, state, j, f, left, start, room)
         else:
             used, event = swing(gates, state, j, f, left, start, room)
         left -= used

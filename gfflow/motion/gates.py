@@ -52,25 +52,30 @@ class Field(NamedTuple):
     slack: Any  # (1,), by which a fraction may lie outside [0, 1]: what the residual's accuracy lets it be known to
     drift: Any  # (g,), <u, n_g>, once somebody has asked for it
     basis: Any  # (Q, Q), orthonormal rows that span the normals of the gates at zero
-    triangle: Any  # (Q, Q), with which they were made: n_i = sum_j triangle_ji basis_j
+    triangle: Any  # (Q, Q), with which they were made: n_i = sum_{j <= i} triangle_ij basis_j
     index: Any  # (Q,) int64, the gates at zero that made the basis
     multiplier: Any  # (Q,), b_i: D = base + sum_on C_g n_g + sum_i b_i n_i
-    spare: Any  # (3, Q)
-    info: Any  # (3,) int64: rank of the gates at zero, dimensions left to D (0, 1 or 2 for more), drift is known
+    spare: Any  # (5, Q)
+    info: Any  # (4,) int64: rank of the gates at zero; dimensions left to D (0, 1 or 2 for more); whether `drift` is
+    # known; how many gates at zero depend on those that made the basis
 
 
 def arrangement(inputs: Any, rank: int) -> Gates:
-    """The gates of the inputs (n, Q), of which no two are positive multiples of each other."""
+    """The gates of the inputs (n, Q); those that are positive multiples of each other share one."""
     length = np.linalg.norm(inputs, axis=1)
     unit = inputs / length[:, None]
     gate, side = np.empty(len(unit), np.int64), np.ones(len(unit), np.int64)
     normals: list[Any] = []
     for k, direction in enumerate(unit):
-        near = np.abs(np.array(normals).reshape(-1, inputs.shape[1]) + direction).max(axis=1, initial=0.0)
+        known = np.array(normals).reshape(-1, inputs.shape[1])
+        near = np.abs(known + direction).max(axis=1, initial=0.0)
         opposite = np.flatnonzero(near <= 8 * np.finfo(float).eps)
-        gate[k] = opposite[0] if len(opposite) else len(normals)
+        same = np.flatnonzero(np.abs(known - direction).max(axis=1, initial=0.0) <= 4 * np.finfo(float).eps)
+        gate[k] = opposite[0] if len(opposite) else same[0] if len(same) else len(normals)
         if len(opposite):
             side[k] = -1
+        elif len(same):
+            continue
         else:
             normals.append(direction)
     g, normal = len(normals), np.array(normals)
@@ -94,7 +99,21 @@ def new_field(gates: Gates) -> Field:
         np.zeros((q, q)),
     )
     states = (np.zeros(g, np.int8), np.zeros(g, np.bool_))
-    return Field(*states, *vectors, np.zeros(q, np.int64), np.zeros(q), np.zeros((3, q)), np.zeros(3, np.int64))
+    return Field(*states, *vectors, np.zeros(q, np.int64), np.zeros(q), np.zeros((5, q)), np.zeros(4, np.int64))
+
+
+@lean
+def inherit(f, other):  # type: ignore[no-untyped-def]
+    """The field `other` into f, but for what `direct` finds."""
+    copy(other.state, f.state)
+    copy(other.on, f.on)
+    copy(other.d, f.d)
+    copy(other.info, f.info)
+    f.info[2] = 0
+    for i in range(f.info[0]):
+        copy(other.basis[i], f.basis[i])
+        copy(other.triangle[i], f.triangle[i])
+        f.index[i], f.multiplier[i] = other.index[i], other.multiplier[i]
 
 
 @lean

@@ -14,6 +14,7 @@ from gfflow.compiled import compiled, lean
 from gfflow.motion.gates import OFF, ON, copy, dot, forces
 from gfflow.motion.groups import regroup
 from gfflow.motion.state import group_field
+from gfflow.motion.target import to_residual, to_slope
 
 NEGLIGIBLE = 1e-12  # of the largest mass, below which a neuron is left out of the relaxation
 BLOCK = 128  # rows of factors of the relaxation that are multiplied at a time
@@ -50,10 +51,13 @@ def active_samples(gates, states, active):  # type: ignore[no-untyped-def]
 
 
 @lean
-def residual(gates, state, y, groups, sums, r):  # type: ignore[no-untyped-def]
-    """r_k = y_k - sum_j a_j relu(<w_j, x_k>) into r (n,); returns max_k sum_j |a_j| relu(<w_j, x_k>), which bounds
-    what its rounding is relative to."""
-    copy(y, r)
+def residual(gates, state, target, groups, sums, r):  # type: ignore[no-untyped-def]
+    """r_k = y_k - sum_j a_j relu(<w_j, x_k>), or that of another loss (motion/target.py), into r (n,); returns
+    max_k sum_j |a_j| relu(<w_j, x_k>), which bounds what its rounding is relative to."""
+    if target.plain:
+        copy(target.y, r)
+    else:
+        r[:] = 0.0
     count = regroup(groups, state.key)
     vector, largest = sums.vector, 0.0
     for i in range(count):
@@ -74,11 +78,13 @@ def residual(gates, state, y, groups, sums, r):  # type: ignore[no-untyped-def]
             output = dot(gates.inputs[k], vector)
             r[k] -= output
             largest += abs(output)
+    if not target.plain:
+        to_residual(target, r)
     return largest
 
 
 @lean
-def slope(gates, state, r, groups, sums, room, dr):  # type: ignore[no-untyped-def]
+def slope(gates, state, target, r, groups, sums, room, dr):  # type: ignore[no-untyped-def]
     """dr/dt along the flow into dr (n,), with the gates as they are (those that slide slide)."""
     f, vector = room.group, sums.vector
     forces(gates, r, room.force, room.base)
@@ -107,6 +113,8 @@ def slope(gates, state, r, groups, sums, room, dr):  # type: ignore[no-untyped-d
         for o in range(active_samples(gates, state.gate[lead], sums.active)):
             k = sums.active[o]
             dr[k] -= dot(gates.inputs[k], vector)
+    if not target.plain:
+        to_slope(target, r, dr)
 
 
 @lean
@@ -178,7 +186,8 @@ def _add_square(kernel, block, rows, sign):  # type: ignore[no-untyped-def]
 
 @compiled
 def relaxation(gates, state, groups, sums, room, gram, kernel):  # type: ignore[no-untyped-def]
-    """K (n, n) with dr/dt = -K r for the gates as they are: the neural tangent kernel over n, sliding included.
+    """K (n, n) with dr/dt = -K r for the gates as they are: the neural tangent kernel over n, sliding included. (For
+    another loss than the square what it makes of r are the slopes of the outputs.)
 
     For a group with the active samples X, the projection P off its gates at zero, A = sum_j a_j^2 and
     M = sum_j w_j w_j^T it is X (A P + M) X^T: the first part A (G - X B^T B X^T), the second by its factors, which

@@ -16,90 +16,35 @@ from __future__ import annotations
 import numpy as np
 
 from gfflow.compiled import lean
-from gfflow.motion.gates import FRACTION, HELD, HELD_ON, OFF, ON, SLIDING, copy, dot, products, put
+from gfflow.motion.gates import FRACTION, HELD, HELD_ON, OFF, ON, SLIDING, copy, dot, products
+from gfflow.motion.span import DEPENDENT, multipliers, outside, span_changed, span_zero
 
 ROUNDING = 1e-13  # of the sum of all forces: a drift below this is rounding
-DEPENDENT = 1e-10  # part of a unit normal outside a span, below which it is in the span
 UNCLEAR = 0.1  # part of the pull of a gate that has just begun to push away, below which a drift may be an error
 ROUNDS = 8  # changes of each gate, at most, in search of states that agree with their drifts
-
-
-@lean
-def outside(f, normal, part):  # type: ignore[no-untyped-def]
-    """The part (Q,) of a vector orthogonal to the basis of the gates at zero; returns its length."""
-    copy(normal, part)
-    for _ in range(2 if f.info[0] > 0 else 0):
-        for i in range(f.info[0]):
-            along = dot(f.basis[i], part)
-            for q in range(part.size):
-                part[q] -= along * f.basis[i, q]
-    return np.sqrt(dot(part, part))
-
-
-@lean
-def _span_zero(gates, f):  # type: ignore[no-untyped-def]
-    """An orthonormal basis of the normals of the gates at zero, the sliding ones first; dependent ones add none."""
-    f.info[0] = 0
-    part = f.spare[0]
-    for turn in range(2):
-        for g in range(f.state.size):
-            if f.state[g] < SLIDING or (f.state[g] == SLIDING) != (turn == 0) or f.info[0] == gates.rank:
-                continue
-            rank = f.info[0]
-            copy(gates.normal[g], part)
-            f.triangle[:, rank] = 0.0
-            for _ in range(2):
-                for i in range(rank):
-                    along = dot(f.basis[i], part)
-                    f.triangle[i, rank] += along
-                    for q in range(part.size):
-                        part[q] -= along * f.basis[i, q]
-            size = np.sqrt(dot(part, part))
-            if size > DEPENDENT:
-                f.triangle[rank, rank] = size
-                for q in range(part.size):
-                    f.basis[rank, q] = part[q] / size
-                f.index[rank] = g
-                f.info[0] += 1
 
 
 @lean
 def project(gates, f, force, base):  # type: ignore[no-untyped-def]
     """D and the multipliers for the states as they are."""
     copy(base, f.on)
-    at_zero = False
     for g in range(f.state.size):
-        at_zero |= f.state[g] >= SLIDING
         if f.state[g] == ON or f.state[g] == HELD_ON:
             for q in range(f.on.size):
                 f.on[q] += force[g] * gates.normal[g, q]
-    _project_on(gates, f, at_zero)
+    span_zero(gates, f)
+    _project_on(gates, f)
 
 
 @lean
-def _project_on(gates, f, at_zero):  # type: ignore[no-untyped-def]
-    """D and the multipliers, given the sum of the gates that are on."""
-    d, b = f.d, f.multiplier
-    copy(f.on, d)
-    f.info[0] = 0
+def _project_on(gates, f):  # type: ignore[no-untyped-def]
+    """D and the multipliers, given the sum of the gates that are on and the span of those at zero."""
+    copy(f.on, f.d)
     f.info[2] = 0
-    if not at_zero:
-        return
-    _span_zero(gates, f)
-    rank = f.info[0]
-    b[:rank] = 0.0
-    for _ in range(2):
-        for i in range(rank):
-            along = dot(f.basis[i], d)
-            b[i] -= along
-            for q in range(d.size):
-                d[q] -= along * f.basis[i, q]
-    for i in range(rank - 1, -1, -1):
-        for o in range(i + 1, rank):
-            b[i] -= f.triangle[i, o] * b[o]
-        b[i] /= f.triangle[i, i]
-    if rank == gates.rank:
-        d[:] = 0.0
+    if f.info[0] > 0:
+        multipliers(f, f.d, f.multiplier)
+    if f.info[0] == gates.rank:
+        f.d[:] = 0.0
 
 
 @lean
@@ -197,44 +142,53 @@ def _entering(gates, f, force, sign, size):  # type: ignore[no-untyped-def]
 
 
 @lean
-def resolve(gates, f, force, base, a, size):  # type: ignore[no-untyped-def]
-    """Makes the states of all gates at zero, those marked in f.zero and those that slide or are held, agree with
-    their drifts for a neuron with the output weight a, and finds the field. Returns the number of changes, -1 where
-    it found no end."""
-    any_zero, sign = False, np.sign(a)
+def _change(gates, f, gate, state, force):  # type: ignore[no-untyped-def]
+    """Gives one gate another state; D and the multipliers for it."""
+    before = f.state[gate]
+    was_on, is_on = before % 3 == ON, state % 3 == ON  # ON and HELD_ON
+    f.state[gate] = state
+    if was_on != is_on:
+        pull = force[gate] if is_on else -force[gate]
+        for q in range(f.on.size):
+            f.on[q] += pull * gates.normal[gate, q]
+    span_changed(gates, f, gate, before)
+    _project_on(gates, f)
+
+
+@lean
+def agree(gates, f, force, a, size):  # type: ignore[no-untyped-def]
+    """As `resolve`, for a field whose D and multipliers are known for its states as they are."""
+    any_zero, sign, changes = False, np.sign(a), 0
     for g in range(f.state.size):
         f.zero[g] |= f.state[g] >= SLIDING
         any_zero |= f.zero[g]
-    changes = 0
-    if not any_zero:
-        project(gates, f, force, base)
-        direct(gates, f, size)
-        return 0
-    for _ in range(ROUNDS * (f.state.size + 1)):
-        if changes == 0:
-            project(gates, f, force, base)
-        else:
-            _project_on(gates, f, True)
+    while any_zero:
         gate, state = _leaving(f, force, sign, size)
         if gate < 0:
             gate, state = _entering(gates, f, force, sign, size)
         if gate < 0:
-            for i in range(f.info[0]):
-                g = f.index[i]
-                if f.state[g] == HELD and abs(f.multiplier[i]) > FRACTION * abs(force[g]) + ROUNDING * size:
-                    f.state[g] = SLIDING
-                    changes += 1
+            break
+        if changes == ROUNDS * (f.state.size + 1):
             direct(gates, f, size)
-            return changes
+            return -1
         changes += 1
-        was_on, is_on = f.state[gate] % 3 == ON, state % 3 == ON  # ON and HELD_ON
-        f.state[gate] = state
-        if was_on != is_on:
-            pull = force[gate] if is_on else -force[gate]
-            for q in range(f.on.size):
-                f.on[q] += pull * gates.normal[gate, q]
+        _change(gates, f, gate, state, force)
+    for i in range(f.info[0]):
+        g = f.index[i]
+        if f.state[g] == HELD and abs(f.multiplier[i]) > FRACTION * abs(force[g]) + ROUNDING * size:
+            f.state[g] = SLIDING
+            changes += 1
     direct(gates, f, size)
-    return -1
+    return changes
+
+
+@lean
+def resolve(gates, f, force, base, a, size):  # type: ignore[no-untyped-def]
+    """Makes the states of all gates at zero, those marked in f.zero and those that slide or are held, agree with
+    their drifts for a neuron with the output weight a, and finds the field. Returns the number of changes, -1 where
+    it found no end."""
+    project(gates, f, force, base)
+    return agree(gates, f, force, a, size)
 
 
 @lean
@@ -243,20 +197,3 @@ def find_drifts(gates, f):  # type: ignore[no-untyped-def]
     if f.info[2] == 0:
         products(gates, f.u, f.drift)
         f.info[2] = 1
-
-
-@lean
-def clear_rounding(f, v, unit, watch):  # type: ignore[no-untyped-def]
-    """Puts v back on the gates at zero, and back to length one."""
-    change = 0.0
-    for i in range(f.info[0]):
-        along = dot(f.basis[i], v)
-        change = max(change, abs(along))
-        for q in range(v.size):
-            v[q] -= along * f.basis[i, q]
-    watch[1] = max(watch[1], change)
-    if unit:
-        size = np.sqrt(dot(v, v))
-        watch[0] = max(watch[0], abs(size - 1.0))
-        if size > 0.0:
-            put(v, v, 1.0 / size)

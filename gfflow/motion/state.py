@@ -12,7 +12,8 @@ import numpy as np
 from gfflow.compiled import lean
 from gfflow.motion.gates import Gates, copy, dot, key_of, new_field, put
 from gfflow.motion.groups import no_groups
-from gfflow.motion.sliding import outside, project
+from gfflow.motion.sliding import project
+from gfflow.motion.span import outside
 
 
 class State(NamedTuple):

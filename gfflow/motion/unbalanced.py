@@ -12,7 +12,8 @@ import numpy as np
 
 from gfflow.compiled import lean
 from gfflow.motion.gates import LEVEL, OFF, ON, SLIDING, dot, products, put
-from gfflow.motion.sliding import clear_rounding, find_drifts
+from gfflow.motion.sliding import find_drifts
+from gfflow.motion.span import clear_rounding
 from gfflow.motion.state import keep_across
 
 LONGEST = 30.0  # N t in one piece, at most: e^-30 is still more than rounding beside 1

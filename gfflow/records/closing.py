@@ -8,13 +8,16 @@ from gfflow.records.tidy import flat
 
 BASELINE_NAMES = {"least_squares": "least squares", "minimum_norm": "the least norm"}
 Row = tuple[str, str, str, str]  # name, predicted, measured, difference
+MINIMUM = "theory.min_half_norm"
 FINAL_VALUES = (  # name, and where in summary.json the prediction and the measurement are
     ("u+", "theory.u_plus_limit", "final.u_plus"),
     ("u-", "theory.u_minus_limit", "final.u_minus"),
-    ("1/2 ||theta||^2, minimum norm", "theory.min_half_norm", "final.half_norm_squared"),
+    ("1/2 ||theta||^2, minimum norm", MINIMUM, "final.half_norm_squared"),
     ("distance to the limit", None, "final.limit_distance"),
     ("distance to the flow", None, "flow.distance_final"),
     ("loss", None, "final.loss"),
+    ("normalized margin, largest", MINIMUM, "final.normalized_margin"),
+    ("misclassified samples", None, "final.errors"),
     ("loss on the test set", None, "final.test_loss"),
     ("distance to least squares, test inputs", None, "final.least_squares_distance"),
     ("angle with the teacher", None, "final.teacher_angle"),
@@ -54,15 +57,19 @@ def _event_name(key: str, summary: Summary) -> str:
 
 def _final_rows(summary: Summary) -> list[Row]:
     found = dict(flat(summary.to_dict()))
+    margins = (
+        summary.final.errors is not None
+    )  # a loss of classification: the minimum is that of margins of at least 1
     rows = []
     for name, predicted, measured in FINAL_VALUES:
+        known = None if predicted is None else found[predicted]
+        if margins and predicted == MINIMUM:
+            known = None if known is None or not measured.endswith("margin") else 1 / (2 * known)
+        elif measured.endswith("margin"):
+            known = None
         if found[measured] is not None:
-            known = None if predicted is None else found[predicted]
-            rows.append(
-                _value_row(
-                    name if predicted is None or known is not None else unpredicted(name), known, found[measured]
-                )
-            )
+            title = name if predicted is None or known is not None else unpredicted(name)
+            rows.append(_value_row(title, known, found[measured]))
         if measured == "final.test_loss":
             rows += [_value_row(*row) for row in _baselines(summary)]  # type: ignore[arg-type]
     kinks, clusters = summary.structure.kinks, summary.structure.clusters

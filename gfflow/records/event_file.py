@@ -3,11 +3,28 @@ and TensorBoard that pyproject.toml admits."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
+
+
+def log_position(step: int) -> int | None:
+    """Where an iteration stands over log10(iteration): TensorBoard has whole "steps" alone, so 1000 log10(iteration),
+    rounded. None for iteration 0."""
+    return round(1000 * math.log10(step)) if step >= 1 else None
+
+
+def mirrored_steps(steps: Iterable[int]) -> dict[int, int]:
+    """The position over log10(iteration) of each iteration, of those at one position the first."""
+    found: dict[int, int] = {}
+    for step in steps:
+        position = log_position(step)
+        if position is not None:
+            found.setdefault(position, step)
+    return found
 
 
 def add_scalars(writer: SummaryWriter, scalars: Mapping[str, float], step: int, moment: float | None = None) -> None:

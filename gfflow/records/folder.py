@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ except ImportError:  # Windows has none
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
+ERROR_FILE = "error.txt"  # what a failed job of a sweep leaves: its status, its overrides, and why
 NOT_PART_OF_A_RUN = (
     "verbose",
     "figures",
@@ -83,6 +85,14 @@ def _is_file(lock: IO[str], path: Path) -> bool:
         return os.path.samestat(os.fstat(lock.fileno()), path.stat())
     except FileNotFoundError:
         return False
+
+
+def events_folder(folder: Path, label: str = "") -> Path:
+    """Where in a run's folder TensorBoard's events are: where there are some already, else in `tensorboard`, there in
+    a folder named by the label, made fit for a file's name, if there is one."""
+    root = folder / "tensorboard"
+    there = sorted({path.parent for path in root.rglob("events.out.tfevents.*")})
+    return there[0] if there else root / re.sub(r"[^\w.,=+-]", "_", label)[:100].strip(".")
 
 
 def holds_run(folder: Path) -> bool:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from gfflow.errors import InvalidInput
 from gfflow.records.ensemble import is_statistic
-from gfflow.records.event_file import add_event, add_scalars, read_events
+from gfflow.records.event_file import add_event, add_scalars, log_position, read_events
 from gfflow.records.files import whole_file
+from gfflow.records.folder import events_folder
 from gfflow.records.run import read_table
 from gfflow.scalars.base import over_log_iteration
 
@@ -115,15 +116,25 @@ class EventLogger(TensorBoardLogger):
     `over_log`) appear once more as `log10_iteration/NAME`, at "step" 1000 log10(iteration) rounded: 3000 is
     iteration 1000. Iterations that round to the same step keep the first.
 
+    They lie in `tensorboard` in the run's folder; `label`, if any, names a folder there, which TensorBoard shows as
+    the last part of the run's name. A run that goes on writes beside those that are there.
+
     Events are handed to TensorBoard's writer every few seconds and at the end: its thread, woken at every event,
     would take turns with the training thread, which costs more than the training of a small network.
     """
 
-    def __init__(self, folder: Path, mirrored: Collection[str] | None = None, every_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        mirrored: Collection[str] | None = None,
+        every_seconds: float = 5.0,
+        label: str = "",
+    ) -> None:
+        there = events_folder(folder, label).relative_to(folder)
         super().__init__(
             folder,
-            name="tensorboard",
-            version="",
+            name=there.parts[0],
+            version=there.parts[1] if there.parts[1:] else "",
             default_hp_metric=False,
             max_queue=10_000,  # a shorter queue would make the hand-over wait
         )
@@ -187,8 +198,8 @@ class EventLogger(TensorBoardLogger):
         self._handed_over = time.time()
 
     def _mirror(self, scalars: Mapping[str, float], step: int, moment: float) -> None:
-        position = round(1000 * math.log10(step)) if step >= 1 else -1
-        if position < 0 or self._mirrored_at.setdefault(position, step) != step:
+        position = log_position(step)
+        if position is None or self._mirrored_at.setdefault(position, step) != step:
             return
         mirrored = {f"log10_iteration/{tag}": value for tag, value in scalars.items() if tag in self._mirrored}
         if mirrored:

@@ -17,6 +17,7 @@ from rich.progress import track
 from gfflow.measures import CriticalPoint, Plateau, passed_point, plateaus, slowest
 from gfflow.model.neurons import Neurons
 from gfflow.records.files import whole_file, write_text
+from gfflow.records.folder import events_folder
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Array, Run
 
@@ -78,7 +79,7 @@ def write_saddles(run: Run) -> list[Path]:
     path = run.folder / "saddles.json"
     write_text(path, json.dumps(entries, indent=2, allow_nan=False) + "\n")
     _add_columns(run.folder / "metrics.csv", columns)
-    return [path, *_write_events(run.folder / "tensorboard", columns)]
+    return [path, *_write_events(events_folder(run.folder), columns)]
 
 
 def _described(passage: Passage, name: str | None) -> dict[str, Any]:
@@ -125,6 +126,8 @@ def _write_events(folder: Path, columns: dict[str, dict[int, float]]) -> list[Pa
     """One event file of its own beside the run's; an earlier one is removed."""
     from torch.utils.tensorboard import SummaryWriter
 
+    from gfflow.records.event_file import mirrored_steps
+
     for old in folder.glob("*.saddles"):
         old.unlink()
     if not columns:
@@ -133,4 +136,6 @@ def _write_events(folder: Path, columns: dict[str, dict[int, float]]) -> list[Pa
         for name, column in columns.items():
             for step, value in column.items():
                 writer.add_scalar(name, value, step)
+            for position, step in mirrored_steps(column).items():
+                writer.add_scalar(f"log10_iteration/{name}", column[step], position)
     return sorted(folder.glob("*.saddles"))

@@ -105,6 +105,8 @@ class Final:
     teacher_angle: float | None  # radians
     teacher_distance: float | None  # relative
     relative_change: float | None  # of W, from its start
+    normalized_margin: float | None  # with a classification loss
+    errors: float | None  # misclassified training samples
 
 
 @dataclass(frozen=True)

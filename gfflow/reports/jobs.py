@@ -18,11 +18,11 @@ from hydra.errors import HydraException
 
 from gfflow.errors import InvalidInput
 from gfflow.records.files import whole_file
+from gfflow.records.folder import ERROR_FILE
 from gfflow.records.run import Run, natural_order
 from gfflow.records.tidy import cell, flat, is_number
 
 SEED = "seed"
-NOTE = "error.txt"  # what a failed job leaves: its status, its overrides, and why
 Value = Hashable  # of an override: number, word, true or false, None; a list stands as its JSON text
 
 
@@ -76,7 +76,7 @@ class Sweep:
         """
         folder = Path(folder)
         places = {path.parent.parent for path in folder.rglob(".hydra/overrides.yaml")}
-        places |= {path.parent for name in ("metrics.csv", NOTE) for path in folder.rglob(name)}
+        places |= {path.parent for name in ("metrics.csv", ERROR_FILE) for path in folder.rglob(name)}
         if not places:
             raise InvalidInput("folder", str(folder), "the folder of a run (with metrics.csv) or of a sweep of runs")
         jobs = [_read_job(place, folder) for place in sorted(places, key=natural_order)]
@@ -151,7 +151,7 @@ def sortable(value: Value) -> tuple[int, float, str]:
 
 def _read_job(place: Path, root: Path) -> Job:
     name = str(place.relative_to(root)) if place != root else place.name
-    note = (place / NOTE).read_text(encoding="utf-8").splitlines() if (place / NOTE).exists() else None
+    note = (place / ERROR_FILE).read_text(encoding="utf-8").splitlines() if (place / ERROR_FILE).exists() else None
     overrides: dict[str, Value] = {}
     try:
         overrides = _read_overrides(place / ".hydra" / "overrides.yaml", note)

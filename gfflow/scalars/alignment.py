@@ -13,6 +13,14 @@ from gfflow.theory import Group, Prediction
 _SIDES = {"plus": "S+ with D+", "minus": "S- with -D-", "own": "every neuron with its own direction"}
 
 
+ALIGNMENT = "alignment: mean, and the band down to the least"
+
+
+def alignment_chart(side: str, title: str) -> Chart:
+    """The chart of `alignment/SIDE_mean` with the band down to `alignment/SIDE_min`."""
+    return Chart(ALIGNMENT, title, "Margin", tuple(f"alignment/{side}_{part}" for part in ("mean", "min", "mean")))
+
+
 def _scalars(side: str, what: str, where: str) -> Scalars:
     least, mean = f"alignment/{side}_min", f"alignment/{side}_mean"
     return Scalars((least, mean), f"least and mean cosine of {what}", where, over_log=(least,))
@@ -27,13 +35,13 @@ def _scalars(side: str, what: str, where: str) -> Scalars:
     ],
     switch="alignment",
     charts=[
+        *(alignment_chart(side, title) for side, title in _SIDES.items()),
         Chart(
-            "alignment: mean, and the band down to the least",
-            title,
-            "Margin",
-            tuple(f"alignment/{side}_{part}" for part in ("mean", "min", "mean")),
-        )
-        for side, title in _SIDES.items()
+            ALIGNMENT,
+            "the least cosines over 1000 log10(iteration)",
+            "Multiline",
+            ("^log10_iteration/alignment/[a-z]+_min$",),
+        ),
     ],
 )
 class AlignmentCosines(TensorMeasure):

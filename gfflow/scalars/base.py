@@ -123,6 +123,10 @@ class Entry:
     few: bool  # costly: taken at a few of the scheduled iterations, not at each
     charts: tuple[Chart, ...]
 
+    def measures(self, sources: Iterable[object]) -> bool:
+        """Whether one of the sources is this measure."""
+        return any(type(source) is getattr(self.make, "__self__", None) for source in sources)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all its scalars."""

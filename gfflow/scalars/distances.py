@@ -65,7 +65,25 @@ class SaddleDistance(TensorMeasure):
             "distance to the saddle and to the limit",
             "Multiline",
             ("^saddle/distance$", "^limit/distance$"),
-        )
+        ),
+        Chart(
+            "landmarks",
+            "the same over 1000 log10(iteration)",
+            "Multiline",
+            ("^log10_iteration/(saddle|limit)/distance$",),
+        ),
+        Chart(
+            "landmarks",
+            "distance to each saddle that was passed (found by gfflow-report)",
+            "Multiline",
+            (r"^saddle/\d+/distance$",),
+        ),
+        Chart(
+            "landmarks",
+            "the same over 1000 log10(iteration), saddle by saddle",
+            "Multiline",
+            (r"^log10_iteration/saddle/\d+/distance$",),
+        ),
     ],
 )
 class LimitDistance(TensorMeasure):
@@ -75,7 +93,7 @@ class LimitDistance(TensorMeasure):
 
     def __init__(self, prediction: Prediction) -> None:
         self.limit = prediction.limit
-        self.minimum = prediction.min_half_norm
+        self.minimum = prediction.min_half_norm  # where the loss is one of classification, scalars/margin.py has it
 
     @classmethod
     def of(cls, setting: Setting) -> Measure | None:
@@ -85,6 +103,7 @@ class LimitDistance(TensorMeasure):
         scalars: dict[str, Tensor | float] = {}
         if self.limit is not None:
             scalars["limit/distance"] = snapshot.neurons.distances(self.limit)
-        if self.minimum:  # absent where all labels are 0: a ratio to nothing
+        # absent where all labels are 0: a ratio to nothing
+        if self.minimum and not snapshot.training_set.loss.is_classification:
             scalars["limit/norm_gap"] = snapshot.neurons.half_norms_squared / self.minimum - 1
         return scalars

@@ -16,7 +16,11 @@ from gfflow.scalars.base import Scalars, TensorMeasure, measure
 @measure(
     "invariants",
     [
-        Scalars(("invariant/balance_drift",), "max_j |a_j^2 - ||w_j||^2 - its start|, 0 along the flow (Lemma 1)"),
+        Scalars(
+            ("invariant/balance_drift",),
+            "max_j |a_j^2 - ||w_j||^2 - its start|, 0 along the flow (Lemma 1)",
+            "no layer frozen",
+        ),
         Scalars(
             ("invariant/reactivations",),
             "how many gates were seen off and then on again so far, none on orthogonal inputs (Lemma 6)",
@@ -41,10 +45,10 @@ class Invariants(TensorMeasure):
         before = torch.cat([self.gates[None], gates[:-1]])
         so_far = self.reactivations + reactivations(before, gates).cumsum(dim=0)
         self.gates, self.reactivations = gates[-1].clone(), int(so_far[-1])
-        return {
-            "invariant/balance_drift": balance_drifts(snapshot.neurons, self.start),
-            "invariant/reactivations": snapshot.numbers(so_far.tolist()),
-        }
+        found: dict[str, Tensor | float] = {"invariant/reactivations": snapshot.numbers(so_far.tolist())}
+        if snapshot.neurons.frozen is None:
+            return {"invariant/balance_drift": balance_drifts(snapshot.neurons, self.start)} | found
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         if self.start is None:

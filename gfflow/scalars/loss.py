@@ -37,7 +37,13 @@ class Loss(TensorMeasure):
             "the loss at the same flow time, predicted before training",
             "where the trajectory is predicted: orthogonal inputs, or a forecast",
             over_log=("theory/loss",),
-        )
+        ),
+        Scalars(
+            ("theory/loss_error",),
+            "the loss minus its prediction",
+            "where the trajectory is predicted: orthogonal inputs, or a forecast",
+            over_log=("theory/loss_error",),
+        ),
     ],
     charts=[
         Chart("theory beside measurement", "loss and its prediction", "Multiline", ("^loss$", "^theory/loss$")),
@@ -47,10 +53,18 @@ class Loss(TensorMeasure):
             "Multiline",
             ("^log10_iteration/(theory/)?loss$",),
         ),
+        Chart("measured minus predicted", "loss", "Multiline", ("^theory/loss_error$",)),
+        Chart(
+            "measured minus predicted",
+            "loss over 1000 log10(iteration)",
+            "Multiline",
+            ("^log10_iteration/theory/loss_error$",),
+        ),
     ],
 )
 class PredictedLoss(TensorMeasure):
-    """`theory/loss`: the predicted loss at the same flow time; absent where none is predicted, and after its end."""
+    """`theory/loss`: the predicted loss at the same flow time, and `theory/loss_error`: the loss minus that; absent
+    where none is predicted, and after its end."""
 
     def __init__(self, prediction: Prediction) -> None:
         self.course = prediction.course
@@ -67,8 +81,8 @@ class PredictedLoss(TensorMeasure):
     def values(self, snapshot: Snapshot) -> dict[str, Tensor | float]:
         if self.course is None or snapshot.moments is None:
             return {}
-        found = [self._predicted(self.course, time) for time in snapshot.moments]
-        return {"theory/loss": snapshot.numbers(found)}
+        found = snapshot.numbers([self._predicted(self.course, time) for time in snapshot.moments])
+        return {"theory/loss": found, "theory/loss_error": snapshot.losses - found}
 
     def _predicted(self, course: Course, time: float) -> float:
         known = self._known.get(time)

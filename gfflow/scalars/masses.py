@@ -34,6 +34,12 @@ _SECTION = "theory beside measurement"
             "orthogonal inputs, the group not empty; elsewhere where there is a forecast",
             over_log=("theory/u_plus", "theory/u_minus"),
         ),
+        Scalars(
+            ("theory/u_plus_error", "theory/u_minus_error"),
+            "the masses minus their predictions",
+            "where they are predicted",
+            over_log=("theory/u_plus_error", "theory/u_minus_error"),
+        ),
     ],
     switch="masses",
     charts=[
@@ -45,12 +51,20 @@ _SECTION = "theory beside measurement"
             "Multiline",
             ("^log10_iteration/(mass|theory)/u_(plus|minus)$",),
         ),
+        Chart("measured minus predicted", "u+ and u-", "Multiline", ("^theory/u_(plus|minus)_error$",)),
+        Chart(
+            "measured minus predicted",
+            "u+ and u- over 1000 log10(iteration)",
+            "Multiline",
+            ("^log10_iteration/theory/u_(plus|minus)_error$",),
+        ),
     ],
 )
 class GroupMasses(TensorMeasure):
     """`mass/u_plus`, `mass/u_minus`: sum of ||w_j||^2 over S+ and S-, each where the theory of orthogonal inputs
     names it, over all neurons with a_j > 0 or a_j < 0 elsewhere; `theory/u_plus`, `theory/u_minus`: the predicted
-    mass of S+ and S- at the same flow time, if there is one; `mass/other_max`: the largest ||w_j|| outside both.
+    mass of S+ and S- at the same flow time, if there is one, and `theory/u_plus_error`, `theory/u_minus_error` the
+    measured mass minus that; `mass/other_max`: the largest ||w_j|| outside both.
     """
 
     def __init__(self, prediction: Prediction | None = None) -> None:
@@ -86,8 +100,9 @@ class GroupMasses(TensorMeasure):
             found[f"mass/u_{side}"] = masses(neurons, members)
             grouped = members if grouped is None else grouped | members
             if snapshot.moments is not None:
-                there = [self._predicted_mass(side, group, time) for time in snapshot.moments]
-                predicted[f"theory/u_{side}"] = snapshot.numbers(there)
+                there = snapshot.numbers([self._predicted_mass(side, group, time) for time in snapshot.moments])
+                predicted[f"theory/u_{side}"] = there
+                predicted[f"theory/u_{side}_error"] = found[f"mass/u_{side}"] - there
         if any(self.groups.values()) and grouped is not None:
             found["mass/other_max"] = largest_norms(neurons, ~grouped)
         return found | predicted

@@ -14,7 +14,11 @@ from gfflow.theory.baselines import least_squares
 @measure(
     "test",
     [
-        Scalars(("test/loss",), "the loss on the test set, 1/(2n') sum (h - y)^2", "a test set"),
+        Scalars(
+            ("test/loss",),
+            "the loss on the test set, 1/(2n') sum (h - y)^2 or the mean of another loss",
+            "a test set",
+        ),
         Scalars(
             ("test/least_squares_distance",),
             "||h - l|| / ||l|| over the test inputs, l the linear function of least squares on the training samples",

@@ -47,13 +47,20 @@ class EarlyPhase:
         return (neurons.directions * targets).sum(dim=-1).masked_fill(self.index < 0, torch.nan)
 
 
+def early_phase_known(training_set: TrainingSet, start: Neurons) -> bool:
+    """Whether `solve_early_phase` knows the motion: both layers trained, one of the library's losses, and the ReLU or
+    the leaky ReLU with the usual derivative at 0."""
+    return start.frozen is None and start.activation.is_usual and training_set.loss.code is not None
+
+
 def takes_seconds(n: int, m: int) -> bool:
     """Whether `solve_early_phase` of m neurons on n samples takes seconds, not minutes; its cost is about m n^2."""
     return m * n**2 <= COSTLY
 
 
 def solve_early_phase(training_set: TrainingSet, start: Neurons) -> EarlyPhase:
-    """Follows every neuron of the start, balanced or not, with the residual frozen at the labels.
+    """Follows every neuron of the start, balanced or not, with the residual frozen at the labels (of the square loss;
+    y/2 for the logistic one). Directions of a leaky ReLU are those of gates that weigh 1 and its slope.
 
     Its size plays no part but in the log-amplitudes: this is the limit of a small start, on any data. Where more
     gates meet than in general position, as on a lattice of inputs, a neuron that comes to several of them at once may

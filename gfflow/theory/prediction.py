@@ -48,10 +48,11 @@ class Saddle:
 class Prediction:
     """What is known before training. What does not apply to the data is None, or empty.
 
-    On orthogonal inputs (of any norms), with the square loss, all of it is known in closed form: a saddle needs both
-    groups and ||D+|| != ||D-||, the limit a group for each sign with labels, min_half_norm no neuron. On other inputs
-    saddles, limit, events and course come from an integration (theory/forecast.py); the limit is then the network at
-    its end.
+    On orthogonal inputs (of any norms), with the square loss and the ReLU, all of it is known in closed form: a
+    saddle needs both groups and ||D+|| != ||D-||, the limit a group for each sign with labels, min_half_norm no
+    neuron. On other inputs, and with other losses, saddles, limit, events and course come from an integration
+    (theory/forecast.py); the limit is then the network at its end, where it has one. With a classification loss
+    min_half_norm is that of the max-margin problem.
     """
 
     source: str  # CLOSED_FORM, INTEGRATED (from the same start), or 'none': only the early phase is known
@@ -119,7 +120,8 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
     limit = minimum = least = epsilon = epsilon_sharp = process = None
     groups: tuple[Group, ...] = ()
     saddles: tuple[Saddle, ...] = ()
-    closed_form = assumptions.orthogonal_inputs and training_set.loss.is_square
+    ours = training_set.loss.is_square and start.activation.slope == 0 and start.frozen is None
+    closed_form = assumptions.orthogonal_inputs and ours
     if closed_form:
         process = solve_limit_process(training_set, start)
         found = (make_group(sign, training_set, process, d, scale) for sign, d in ((1, d_plus), (-1, d_minus)))

@@ -69,6 +69,7 @@ class GradientFlowModule(pl.LightningModule):
         self.configuration: dict[str, Any] = {}  # of the run, kept with its checkpoints
         self.signal: int | None = None  # set from outside: a signal's number, to stop at the next pause
         self.train_seconds = 0.0
+        self._earlier_seconds, self._clock = 0.0, time.perf_counter()  # before this process went on, and since then
         self.last_finite: Snapshot | None = None  # at the last scheduled iteration that was not divergent
         self._snapshot: Snapshot | None = None
         self._stride = 1  # steps between two looks at whether a signal has come, known when training begins
@@ -117,8 +118,8 @@ class GradientFlowModule(pl.LightningModule):
         except Abandoned:
             raise Interrupted(self.signal or 0, iteration) from None
         finally:
+            self.train_seconds += time.perf_counter() - began
             self.iteration = iteration
-        self.train_seconds += time.perf_counter() - began
 
     def judge(self, snapshot: Snapshot) -> None:
         """Sets stop_reason for the network as it stands, of which this is the snapshot."""
@@ -144,6 +145,15 @@ class GradientFlowModule(pl.LightningModule):
 
     def _signalled(self) -> bool:
         return self.signal is not None
+
+    def start_clock(self) -> None:
+        """From now on this process trains and measures."""
+        self._clock = time.perf_counter()
+
+    @property
+    def fit_seconds(self) -> float:
+        """Training and measuring so far, in all processes that have had the run."""
+        return self._earlier_seconds + time.perf_counter() - self._clock
 
     def on_schedule(self) -> bool:
         """Whether the network stands at a scheduled iteration (a run resumed in the middle of a leap does not)."""
@@ -195,6 +205,7 @@ class GradientFlowModule(pl.LightningModule):
             "iteration": self.iteration,
             "stop_reason": self.stop_reason,
             "train_seconds": self.train_seconds,
+            "fit_seconds": self.fit_seconds,
             "last_finite": None if last is None else (last.iteration, last.neurons.w, last.neurons.a),
             "solver": self.solver.state_dict(),
         }
@@ -205,9 +216,15 @@ class GradientFlowModule(pl.LightningModule):
         self.measured = set(saved["measured"])
         self.stop_reason = saved["stop_reason"]
         self.train_seconds = saved["train_seconds"]
+        self._earlier_seconds = saved["fit_seconds"]
         if saved["last_finite"] is not None:
             iteration, w, a = saved["last_finite"]
-            self.last_finite = Snapshot(Neurons(w, a), self.training_set, iteration, self.solver.lr * iteration)
+            self.last_finite = Snapshot(
+                Neurons(w, a, self.network.activation, self.network.frozen),
+                self.training_set,
+                iteration,
+                self.solver.lr * iteration,
+            )
         self.solver.load_state_dict(saved["solver"])
         self._snapshot = None
         if self._goes_further():

@@ -7,6 +7,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gfflow.config import RunConfig
+from gfflow.records.folder import events_folder
 from gfflow.run import build, train
 
 DATA = {
@@ -170,7 +171,7 @@ def test_reactivations_count_gates_that_came_on_again(run):
 
 def test_tensorboard_holds_the_scalars_the_texts_and_the_table(run):
     _, rows, _, folder = run
-    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0, "histograms": 0})
+    events = EventAccumulator(str(events_folder(folder)), size_guidance={"scalars": 0, "histograms": 0})
     events.Reload()
     names = set().union(*rows) - {"step"}
     tags = events.Tags()

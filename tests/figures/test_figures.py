@@ -40,6 +40,7 @@ APPLIES = {
     "large": ON_A_LINE | {"masses", "saddle"},
     "tiny": ON_A_LINE | {"timeline", "saddle"},
     "dead": ON_A_LINE | {"masses", "saddle"},
+    "blobs": WITH_FRAMES | {"timeline", "masses", "polar", "explained_variance", "margin", "regions"},
     "bare": {"overview", "loss", "timeline"},
 }
 
@@ -53,7 +54,7 @@ def test_each_figure_applies_where_it_should(trained: Trained, name: str) -> Non
     assert all(figure is None or isinstance(figure, Figure) for figure in figures.values())
 
 
-@pytest.mark.parametrize("name", ["pair", "points", "teacher"])
+@pytest.mark.parametrize("name", ["pair", "points", "teacher", "blobs"])
 def test_every_text_lies_within_its_figure_and_has_its_glyphs(trained: Trained, name: str) -> None:
     for key, drawing in FIGURES.items():
         figure = drawing.draw(trained(name))

@@ -15,6 +15,7 @@ SHORTEST = 1e-13  # a step shorter than this part of the time reached no longer 
 MOST_STEPS = 1_000_000
 FLOOR = 1e-9  # residuals below this part of the labels need no relative accuracy
 KNOWN = 0.1  # of rtol: how well the residual of a fitted sample is known beside others
+FADED = 1e-140  # residuals of a loss without a minimum, below which their slopes, r^2 or so, have no digits
 ROUNDING = 2e-15  # of a residual, relative to what it is a difference of
 
 
@@ -69,6 +70,11 @@ class Integrator(ABC):
             self.h *= min(10.0, max(0.2, growth)) if np.isfinite(error) else 0.2
             if error <= 1:
                 self.counters["steps"] += 1
+                if not self.problem.target.plain and not np.abs(self.residual).max() > FADED:
+                    raise Stalled(
+                        f"the residuals have fallen below {FADED:g} at time {self.time:.6g}, where their slopes have "
+                        "no digits in float64: end earlier, by solver.stop_loss or solver.iterations"
+                    )
                 return
             self.counters["rejected_steps"] += 1
 
