@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
@@ -16,6 +17,7 @@ from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
 from gfflow.records.dashboard import charts
+from gfflow.records.event_file import add_layout
 from gfflow.training.foreign import (
     LossOf,
     WeightsOf,
@@ -170,11 +172,11 @@ def observed(trainer: pl.Trainer, module: pl.LightningModule) -> Observed:
     return view
 
 
-def _lay_out(trainer: pl.Trainer, layout: dict[str, dict[str, list[Any]]]) -> None:
+def _lay_out(trainer: pl.Trainer, layout: Mapping[str, Mapping[str, tuple[str, Sequence[str]]]]) -> None:
     """Gives the custom charts to TensorBoard, where a logger of Lightning's writes for it."""
     for logger in trainer.loggers:
         if layout and isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_custom_scalars(layout)
+            add_layout(logger.experiment, layout)
 
 
 def _default_schedule(trainer: pl.Trainer) -> Schedule:
