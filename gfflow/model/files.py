@@ -181,4 +181,6 @@ def _delimiter_hint(header: list[str]) -> str:
     for character, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars"), (" ", "spaces")):
         if len(header) == 1 and character in header[0]:
             return f", separated by commas (these are separated by {name})"
+    if header and all(re.fullmatch(r"[-+.\deE]+", name) for name in header):
+        return ", named in its first line (these are numbers)"
     return "; for other names data.columns=[NAME,...] data.label=NAME" if header else ""

@@ -156,6 +156,9 @@ def test_csv_columns_of_any_names(tmp_path):
         from_csv(path, columns=["age", "weight"], label="price")
     with pytest.raises(ValueError, match=r"data\.columns=\[NAME,\.\.\.\]"):
         from_csv(path)
+    path.write_text("1,2,-1.5e3\n3,4,1\n")
+    with pytest.raises(ValueError, match="named in its first line"):
+        from_csv(path)
 
 
 @pytest.mark.parametrize(("character", "name"), [(";", "semicolons"), ("\t", "tabs")])
