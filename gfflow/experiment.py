@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from gfflow.model.neurons import Neurons, Start, as_neurons
 from gfflow.model.options import LOSSES
 from gfflow.model.starts import Given as GivenStart
 from gfflow.records.trackers import check_installed
-from gfflow.scalars import MEASURES, Setting
+from gfflow.scalars import MEASURES, Measure, Setting
 from gfflow.solvers import Solver
 from gfflow.solvers.options import all_classes, given
 from gfflow.theory import Prediction, make_forecast, milestone_iterations, predict, with_forecast
@@ -62,20 +62,31 @@ def build(
     config = as_given(typed(config), training_set, solver, given_start)
     _check_installed(config)
     data, notes = _training_set(config, training_set)
+    made = assemble(config, data, solver, given_start)
+    notes += [*made.notes, *beyond_the_paper(data, made.start)]
+    notes += [*cautions(config, data, made.start, made.prediction), *made.prediction.assumptions.notes]
+    notes += conserved_signs(made.start) if made.start.frozen is None else []
+    return replace(made, notes=tuple(notes))
+
+
+def assemble(
+    config: RunConfig, data: TrainingSet, solver: Solver | None = None, given_start: Neurons | None = None
+) -> Experiment:
+    """`build` on a training set that is there already, without what is known to spoil a run; raises InvalidInput for
+    a start that cannot be used."""
+    notes: list[str] = []
     start, scale = _start(config, data, given_start)
     check_numbers(config, data, start)
     prediction = _prediction(config, data, start, scale, notes)
     prediction = _forecast(config, data, start, prediction, solver, notes)
-    notes += [*beyond_the_paper(data, start), *cautions(config, data, start, prediction)]
     if solver is None:
         solver = config.solver.make(
-            seed=config.seed, activation=start.activation, loss=data.loss, cuda=_uses_cuda(config)
+            seed=config.seed, activation=start.activation, loss=data.loss, cuda=uses_cuda(config)
         )
     lemma_times = milestone_iterations(prediction, solver.lr, descent=solver.is_descent)
     network = TwoLayerReLU(start, getattr(torch, config.precision))
     schedule = _schedule(config, prediction, lemma_times)
     module = GradientFlowModule(network, data, solver, schedule, config.solver.stop_loss)
-    notes += [*prediction.assumptions.notes, *(conserved_signs(start) if start.frozen is None else [])]
     return Experiment(data, start, prediction, module, frozenset(lemma_times), tuple(notes))
 
 
@@ -108,7 +119,7 @@ def as_given(
 def _check_installed(config: RunConfig) -> None:
     """Raises InvalidInput for what this machine lacks: the package of a logger, a CUDA device."""
     check_installed(config.loggers.wandb, config.loggers.mlflow)
-    if _uses_cuda(config) and not torch.cuda.is_available():
+    if uses_cuda(config) and not torch.cuda.is_available():
         raise InvalidInput("trainer.accelerator", config.trainer.accelerator, "cpu: no CUDA device was found")
 
 
@@ -185,7 +196,8 @@ def _forecast(
     return with_forecast(prediction, found)
 
 
-def _uses_cuda(config: RunConfig) -> bool:
+def uses_cuda(config: RunConfig) -> bool:
+    """Whether the network trains on a CUDA device."""
     asked = config.trainer.accelerator
     return asked in ("gpu", "cuda") or (asked == "auto" and torch.cuda.is_available())
 
@@ -194,27 +206,38 @@ def _schedule(config: RunConfig, prediction: Prediction, lemma_times: Sequence[i
     """The configured one, with the predicted events and the lemmas' times among its iterations."""
     lr = config.solver.lr
     events = (round(time / lr) for time in prediction.events.values() if time is not None)
-    extra = {*events, *lemma_times}
+    return base_schedule(config, {*events, *lemma_times})
+
+
+def base_schedule(config: RunConfig, extra: Iterable[int] = ()) -> Schedule:
+    """The configured one, the same for every start, with `extra` iterations."""
     return Schedule.of(config.solver.iterations, config.schedule.ratio, config.schedule.linear, extra=extra)
+
+
+def frames_of(config: RunConfig, experiment: Experiment) -> Schedule:
+    """The iterations at which all weights are kept."""
+    m, d = experiment.start.w.shape
+    count = frame_count(m, d, config.schedule.frames)
+    return experiment.module.schedule.thinned(count, experiment.lemma_times)
+
+
+def measures_of(config: RunConfig, experiment: Experiment) -> list[tuple[Measure, bool]]:
+    """The measures that the configuration asks for, in the order in which they log, and whether each is taken at a
+    few iterations only."""
+    setting = Setting(experiment.prediction, experiment.module.solver, config.solver.rtol, experiment.training_set)
+    asked = [entry for entry in MEASURES.values() if entry.switch is None or getattr(config.callbacks, entry.switch)]
+    made = [(entry.make(setting), entry.few) for entry in asked]
+    return [(source, few) for source, few in made if source is not None]
 
 
 def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path) -> list[pl.Callback]:
     """The callbacks that the configuration asks for, in the order in which they log."""
-    prediction, schedule = experiment.prediction, experiment.module.schedule
-    m, d = experiment.start.w.shape
-    frames = schedule.thinned(frame_count(m, d, config.schedule.frames), experiment.lemma_times)
-    few = schedule.thinned(FEW)
     asked = config.callbacks
-    setting = Setting(prediction, experiment.module.solver, config.solver.rtol)
-    chosen: list[pl.Callback] = []
-    for entry in MEASURES.values():
-        on = entry.switch is None or getattr(asked, entry.switch)
-        source = entry.make(setting) if on else None
-        if source is not None:
-            chosen.append(cb.Measured(source, few=entry.few))
-    chosen += [cb.Histograms(few)] if asked.histograms else []
+    chosen: list[pl.Callback] = [cb.Measured(source, few=few) for source, few in measures_of(config, experiment)]
+    chosen += [cb.Histograms(experiment.module.schedule.thinned(FEW))] if asked.histograms else []
+    frames = frames_of(config, experiment)
     chosen += [cb.TrajectoryRecorder(folder / "trajectory.npz", frames)] if asked.trajectory else []
-    chosen += [cb.PhaseProgress(prediction)] if asked.progress and config.verbose else []
+    chosen += [cb.PhaseProgress(experiment.prediction)] if asked.progress and config.verbose else []
     if asked.checkpoint:
         chosen += [cb.LastCheckpoint(folder / "checkpoints" / "last.ckpt", asked.checkpoint_seconds)]
     return chosen

@@ -27,6 +27,7 @@ EXAMPLES = {
     "init.scale=1e-100 solver=flow solver.iterations=300000": "a start of size 1e-100, by the flow itself",
     "data=csv data.path=mine.csv data.bias=true": "your own samples: columns x1, ..., xd, y",
     "-m seed=0,1,2 init.scale=1e-2,1e-6": "a sweep: one run for each combination",
+    "ensemble.size=1000": "a thousand starts in one run",
     "resume=RUN_DIR": "go on with a run that was stopped",
 }
 HYDRA = {

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rich.console import Console
 from gfflow import callbacks as cb
 from gfflow.cautions import why_diverged
 from gfflow.config import RunConfig
+from gfflow.ensemble import Ensemble, check_objects, forget_store, train_others
 from gfflow.errors import Diverged, Interrupted, InvalidInput
 from gfflow.experiment import Experiment, as_given, build, measuring_callbacks, typed, with_given
 from gfflow.model.data import Samples
@@ -41,6 +43,7 @@ from gfflow.records.folder import (
     reason_of,
 )
 from gfflow.records.loggers import EventLogger, MetricsTable
+from gfflow.records.members import Members
 from gfflow.records.run import Run, as_path
 from gfflow.records.summarise import summarise
 from gfflow.records.summary import Summary, write_summary
@@ -85,12 +88,17 @@ def train(
     checkpoint, exactly as if it had never been interrupted (given the same objects), or is left alone, before
     anything is predicted, if it has come to its end.
 
+    With ensemble.size above 1 the run has as many members (gfflow/ensemble): what is said here holds of the first,
+    and one that diverges is counted and named instead.
+
     Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (those of
     callbacks.Interruption), and Diverged, after everything is written, where the weights left the finite numbers.
     """
     folder, asked = as_path(folder), typed(config)
     callbacks = _listed("callbacks", callbacks, pl.Callback, "a list of Lightning's callbacks")
     loggers = _listed("loggers", loggers, Logger, "a list of Lightning's loggers")
+    if asked.ensemble.many:
+        check_objects(asked, solver, start, callbacks, training_set)
     recorded = as_given(asked, training_set, solver, start)
     if (finished := _finished(folder, recorded)) is not None:
         return finished
@@ -167,7 +175,7 @@ def _run_to_the_end(
     table = MetricsTable(folder / "metrics.csv")
     events = EventLogger(folder, label=run_label(values, varied))
     _restore(checkpoint, module, table, events)
-    write_opening(events.experiment, values)
+    write_opening(events.experiment, values, config.ensemble.many)
     with quiet_lightning():
         record_configuration(loggers, values)
     if config.verbose:
@@ -177,15 +185,32 @@ def _run_to_the_end(
         chosen = with_given(measuring_callbacks(config, experiment, folder), callbacks)
         _fit(config, module, folder, chosen, [table, events, *loggers], checkpoint)
     summary = summarise(values, module, experiment.prediction, table.columns())
+    ensemble = None
+    if config.ensemble.many:
+        ensemble = train_others(config, experiment, folder, summary, table.columns())
+        summary = replace(summary, ensemble=ensemble.numbers)
+        _log_statistics(ensemble, table, events, loggers)
     write_hyperparameters(events.experiment, summary.config, summary, varied)
     report = _write_ending(config, experiment, folder, summary, table, events)
     if config.verbose:
-        print_closing(Console(), summary, folder)
+        print_closing(Console(), summary, folder, None if ensemble is None else ensemble.members)
         if report is not None:
             print_report(report)
-    if not module.measurable():
+    if ensemble is not None:
+        forget_store(folder)
+    elif not module.measurable():
         raise Diverged(why_diverged(module, experiment.start))
     return summary.to_dict()
+
+
+def _log_statistics(ensemble: Ensemble, table: MetricsTable, events: EventLogger, loggers: list[Logger]) -> None:
+    """The statistics over members, into events of their own, which a resumed run writes anew."""
+    events.save()
+    for step, row in ensemble.curves.items():
+        for logger in (table, events, *loggers):
+            logger.log_metrics(row, step)
+    table.save()
+    events.save()
 
 
 def _restore(
@@ -258,8 +283,9 @@ def _write_ending(
     events: EventLogger,
 ) -> Report | None:
     """Closing table, figures and verification, and summary.json as the last; returns the verification, if any."""
+    members = Members.read(folder) if summary.ensemble is not None else None
     run = Run(folder, summary.config, table.columns(), summary.to_dict())
-    write_closing(events.experiment, summary, experiment.notes, run.metrics)
+    write_closing(events.experiment, summary, experiment.notes, run.metrics, members)
     if config.figures:
         _draw(run, events)
     report = _verify(run, events) if config.verify else None
@@ -276,7 +302,7 @@ def _draw(run: Run, events: EventLogger) -> None:
     for path in draw_main(run):
         if path.suffix == ".png":
             write_image(events.experiment, path.stem, path.read_bytes(), int(run.metrics["step"][-1]))
-    for step, figure in states_of_training(run):
+    for step, figure in states_of_training(run) if run.members is None else ():
         write_figure(events.experiment, "state of training", figure, step)
 
 

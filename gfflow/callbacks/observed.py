@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
@@ -16,7 +17,7 @@ from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
 from gfflow.records.dashboard import charts
-from gfflow.scalars import MEASURES
+from gfflow.records.event_file import add_layout
 from gfflow.training.foreign import (
     LossOf,
     WeightsOf,
@@ -90,6 +91,7 @@ class View(pl.Callback):
         self.loss = loss if loss is None else as_loss(loss)
         self.view, self.activation = view, None if slope is None else leaky_relu(slope)
         self.given, self.given_schedule, self.step_size = training_set, schedule, step_size
+        self.logged: set[str] = set()  # names of scalars
         self._trainer: pl.Trainer | None = None
         self._read: tuple[int, Neurons, float] | None = None  # iteration, weights, output bias
         self._snapshot: Snapshot | None = None
@@ -112,7 +114,10 @@ class View(pl.Callback):
             _check_plain_descent(trainer, self.step_size)
         if x is not None and self.measurable():
             check_forward(module, x, self.snapshot(), bias)
-        _lay_out_charts(trainer)
+        _lay_out(trainer, charts(mirrored=False))
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        _lay_out(trainer, charts(self.logged, mirrored=False))
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._trainer = None
@@ -167,13 +172,11 @@ def observed(trainer: pl.Trainer, module: pl.LightningModule) -> Observed:
     return view
 
 
-def _lay_out_charts(trainer: pl.Trainer) -> None:
-    """Gives TensorBoard's custom charts to a run of Lightning's own logger: those that these measures can draw."""
-    sources = [getattr(callback, "source", None) for callback in trainer.callbacks]  # type: ignore[attr-defined]
-    names = [name for entry in MEASURES.values() if entry.measures(sources) for name in entry.names]
+def _lay_out(trainer: pl.Trainer, layout: Mapping[str, Mapping[str, tuple[str, Sequence[str]]]]) -> None:
+    """Gives the custom charts to TensorBoard, where a logger of Lightning's writes for it."""
     for logger in trainer.loggers:
-        if names and isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_custom_scalars(charts(names))
+        if layout and isinstance(logger, TensorBoardLogger):
+            add_layout(logger.experiment, layout)
 
 
 def _default_schedule(trainer: pl.Trainer) -> Schedule:

@@ -165,13 +165,15 @@ class Watch:
 
 
 def numbers_of(summary: dict[str, Any], metric: str, value: float) -> dict[str, float]:
-    """Two or three numbers by which a run is told from others, and the optimized metric where it is another."""
+    """Two or three numbers by which a run is told from others, of an ensemble medians over its members, and the
+    optimized metric where it is another."""
     found = {}
+    members = summary.get("ensemble")
     for path, name in NUMBERS.items():
         section, key = path.split(".")
-        number = summary[section].get(key)
+        number = summary[section].get(key) if members is None else members.get(section, {}).get(key, {}).get("p50")
         if number is not None:
-            found[name] = float(number)
+            found[name if members is None else f"median {name}"] = float(number)
     return found if metric in NUMBERS or value != value else {**found, metric: value}
 
 

@@ -21,9 +21,9 @@ from gfflow.commands.session import Session
 from gfflow.commands.words import keys_of_one_value
 from gfflow.records.files import write_text
 from gfflow.records.folder import ERROR_FILE
+from gfflow.threads import SWEEP
 
 GRACE = 10.0  # seconds that a worker whose sweep has gone is given to save the state of its job
-PARENT = "GFFLOW_SWEEP_PROCESS"  # environment variable: the process that started the workers
 COMMON = "GFFLOW_SWEEP_COMMON"  # environment variable: the keys that have one value in all jobs, separated by blanks
 
 
@@ -40,12 +40,12 @@ def forget_failure(folder: Path) -> None:
 def end_with_sweep() -> None:
     """In a worker process: ends it when the process that runs the sweep has gone, whatever killed that one, and saves
     the state of the job that is training first. Otherwise workers would work off what is in their queue."""
-    parent = int(os.environ.get(PARENT, 0))
+    parent = int(os.environ.get(SWEEP, 0))
     if not parent or parent == os.getpid():
         return
     if os.getppid() != parent:
         os._exit(128 + signal.SIGTERM)
-    if any(thread.name == PARENT for thread in threading.enumerate()):
+    if any(thread.name == SWEEP for thread in threading.enumerate()):
         return
 
     def watch() -> None:
@@ -55,7 +55,7 @@ def end_with_sweep() -> None:
         time.sleep(GRACE)
         os._exit(128 + signal.SIGTERM)
 
-    threading.Thread(target=watch, name=PARENT, daemon=True).start()
+    threading.Thread(target=watch, name=SWEEP, daemon=True).start()
 
 
 def varied_keys(overrides: Sequence[str]) -> list[str]:
@@ -75,10 +75,10 @@ class RecordSweep(Callback):
             Session.current.begin_sweep(Path(str(config.hydra.sweep.dir)), config.hydra.sweeper)
         os.environ[COMMON] = " ".join(sorted(keys_of_one_value(sys.argv[1:])))
         if config.hydra.launcher._target_.endswith("JoblibLauncher"):
-            os.environ[PARENT] = str(os.getpid())
+            os.environ[SWEEP] = str(os.getpid())
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        os.environ.pop(PARENT, None)
+        os.environ.pop(SWEEP, None)
         os.environ.pop(COMMON, None)
 
 

@@ -30,6 +30,8 @@ from gfflow.figures.lazy import lazy
 from gfflow.figures.minimum_norm import least_norm
 from gfflow.figures.flow_distance import flow_distance
 from gfflow.figures.sliding_pairs import sliding_pairs
+from gfflow.figures.members import diagonal, failures
+from gfflow.figures.member_bands import bands, histograms
 
 # isort: on
 from gfflow.figures.moments import moments
@@ -39,8 +41,10 @@ from gfflow.records.run import Run
 
 
 def draw_main(run: Run) -> list[Path]:
-    """Draws the few figures that the run ends with into its figures/; returns the files written."""
-    return _draw((drawing for drawing in FIGURES.values() if drawing.main(run)), run)
+    """Draws the few figures that the run ends with into its figures/, of an ensemble those of its members; returns
+    the files written."""
+    many = run.members is not None
+    return _draw((drawing for drawing in FIGURES.values() if drawing.members == many and drawing.main(run)), run)
 
 
 def draw_all(run: Run) -> list[Path]:
@@ -73,13 +77,17 @@ __all__ = [
     "FIGURES",
     "Drawing",
     "alignment",
+    "bands",
+    "diagonal",
     "directions",
     "draw_all",
     "draw_main",
     "early_directions",
     "explained_variance",
+    "failures",
     "figure",
     "flow_distance",
+    "histograms",
     "lazy",
     "least_norm",
     "loss",

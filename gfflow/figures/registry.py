@@ -24,13 +24,14 @@ class Drawing:
     draw: Callable[[Run], Figure | None]
     where: str  # the runs that it applies to, in words
     main: Callable[[Run], bool]  # whether the run itself ends with it, or only `report` draws it
+    members: bool = False  # of an ensemble's members; the others are of one run, or of an ensemble's first member
 
 
 FIGURES: dict[str, Drawing] = {}  # in the order in which they are drawn
 
 
 def figure(
-    name: str, where: str, *, main: bool | Callable[[Run], bool] = False
+    name: str, where: str, *, main: bool | Callable[[Run], bool] = False, members: bool = False
 ) -> Callable[[Callable[P, F]], Callable[P, F]]:
     """Registers a drawing function of a run, which may take further optional arguments, and runs it under the style;
     the function that comes of it also takes the folder of a run.
@@ -48,7 +49,8 @@ def figure(
         def drawn(run: Any, *args: Any, **kwargs: Any) -> Any:
             return inner(run if isinstance(run, Run) else Run.read(run), *args, **kwargs)
 
-        FIGURES[name] = Drawing(name, drawn, where, main if callable(main) else lambda run: main)
+        asked = main if callable(main) else lambda run: main
+        FIGURES[name] = Drawing(name, drawn, where, asked, members)
         made: Any = drawn
         return made
 

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.tensorboard import SummaryWriter
 
 from gfflow.records.closing import closing_sections, end_point_line
-from gfflow.records.event_file import add_summary
+from gfflow.records.ensemble import SAME
+from gfflow.records.ensemble_closing import ensemble_sections, failure_lines
+from gfflow.records.event_file import add_layout, add_summary
 from gfflow.records.folder import NOT_PART_OF_A_RUN
+from gfflow.records.members import Members, prediction_of
 from gfflow.records.summary import Summary
 from gfflow.scalars import MEASURES
 
@@ -44,16 +47,37 @@ def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def charts(names: Collection[str] | None = None) -> dict[str, dict[str, list[Any]]]:
+def charts(
+    names: Collection[str] | None = None, mirrored: bool = True
+) -> dict[str, dict[str, tuple[str, Sequence[str]]]]:
     """The layout of the custom scalar charts, by section and title, from the measures' own: of all, or of those alone
-    that have something to draw where these scalars were logged."""
-    layout: dict[str, dict[str, list[Any]]] = {section: {} for section in SECTIONS}
-    drawn = None if names is None else [*names, *(f"log10_iteration/{name}" for name in names)]
+    that have something to draw where these scalars were logged, `mirrored` over log10(iteration) or not."""
+    layout: dict[str, dict[str, tuple[str, Sequence[str]]]] = {section: {} for section in SECTIONS}
+    drawn = None if names is None else [*names, *(f"log10_iteration/{name}" for name in names if mirrored)]
     for entry in MEASURES.values():
         for chart in entry.charts:
             if drawn is None or any(re.search(tag, name) for tag in chart.tags for name in drawn):
-                layout.setdefault(chart.section, {})[chart.title] = [chart.kind, list(chart.tags)]
+                layout.setdefault(chart.section, {})[chart.title] = (chart.kind, chart.tags)
     return {section: found for section, found in layout.items() if found}
+
+
+def charts_of_members(names: Collection[str] | None = None) -> dict[str, dict[str, tuple[str, Sequence[str]]]]:
+    """Those of an ensemble, before those of its first member: every scalar as median and 90% range over members, with
+    the same of its prediction in the same chart."""
+    all_names = [name for entry in MEASURES.values() for name in entry.names if names is None or name in names]
+    measured = [name for name in all_names if not name.startswith("theory/") and name != SAME]
+    both = {name: prediction_of(name) for name in measured if prediction_of(name) in all_names}
+
+    def chart(*shown: str) -> tuple[str, Sequence[str]]:
+        return "Margin", [f"{name}/{part}" for name in shown for part in ("p50", "p05", "p95")]
+
+    layout = {
+        "members: theory beside measurement": {
+            f"{name} and its prediction": chart(name, twin) for name, twin in both.items()
+        },
+        "members": {name: chart(name) for name in measured if name not in both},
+    }
+    return {section: found for section, found in layout.items() if found} | charts(names)
 
 
 def run_label(config: Mapping[str, Any], varied: Sequence[str]) -> str:
@@ -64,21 +88,31 @@ def run_label(config: Mapping[str, Any], varied: Sequence[str]) -> str:
     return ",".join(words)
 
 
-def write_opening(writer: SummaryWriter, config: Mapping[str, Any]) -> None:
-    """Before training: the layout of the custom scalar charts, and the configuration as text."""
-    writer.add_custom_scalars(charts())
+def write_opening(writer: SummaryWriter, config: Mapping[str, Any], many: bool = False) -> None:
+    """Before training: the layout of the custom scalar charts, and the configuration as text; `many`: of an
+    ensemble."""
+    add_layout(writer, charts_of_members() if many else charts())
     lines = [f"    {key}: {value}" for key, value in flattened(config).items()]
     writer.add_text("configuration", "\n".join(lines), 0)
 
 
-def write_closing(writer: SummaryWriter, summary: Summary, notes: Iterable[str], names: Collection[str]) -> None:
-    """After training: the closing table and the notes as text, and the charts of the scalars that were logged."""
-    writer.add_custom_scalars(charts(names))
+def write_closing(
+    writer: SummaryWriter,
+    summary: Summary,
+    notes: Iterable[str],
+    names: Collection[str],
+    members: Members | None = None,
+) -> None:
+    """After training: the closing table and the notes as text, and the charts of the scalars that were logged;
+    `members`: of an ensemble."""
+    add_layout(writer, charts(names) if members is None else charts_of_members(names))
     table = ["| | predicted | measured | difference |", "|---|--:|--:|--:|"]
-    for title, rows in closing_sections(summary).items():
-        table += [f"| **{title}** | | | |"] + ["| " + " | ".join(row).replace("||", "\\|\\|") + " |" for row in rows]
-    ended = end_point_line(summary)
-    text = "\n".join([*(f"- {note}" for note in (*notes, *([ended] if ended else []))), "", *table])
+    sections = closing_sections(summary) if members is None else ensemble_sections(members)
+    for title, rows in sections.items():
+        table += [f"| **{title}** | | | |"]
+        table += ["| " + " | ".join(row).replace("||", "\\|\\|").replace("\n", "<br>") + " |" for row in rows]
+    said = [end_point_line(summary)] if members is None else failure_lines(members, summary.ensemble or {})
+    text = "\n".join([*(f"- {note}" for note in (*notes, *(line for line in said if line))), "", *table])
     writer.add_text("closing table", text, summary.iterations)
 
 

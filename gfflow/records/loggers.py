@@ -16,6 +16,7 @@ from lightning.pytorch.loggers.logger import Logger
 from numpy.typing import NDArray
 
 from gfflow.errors import InvalidInput
+from gfflow.records.ensemble import is_statistic
 from gfflow.records.event_file import add_event, add_scalars, log_position, read_events
 from gfflow.records.files import whole_file
 from gfflow.records.folder import events_folder
@@ -84,7 +85,7 @@ class MetricsTable(Logger):
         steps = columns.pop("step")
         for i, step in enumerate(steps):
             if step < iteration:
-                row = {name: float(column[i]) for name, column in columns.items()}
+                row = {name: float(column[i]) for name, column in columns.items() if not is_statistic(name)}
                 self.rows[int(step)] = {name: value for name, value in row.items() if not math.isnan(value)}
         for step in measured:
             if step not in self.rows:
@@ -140,7 +141,7 @@ class EventLogger(TensorBoardLogger):
         self.every_seconds = every_seconds
         self._pending: dict[int, tuple[float, dict[str, float]]] = {}
         self._handed_over = time.time()
-        self._mirrored = over_log_iteration() if mirrored is None else frozenset(mirrored)
+        self._mirrored = _over_log() if mirrored is None else frozenset(mirrored)
         self._mirrored_at: dict[int, int] = {}  # position -> the iteration that has it
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -208,6 +209,12 @@ class EventLogger(TensorBoardLogger):
         add_scalars(self.experiment, scalars, step, moment)
 
 
+def _over_log() -> frozenset[str]:
+    names = over_log_iteration()
+    return names | {f"{name}/{part}" for name in names for part in ("p05", "p50", "p95")}
+
+
 def _around_training(event: Any) -> bool:
     first = event.summary.value[0]
-    return first.tag.startswith(AROUND_TRAINING) or first.WhichOneof("value") == "image"
+    around = first.tag.startswith(AROUND_TRAINING) or first.WhichOneof("value") == "image"
+    return around or is_statistic(first.tag)

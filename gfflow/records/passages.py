@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def write_saddles(run: Run) -> list[Path]:
     path = run.folder / "saddles.json"
     write_text(path, json.dumps(entries, indent=2, allow_nan=False) + "\n")
     _add_columns(run.folder / "metrics.csv", columns)
-    return [path, *_write_events(events_folder(run.folder), columns)]
+    return [path, *_write_events(events_folder(run.folder), columns, run.metrics)]
 
 
 def _described(passage: Passage, name: str | None) -> dict[str, Any]:
@@ -122,10 +123,12 @@ def _add_columns(path: Path, columns: dict[str, dict[int, float]]) -> None:
         csv.writer(file).writerows(lines)
 
 
-def _write_events(folder: Path, columns: dict[str, dict[int, float]]) -> list[Path]:
-    """One event file of its own beside the run's; an earlier one is removed."""
+def _write_events(folder: Path, columns: dict[str, dict[int, float]], names: Iterable[str]) -> list[Path]:
+    """One event file of its own beside the run's, with the charts of these columns beside those of the scalars that
+    were logged; an earlier one is removed."""
     from torch.utils.tensorboard import SummaryWriter
 
+    from gfflow.records.dashboard import charts
     from gfflow.records.event_file import mirrored_steps
 
     for old in folder.glob("*.saddles"):
@@ -133,6 +136,7 @@ def _write_events(folder: Path, columns: dict[str, dict[int, float]]) -> list[Pa
     if not columns:
         return []
     with SummaryWriter(str(folder), filename_suffix=".saddles") as writer:
+        writer.add_custom_scalars(charts([*names, *columns]))
         for name, column in columns.items():
             for step, value in column.items():
                 writer.add_scalar(name, value, step)

@@ -18,6 +18,7 @@ import yaml
 from numpy.typing import NDArray
 
 from gfflow.errors import InvalidInput
+from gfflow.records.members import TABLE, Members
 
 Array = NDArray[np.float64]
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten times faster where PyYAML was built with it
@@ -77,6 +78,11 @@ class Run:
             raise InvalidInput("trajectory", str(path), f"a whole trajectory.npz ({_line(error)})") from None
         network, loss = self.config.get("network", {}), self.config.get("loss", "square")
         return Trajectory(**arrays, step_size=self.step_size, network=network, loss=loss)
+
+    @cached_property
+    def members(self) -> Members | None:
+        """The members of an ensemble, read on first use; None for a single run. Raises InvalidInput if damaged."""
+        return Members.read(self.folder) if (self.folder / TABLE).exists() else None
 
     @property
     def name(self) -> str:

@@ -168,10 +168,13 @@ class Summary:
     solver: SolverRecord
     timing: Timing
     config: dict[str, Any]
+    ensemble: dict[str, Any] | None = None  # of an ensemble, whose first member all the rest is of
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the names of summary.json, in its order."""
         values = dataclasses.asdict(self)
+        if self.ensemble is None:
+            del values["ensemble"]
         values["theory"] = {"lambda" if key == "scale" else key: value for key, value in values["theory"].items()}
         values["solver"] |= values["solver"].pop("counters")
         return values

@@ -142,6 +142,8 @@ def _legend(
         long = max(len(name) for name in names) > LONG and title is None
         place: dict[str, Any] = {"loc": "outside upper left", "ncols": 2} if long else {"loc": "outside right upper"}
         figure.legend(handles, names, title=title, handlelength=1.0, labelspacing=0.3, **place)
-    runs = f"mean and 10-90% band over {most} run{'s' * (most != 1)} each" if most > 1 else "one run each"
+    bands = [found for group in groups if (found := band(group.runs, scalar)) is not None]
+    what = "member" if any("5-95%" in found.edges for found in bands) else "run"
+    runs = f"mean and {bands[0].edges} band over {most} {what}s each" if most > 1 else "one run each"
     part = f"; {len(colors)} of {known} combinations shown, all are in summary.csv" if len(colors) < known else ""
     figure.supxlabel(runs + part, fontsize=8, style="italic", color=INK)

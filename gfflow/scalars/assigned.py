@@ -6,9 +6,11 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from gfflow.model.snapshot import Snapshot
-from gfflow.scalars.alignment import alignment_chart
-from gfflow.scalars.base import Measure, Scalars, Setting, measure
+from gfflow.scalars.alignment import alignment_chart, least_and_mean
+from gfflow.scalars.base import Measure, Scalars, Setting, TensorMeasure, measure
 from gfflow.theory import EarlyPhase, solve_early_phase, takes_seconds
 from gfflow.theory.directions import ORTHOGONAL
 from gfflow.theory.early_phase import early_phase_known
@@ -27,7 +29,7 @@ from gfflow.theory.early_phase import early_phase_known
     switch="alignment",
     charts=[alignment_chart("assigned", "every neuron with the direction it goes to")],
 )
-class AssignedAlignment(Measure):
+class AssignedAlignment(TensorMeasure):
     """`alignment/assigned_min`, `alignment/assigned_mean`: cosine of each neuron with the extremal direction that the
     limit process takes it to from the start of training (`theory.solve_early_phase`), over the neurons that have one.
 
@@ -49,13 +51,11 @@ class AssignedAlignment(Measure):
         if self.phase is None:
             self.phase = _assigned(start)
 
-    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+    def values(self, snapshot: Snapshot) -> dict[str, Tensor | float]:
         if self.phase is None:
             return {}
-        cosines = self.phase.cosines(snapshot.neurons)[self.phase.index >= 0]
-        if not cosines.numel():
-            return {}
-        return {"alignment/assigned_min": float(cosines.min()), "alignment/assigned_mean": float(cosines.mean())}
+        least, mean = least_and_mean(self.phase.cosines(snapshot.neurons))
+        return {"alignment/assigned_min": least, "alignment/assigned_mean": mean}
 
     def state_dict(self) -> dict[str, Any]:
         return {} if self.phase is None else dict(vars(self.phase))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from gfflow.model.snapshot import Snapshot
-from gfflow.scalars.base import Chart, Measure, Scalars, Setting, measure
+from gfflow.scalars.base import Chart, Measure, Scalars, Setting, TensorMeasure, measure
 from gfflow.theory import Prediction
 
 
@@ -20,7 +23,7 @@ from gfflow.theory import Prediction
     ],
     switch="saddle",
 )
-class SaddleDistance(Measure):
+class SaddleDistance(TensorMeasure):
     """`saddle/distance`: ||theta - theta_S||, theta_S the nearest predicted saddle (Fact 1); `saddle/nearest`: its
     number, from 1. Absent without one."""
 
@@ -31,12 +34,13 @@ class SaddleDistance(Measure):
     def of(cls, setting: Setting) -> Measure | None:
         return None if setting.prediction is None else cls(setting.prediction)
 
-    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+    def values(self, snapshot: Snapshot) -> dict[str, Tensor | float]:
         if not self.saddles:
             return {}
-        distances = [snapshot.neurons.distance(saddle.neurons) for saddle in self.saddles]
-        nearest = min(distances)
-        return {"saddle/distance": nearest, "saddle/nearest": 1.0 + distances.index(nearest)}
+        distances = torch.stack([snapshot.neurons.distances(saddle.neurons) for saddle in self.saddles], dim=-1)
+        nearest = distances.amin(dim=-1)
+        farther_before = (distances > nearest.unsqueeze(-1)).long().cumprod(dim=-1).sum(dim=-1)
+        return {"saddle/distance": nearest, "saddle/nearest": 1.0 + farther_before}
 
 
 @measure(
@@ -82,7 +86,7 @@ class SaddleDistance(Measure):
         ),
     ],
 )
-class LimitDistance(Measure):
+class LimitDistance(TensorMeasure):
     """`limit/distance`: ||theta - theta*||, theta* the predicted limit (Theorem 1); `limit/norm_gap`:
     1/2||theta||^2 over its minimum at zero loss, minus 1 (Proposition 1). Each where it is predicted.
     """
@@ -95,12 +99,11 @@ class LimitDistance(Measure):
     def of(cls, setting: Setting) -> Measure | None:
         return None if setting.prediction is None else cls(setting.prediction)
 
-    def measure(self, snapshot: Snapshot) -> dict[str, float]:
-        scalars = {}
+    def values(self, snapshot: Snapshot) -> dict[str, Tensor | float]:
+        scalars: dict[str, Tensor | float] = {}
         if self.limit is not None:
-            scalars["limit/distance"] = snapshot.neurons.distance(self.limit)
-        if (
-            self.minimum and not snapshot.training_set.loss.is_classification
-        ):  # absent where all labels are 0: a ratio to nothing
-            scalars["limit/norm_gap"] = snapshot.neurons.half_norm_squared / self.minimum - 1
+            scalars["limit/distance"] = snapshot.neurons.distances(self.limit)
+        # absent where all labels are 0: a ratio to nothing
+        if self.minimum and not snapshot.training_set.loss.is_classification:
+            scalars["limit/norm_gap"] = snapshot.neurons.half_norms_squared / self.minimum - 1
         return scalars

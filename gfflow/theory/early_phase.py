@@ -40,12 +40,11 @@ class EarlyPhase:
     log_amplitudes: Tensor  # (m,), ln(||w_j(t)|| e^{-rate t}) as t grows; -inf for index -1
 
     def cosines(self, neurons: Neurons) -> Tensor:
-        """cos(w_j, direction of neuron j), shape (m,); NaN for a neuron without a direction."""
-        assigned = self.index >= 0
-        cosines = torch.full(self.index.shape, torch.nan, dtype=neurons.w.dtype)
-        targets = self.directions[self.index[assigned]]
-        cosines[assigned] = (neurons.directions[assigned] * targets).sum(dim=1)
-        return cosines
+        """cos(w_j, direction of neuron j), shape (..., m); NaN for a neuron without a direction."""
+        if not len(self.directions):
+            return torch.full_like(neurons.a, torch.nan)
+        targets = self.directions[self.index.clamp(min=0)]
+        return (neurons.directions * targets).sum(dim=-1).masked_fill(self.index < 0, torch.nan)
 
 
 def early_phase_known(training_set: TrainingSet, start: Neurons) -> bool:

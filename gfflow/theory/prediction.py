@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gfflow.measures.events import Span, loss_events
@@ -23,7 +24,10 @@ from gfflow.theory.directions import (
 )
 from gfflow.theory.groups import NAMES, Group, fit_of, make_group, ordered
 from gfflow.theory.limit_process import LimitProcess, solve_limit_process
+from gfflow.theory.search import first_moment
 
+Array = NDArray[np.float64]
+NUMBERS = 2**20  # held at once, of directions at several times
 ALIGNED = 0.999  # cosine from which a neuron counts as aligned
 LEFT, FITTED = 0.01, 0.99  # fractions of a mass's limit at which it has left zero, and is fitted
 CLOSED_FORM, INTEGRATED, UNKNOWN = "closed form", "flow", "none"  # where a prediction comes from
@@ -225,28 +229,26 @@ def _time_of_fall(course: OfGroups, span: Span) -> float | None:
         return None
     while float(course.loss(after)) > goal:
         before, after = after, 2 * after
-    for _ in range(60):  # bisection to the last bits
-        middle = (before + after) / 2
-        before, after = (middle, after) if float(course.loss(middle)) > goal else (before, middle)
-    return after
+    return first_moment(lambda times: course.loss(times) <= goal, before, after)
 
 
 def _alignment_time(process: LimitProcess, groups: tuple[Group, ...]) -> float | None:
     """The first time at which every member of every group is within cosine ALIGNED of its direction."""
+    members = [np.flatnonzero(group.members.numpy()) for group in groups]
+    goals = np.concatenate(
+        [np.tile(group.direction.numpy(), (len(of), 1)) for group, of in zip(groups, members, strict=True)]
+    )
+    moving, together = process.of(np.concatenate(members)), max(1, NUMBERS // goals.size)
 
-    def aligned(time: float) -> bool:
-        _, directions = process.at(time)
-        return all(
-            bool((directions[group.members.numpy()] @ group.direction.numpy() >= ALIGNED).all()) for group in groups
-        )
+    def aligned(times: Array) -> NDArray[np.bool_]:
+        parts = np.split(times, range(together, len(times), together))
+        cosines = ((moving.directions(part) * goals).sum(axis=-1) for part in parts)
+        return np.concatenate([np.all(found >= ALIGNED, axis=1) for found in cosines])
 
     slowest = min(group.rate for group in groups)
     grid = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 200) / slowest])
-    reached = next((i for i, time in enumerate(grid) if aligned(time)), None)
-    if reached is None or reached == 0:
-        return None if reached is None else 0.0
-    low, high = float(grid[reached - 1]), float(grid[reached])
-    for _ in range(60):  # bisection to the last bit
-        middle = (low + high) / 2
-        low, high = (low, middle) if aligned(middle) else (middle, high)
-    return high
+    reached = np.flatnonzero(aligned(grid))
+    if not len(reached):
+        return None
+    first = int(reached[0])
+    return 0.0 if first == 0 else first_moment(aligned, float(grid[first - 1]), float(grid[first]))

@@ -107,6 +107,17 @@ def test_every_scalar_equals_its_definition(run):
         "theory/loss",
         "saddle/nearest",
     }
+    errors = {
+        "theory/loss_error": "loss",
+        "theory/u_plus_error": "mass/u_plus",
+        "theory/u_minus_error": "mass/u_minus",
+    }
+    for row in rows:
+        for name, measured in errors.items():
+            predicted = row.get(name.removesuffix("_error"))
+            assert (name in row) == (predicted is not None)
+            assert predicted is None or row[name] == row[measured] - predicted
+    allowed |= set(errors)
     few = {"clusters", "kinks", "nuclear_norm", "stable_rank"}
     assert set().union(*rows) <= allowed | {f"structure/{name}" for name in few}
 
