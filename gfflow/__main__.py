@@ -1,34 +1,69 @@
-"""`python -m gfflow train|report|verify|benchmark ...`; without one of these words it trains."""
+"""What is typed: `python -m gfflow train|report|verify|benchmark ...` (without one of these words it trains), and the
+commands gfflow-train and so on. Each imports its own module alone, and Ctrl-C ends that, too, in one line."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+COMMANDS = {
+    "train": "gfflow.commands.train:command",
+    "report": "gfflow.commands.report:main",
+    "verify": "gfflow.commands.verify:main",
+    "benchmark": "gfflow.benchmark:main",
+}
 
 
 def main() -> None:
     """Calls the command that the first word names."""
     named = sys.argv[1] if len(sys.argv) > 1 else ""
-    if named in ("train", "report", "verify", "benchmark"):
+    if named in COMMANDS:
         del sys.argv[1]
-    command: Callable[[], None]
-    if named == "report":
-        from gfflow.commands import report
+    _run(named if named in COMMANDS else "train")
 
-        command = report.main
-    elif named == "verify":
-        from gfflow.commands import verify
 
-        command = verify.main
-    elif named == "benchmark":
-        from gfflow import benchmark
+def train() -> None:
+    """gfflow-train"""
+    _run("train")
 
-        command = benchmark.main
-    else:
-        from gfflow.commands import train
 
-        command = train.command
-    command()
+def report() -> None:
+    """gfflow-report"""
+    _run("report")
+
+
+def verify() -> None:
+    """gfflow-verify"""
+    _run("verify")
+
+
+def benchmark() -> None:
+    """gfflow-benchmark"""
+    _run("benchmark")
+
+
+def _run(name: str) -> None:
+    module, _, function = COMMANDS[name].partition(":")
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if usual:  # while modules are half imported an exception can be lost, or turned into another
+        signal.signal(signal.SIGINT, _end)
+    command = getattr(import_module(module), function)
+    if usual:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        command()
+    except KeyboardInterrupt:  # before the command has begun with anything that it would have to say more of
+        print("gfflow: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _end(number: int, _: Any) -> None:
+    """Ends a process that has written nothing yet."""
+    os.write(2, b"gfflow: interrupted\n")
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":

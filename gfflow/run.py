@@ -92,7 +92,8 @@ def train(
     and one that diverges is counted and named instead.
 
     Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (those of
-    callbacks.Interruption), and Diverged, after everything is written, where the weights left the finite numbers.
+    callbacks.Interruption), KeyboardInterrupt where a second Ctrl-C came before it had, and Diverged, after all is
+    written, where the weights left the finite numbers.
     """
     folder, asked = as_path(folder), typed(config)
     callbacks = _listed("callbacks", callbacks, pl.Callback, "a list of Lightning's callbacks")
@@ -265,7 +266,12 @@ def _fit(
         path = folder / "checkpoints" / "last.ckpt"
         if config.verbose:
             warnings.showwarning = _as_note  # elsewhere a measure's warning shows a file and a line
-        trainer.fit(module, ckpt_path=None if checkpoint is None else path, weights_only=True)
+        try:
+            trainer.fit(module, ckpt_path=None if checkpoint is None else path, weights_only=True)
+        except SystemExit:
+            if module.signal is None:
+                raise
+            raise KeyboardInterrupt from None  # a second signal, which Lightning makes an exit of its own of
     if module.signal is not None:  # it came after the last leap: all is saved, the rest can wait
         raise Interrupted(module.signal, module.iteration)
 

@@ -1,6 +1,6 @@
 """Draws the figures of a finished run, or reports on a sweep: python scripts/report.py DIR."""
 
-from gfflow.commands.report import main
+from gfflow.__main__ import report
 
 if __name__ == "__main__":
-    main()
+    report()

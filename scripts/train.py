@@ -1,6 +1,6 @@
 """Trains one run, or with -m a sweep: see README.md."""
 
-from gfflow.commands.train import command
+from gfflow.__main__ import train
 
 if __name__ == "__main__":
-    command()
+    train()

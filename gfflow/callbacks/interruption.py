@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from gfflow.training.module import GradientFlowModule
-from gfflow.training.signals import OF_SCHEDULERS, StopSignals, first_received
+from gfflow.training.signals import OF_SCHEDULERS, StopSignals, first_received, note_received
 
 
 class Interruption(pl.Callback):
@@ -62,4 +62,5 @@ class Interruption(pl.Callback):
         if self.module.signal is None:
             self.module.signal = number
         elif number == signal.SIGINT:
+            note_received(number)
             raise KeyboardInterrupt

@@ -13,7 +13,7 @@ from pathlib import Path
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from gfflow.commands.words import COMMANDS, command_of, misused_option, override, unreadable
+from gfflow.commands.words import command_of, misused_option, override, unreadable
 from gfflow.config import RunConfig, presets
 from gfflow.errors import Diverged, InvalidInput
 from gfflow.reference import experiments
@@ -98,7 +98,7 @@ def _unread(given: str) -> str:
     """What to say of an override that Hydra's grammar cannot read: of a value, how to quote it."""
     key, equals, value = given.partition("=")
     if not equals or not re.fullmatch(r"[+~]*[\w./@-]+", key):
-        near = get_close_matches(given, COMMANDS, n=1)
+        near = get_close_matches(given, ("train", "report", "verify", "benchmark"), n=1)
         return f"{given}: not of the form KEY=VALUE{f'; did you mean {command_of(near[0])}?' if near else ''}"
     return f"{key}: received {value}, which cannot be read as it stands; in quotes: {override(key, value)}"
 

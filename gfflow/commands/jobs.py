@@ -160,6 +160,8 @@ class Watch:
         if best_of is not None and found:
             best = (max if maximise else min)(found, key=lambda ended: ended.value or 0.0)
             lines.append(f"best         job {best.number}, {best_of} = {best.value:.6g}  {self._own(best)}")
+        if (results := self.sweep / "optimization_results.yaml").exists():
+            lines.append(f"results      {results}")
         lines += [f"folder       {self.sweep}", f"report       {command_of('report')} {shlex.quote(str(self.sweep))}"]
         return "\n".join(lines)
 

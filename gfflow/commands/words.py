@@ -25,7 +25,6 @@ PATHS = (
     "hydra.sweep.dir",
     "hydra.sweep.subdir",
 )
-COMMANDS = ("train", "report", "verify", "benchmark")
 TEXTS = ("name", "data.label", *PATHS)  # keys whose values are words that a person chooses freely
 _WORDS = ("", "true", "auto", "null")  # what resume= takes beside paths
 _PLAIN = re.compile(r"[A-Za-z0-9_./@%+:-]+")  # what neither a shell nor Hydra's grammar reads as anything else

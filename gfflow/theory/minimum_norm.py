@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import qr
 
 from gfflow.errors import InvalidInput
 from gfflow.model.activations import RELU, leaky_relu
@@ -20,7 +21,9 @@ from gfflow.motion.patterns import listed_patterns, sampled_patterns
 
 Array = NDArray[np.float64]
 TOLERANCE = 1e-12  # of Clarabel, relative and absolute
-POLISHING = 6  # rounds: each squares the error, or a gate is crossed and they end
+POLISHING = 6  # rounds: each squares the error, or a gate is crossed
+NEAR_GATE = 1e-5  # a cosine with a sample, or an angle between two neurons, that the program does not tell from zero
+ROUNDING = 1e-13  # of the largest label: what a network that fits may miss it by
 NEGLIGIBLE = 1e-7  # share of the norm below which the program's neurons are its rounding
 
 
@@ -112,17 +115,76 @@ def _heavy(v: Array, signs: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]
 
 def _polished(x: Array, y: Array, v: Array, signs: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:
     """v moved as little as possible to where the network fits the labels to rounding: what the program misses them by
-    would make its norm too small for an upper bound. As given where moving does not help."""
-    best, missed = v, np.inf
+    would make its norm too small for an upper bound. What moving cannot mend is fitted by small neurons beside it."""
+    starts = [(v, signs), _merged(v, signs)]
+    found = [(_moved(x, y, *start, near), start[1]) for start in starts for near in (NEAR_GATE, 0.0)]
+    fitting = [one for one in found if _missed(x, y, *one) <= ROUNDING * np.abs(y).max()]
+    if fitting:
+        return min(fitting, key=lambda one: len(one[0]))
+    best, signs = min(found, key=lambda one: _missed(x, y, *one))
+    rest = y - _outputs(x, best, signs)
+    more, their_signs = _fitted(x, rest)
+    with_more = np.concatenate([best, more]), np.concatenate([signs, their_signs])
+    return with_more if _missed(x, y, *with_more) < np.abs(rest).max() else (best, signs)
+
+
+def _outputs(x: Array, v: Array, signs: NDArray[np.int64]) -> Array:
+    return np.maximum(x @ v.T, 0) @ signs
+
+
+def _missed(x: Array, y: Array, v: Array, signs: NDArray[np.int64]) -> float:
+    return float(np.abs(y - _outputs(x, v, signs)).max())
+
+
+def _merged(v: Array, signs: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:
+    """Neurons of one sign and, but for the program's rounding, one direction as one: it often splits a neuron that
+    lies on a gate between the patterns on both sides of it."""
+    rows: list[Array] = []
+    kept: list[int] = []
+    for row, sign in zip(v, signs, strict=True):
+        for place, other in enumerate(rows):
+            apart = np.linalg.norm(row / np.linalg.norm(row) - other / np.linalg.norm(other))
+            if sign == kept[place] and apart < NEAR_GATE:
+                rows[place] = other + row
+                break
+        else:
+            rows.append(row)
+            kept.append(int(sign))
+    return np.array(rows), np.array(kept)
+
+
+def _moved(x: Array, y: Array, v: Array, signs: NDArray[np.int64], near: float) -> Array:
+    """Newton's method for the labels: each round is the least change of v that fits them with the gates as they are,
+    and that puts a neuron nearer to a gate than `near`, as a cosine, onto that gate."""
+    best, missed = v, _missed(x, y, v, signs)
+    scale = np.linalg.norm(v, axis=1)[:, None] * np.linalg.norm(x, axis=1)
     for _ in range(POLISHING):
-        gates = v @ x.T > 0
-        rest = y - (gates * (v @ x.T)).T @ signs
-        if np.abs(rest).max() >= missed:
-            break
-        best, missed = v, float(np.abs(rest).max())
+        z = v @ x.T
+        held = np.abs(z) < near * scale
+        gates = (z > 0) & ~held
         columns = ((signs[:, None] * gates).T[:, :, None] * x[:, None, :]).reshape(len(x), -1)
-        v = v + np.linalg.lstsq(columns, rest, rcond=1e-12)[0].reshape(v.shape)
-    return best, signs
+        neurons, samples = np.nonzero(held)
+        onto = np.zeros((len(neurons), *v.shape))
+        onto[np.arange(len(neurons)), neurons] = x[samples]
+        wanted = np.concatenate([y - (gates * z).T @ signs, -z[held]])
+        equations = np.concatenate([columns, onto.reshape(len(neurons), v.size)])
+        v = v + np.linalg.lstsq(equations, wanted, rcond=1e-12)[0].reshape(v.shape)
+        if (now := _missed(x, y, v, signs)) < missed:
+            best, missed = v, now
+    return best
+
+
+def _fitted(x: Array, rest: Array) -> tuple[Array, NDArray[np.int64]]:
+    """n neurons of fixed directions that fit the labels `rest`, without a thought for their norm."""
+    n, d = x.shape
+    directions = np.random.default_rng(0).standard_normal((8 * n, d))
+    directions = np.concatenate([directions, -directions])
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    active = np.maximum(x @ directions.T, 0)
+    chosen = directions[qr(active, mode="r", pivoting=True)[1][:n]]
+    sizes = np.linalg.lstsq(np.maximum(x @ chosen.T, 0), rest, rcond=1e-12)[0]
+    chosen, sizes = chosen[sizes != 0], sizes[sizes != 0]
+    return np.abs(sizes)[:, None] * chosen, np.sign(sizes).astype(np.int64)
 
 
 def _network(v: Array, signs: NDArray[np.int64]) -> Neurons:

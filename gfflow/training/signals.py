@@ -73,6 +73,12 @@ def first_received() -> int | None:
     return signals.received[0] if signals is not None and signals.received else None
 
 
+def note_received(number: int) -> None:
+    """Notes a signal that training has handled, for the command under way, if any."""
+    if StopSignals.current is not None:
+        StopSignals.current.received.append(number)
+
+
 def end_if_stopped() -> None:
     """Raises KeyboardInterrupt again, where a signal has come and the exception that it raised was lost."""
     if first_received() is not None:

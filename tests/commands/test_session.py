@@ -1,15 +1,20 @@
 """What lasts as long as one call of the command, and how a resumed run's overrides are read."""
 
+import os
+import signal
+import sys
 import threading
 
 import pytest
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from gfflow.callbacks.interruption import Interruption
+from gfflow.commands import train as command
 from gfflow.commands.resuming import configuration_of
 from gfflow.commands.session import Session
 from gfflow.config import RunConfig
-from gfflow.errors import InvalidInput
+from gfflow.errors import Interrupted, InvalidInput
 from gfflow.run import train
 
 
@@ -67,3 +72,25 @@ def test_a_resumed_runs_overrides_that_are_no_truth_values_are_refused(tmp_path)
         RunConfig.of(values)
     with pytest.raises(InvalidInput, match="resume=RUN_DIR alone"):
         configuration_of(str(tmp_path), [f"resume={tmp_path}", "figures_of=true"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_two_signals_at_once_in_training_end_it_with_the_way_to_go_on(number, monkeypatch, capfd, tmp_path):
+    """Of the second Ctrl-C Lightning makes an exit of its own, with status 1 and without a word."""
+    usual = {one: signal.signal(one, default) for one, default in DEFAULTS.items()}
+    twice = lambda *_: [os.kill(os.getpid(), number) for _ in range(2)]  # noqa: E731
+    monkeypatch.setattr(Interruption, "on_train_batch_start", twice)
+    monkeypatch.setattr(sys, "argv", ["gfflow-train", "figures=false", "verbose=false", f"hydra.run.dir={tmp_path}"])
+    try:
+        with pytest.raises(SystemExit) as ended:
+            command.main()
+        told = capfd.readouterr().err
+        assert ended.value.code == 128 + number and told.count("\n") == 1 and f"go on with resume={tmp_path}" in told
+        with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else Interrupted):
+            train({"figures": False, "verbose": False}, tmp_path / "library")
+    finally:
+        for one, handler in usual.items():
+            signal.signal(one, handler)
+
+
+DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
