@@ -84,6 +84,25 @@ def _equal_inputs_differ(training_set: TrainingSet) -> bool:
     return any(labels.setdefault((x + 0.0).tobytes(), y) != y for x, y in rows)
 
 
+def beyond_the_paper(training_set: TrainingSet, start: Neurons) -> list[str]:
+    """What of the theory does not carry over to another loss, another activation, or a frozen layer."""
+    notes = []
+    if not training_set.loss.is_square and training_set.loss.code is not None:
+        notes.append(
+            f"loss={training_set.loss.name}: the early phase and the course are predicted; a limit, saddles and the "
+            "staircase are not: where a network separates the labels, its weights grow for ever, like sqrt(ln t)"
+        )
+    if start.activation.slope != 0:
+        notes.append(
+            "leaky ReLU: a closed gate still pulls, so Lemma 6 does not hold and orthogonal data has no closed form"
+        )
+    if start.frozen is not None:
+        notes.append(
+            f"network.frozen={start.frozen}: balance (Lemma 1), and what rests on it, does not hold; no prediction"
+        )
+    return notes
+
+
 def conserved_signs(start: Neurons) -> list[str]:
     """What Lemma 1, a_j^2 - ||w_j||^2 constant, says of a start that is not balanced: where it is not negative a_j
     cannot pass zero, so that its sign is kept; where it is negative w_j cannot vanish, and a_j may change sign."""
@@ -135,8 +154,11 @@ def _too_short(config: RunConfig, training_set: TrainingSet, start: Neurons, pre
         return [f"{line} end before all labels are fitted, predicted at iteration {fitted:,.0f}"]
     reach = float(training_set.norms.max()) * start.half_norm_squared
     goal = float(training_set.y.abs().max()) / 100
-    if fitted == 0 and 0 < reach < goal:
-        rate = math.sqrt(2 * Snapshot(start, training_set).loss * float(training_set.norms.square().mean()))
+    if fitted == 0 and 0 < reach < goal and start.frozen is None:
+        if training_set.loss.is_square:
+            rate = math.sqrt(2 * Snapshot(start, training_set).loss * float(training_set.norms.square().mean()))
+        else:  # while |h| is below the goal, r is at most e^|h| times what it is at 0
+            rate = math.exp(goal) * training_set.field_scale
         least = math.log(goal / reach) / (2 * rate * lr)
         if least > iterations:
             return [f"{line} end while the network is still near zero, which it cannot leave before {least:,.0f}"]

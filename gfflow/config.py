@@ -14,7 +14,7 @@ from gfflow.errors import InvalidInput
 from gfflow.model.data_sets import DATA_SETS, DataOptions
 from gfflow.model.options import LOSSES, NetworkOptions
 from gfflow.model.starts import STARTS, StartOptions
-from gfflow.registry import POSITIVE, Limit, Options, Registry, chosen, group, one_of, option
+from gfflow.registry import POSITIVE, Limit, Options, Registry, at_least, chosen, group, one_of, option
 from gfflow.solvers.options import SOLVERS, SolverOptions
 from gfflow.training.options import ScheduleOptions
 
@@ -75,6 +75,29 @@ class LoggerOptions(Options):
 
 
 @dataclass(frozen=True)
+class EnsembleOptions(Options):
+    """Many starts in one run: members with the seeds seed, seed + 1, ..., each as its own single run would be."""
+
+    group: ClassVar[str] = "ensemble"
+
+    size: int = option(1, "how many members; 1: a single run", at_least(1), "members")
+    data: str = option(
+        "same",
+        "the data of the members: same, or redrawn for each, with the seeds data.seed, data.seed + 1, ...",
+        one_of(("same", "redrawn")),
+    )
+    kept: int = option(8, "how many members' trajectories to keep, the first ones", at_least(1), "members")
+    processes: int | None = option(
+        None, "how many processes train the members; null: one for each core, in a parallel sweep one", at_least(1)
+    )
+
+    @property
+    def many(self) -> bool:
+        """Whether there are several members."""
+        return self.size > 1
+
+
+@dataclass(frozen=True)
 class RunConfig(Options):
     """Everything a run depends on: with the same configuration it gives the same numbers."""
 
@@ -89,6 +112,7 @@ class RunConfig(Options):
     trainer: TrainerOptions = group(TrainerOptions)
     callbacks: CallbackOptions = group(CallbackOptions)
     loggers: LoggerOptions = group(LoggerOptions)
+    ensemble: EnsembleOptions = group(EnsembleOptions)
     forecast: str | bool = option(
         "auto",
         "integrate the training's own trajectory before the first step: auto, where the inputs are not orthogonal; "
@@ -117,9 +141,23 @@ class RunConfig(Options):
             raise InvalidInput("verify", True, "false, or callbacks.trajectory=true: it reads the recorded frames")
         if self.solver.batch_size is not None:
             self.solver.chosen()  # raises where the solver takes no mini-batches
-        if self.callbacks.flow and not (self.solver.chosen().is_descent and self.network.make_activation().is_relu):
-            allowed = "false with solver=flow and where relu'(0) is not 0: it compares descent with the flow"
+        known = self.network.make_activation().is_usual and self.network.frozen is None
+        if self.callbacks.flow and not (self.solver.chosen().is_descent and known):
+            where = "with solver=flow, with a frozen layer and where relu'(0) is not 0"
+            allowed = f"false {where}: it compares descent with the flow"
             raise InvalidInput("callbacks.flow", True, allowed)
+
+        if not SEED.holds(self.seed + self.ensemble.size - 1):
+            raise InvalidInput("ensemble.size", self.ensemble.size, "so many that seed + size - 1 is below 2^63")
+        if self.ensemble.many and self.ensemble.data == "redrawn" and not hasattr(self.data, "seed"):
+            random = [name for name, data in DATA_SETS.items() if "seed" in data.__dataclass_fields__]
+            raise InvalidInput("ensemble.data", "redrawn", f"same; redrawn where data is one of {', '.join(random)}")
+
+    def member(self, index: int) -> RunConfig:
+        """The single run that the member of that index, from 0 on, is."""
+        redrawn = self.ensemble.many and self.ensemble.data == "redrawn"
+        data = replace(self.data, seed=self.data.seed + index) if redrawn else self.data  # type: ignore
+        return replace(self, seed=self.seed + index, data=data, ensemble=EnsembleOptions())
 
     def make_data(self) -> TrainingSet:
         """The training set, with the loss by which it is fitted."""
@@ -145,4 +183,5 @@ def presets() -> dict[str, dict[str, dict[str, Any]]]:
             "wandb": LoggerOptions(wandb=True).to_dict(),
             "mlflow": LoggerOptions(mlflow=True).to_dict(),
         },
+        "ensemble": {"seeds": EnsembleOptions().to_dict()},
     }

@@ -22,8 +22,8 @@ class Diverged(ArithmeticError):
 class Interrupted(Exception):
     """A signal asked the run to stop, and it has stopped where it can be resumed."""
 
-    def __init__(self, signal: int, iteration: int) -> None:
-        super().__init__(f"interrupted at iteration {iteration}")
+    def __init__(self, signal: int, iteration: int, done: str = "") -> None:
+        super().__init__(f"interrupted at iteration {iteration}" if not done else f"interrupted with {done} trained")
         self.signal = signal
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,25 +13,24 @@ import torch
 
 from gfflow import callbacks as cb
 from gfflow.callbacks.trajectory import frame_count
-from gfflow.cautions import cautions, check_numbers, conserved_signs
+from gfflow.cautions import beyond_the_paper, cautions, check_numbers, conserved_signs
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
-from gfflow.model.data import TrainingSet, ZeroLabel
+from gfflow.model.data import Samples, TrainingSet, ZeroLabel, as_training_set
 from gfflow.model.data_sets import Given
 from gfflow.model.initialization import check_alive, initialization_scale
 from gfflow.model.network import TwoLayerReLU
-from gfflow.model.neurons import Neurons
+from gfflow.model.neurons import Neurons, Start, as_neurons
+from gfflow.model.options import LOSSES
 from gfflow.model.starts import Given as GivenStart
 from gfflow.records.trackers import check_installed
-from gfflow.scalars import MEASURES, Setting
+from gfflow.scalars import MEASURES, Measure, Setting
 from gfflow.solvers import Solver
 from gfflow.solvers.options import all_classes, given
 from gfflow.theory import Prediction, make_forecast, milestone_iterations, predict, with_forecast
+from gfflow.theory.prediction import CLOSED_FORM
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.schedule import FEW, Schedule
-
-Samples = TrainingSet | tuple[Any, Any]  # or x (n, d) and y (n,), of whatever torch.as_tensor takes
-Start = Neurons | tuple[Any, Any]  # or w (m, d) and a (m,)
 
 
 @dataclass(frozen=True)
@@ -63,20 +62,31 @@ def build(
     config = as_given(typed(config), training_set, solver, given_start)
     _check_installed(config)
     data, notes = _training_set(config, training_set)
+    made = assemble(config, data, solver, given_start)
+    notes += [*made.notes, *beyond_the_paper(data, made.start)]
+    notes += [*cautions(config, data, made.start, made.prediction), *made.prediction.assumptions.notes]
+    notes += conserved_signs(made.start) if made.start.frozen is None else []
+    return replace(made, notes=tuple(notes))
+
+
+def assemble(
+    config: RunConfig, data: TrainingSet, solver: Solver | None = None, given_start: Neurons | None = None
+) -> Experiment:
+    """`build` on a training set that is there already, without what is known to spoil a run; raises InvalidInput for
+    a start that cannot be used."""
+    notes: list[str] = []
     start, scale = _start(config, data, given_start)
     check_numbers(config, data, start)
     prediction = _prediction(config, data, start, scale, notes)
     prediction = _forecast(config, data, start, prediction, solver, notes)
-    notes += cautions(config, data, start, prediction)
     if solver is None:
         solver = config.solver.make(
-            seed=config.seed, activation=start.activation, loss=data.loss, cuda=_uses_cuda(config)
+            seed=config.seed, activation=start.activation, loss=data.loss, cuda=uses_cuda(config)
         )
     lemma_times = milestone_iterations(prediction, solver.lr, descent=solver.is_descent)
     network = TwoLayerReLU(start, getattr(torch, config.precision))
     schedule = _schedule(config, prediction, lemma_times)
     module = GradientFlowModule(network, data, solver, schedule, config.solver.stop_loss)
-    notes += [*prediction.assumptions.notes, *conserved_signs(start)]
     return Experiment(data, start, prediction, module, frozenset(lemma_times), tuple(notes))
 
 
@@ -96,41 +106,31 @@ def as_given(
         config = replace(config, network=network, init=GivenStart(sha256=weights.digest))
     if training_set is not None:
         samples, _ = _training_set(config, training_set)
-        config = replace(config, data=Given(samples.digest))
+        loss = samples.loss.name if samples.loss.name in LOSSES else config.loss
+        config = replace(config, data=Given(samples.digest), loss=loss)
     if solver is not None:
+        if not isinstance(solver, Solver):
+            allowed = "a gfflow.solvers.Solver (by name: in the configuration, solver.name)"
+            raise InvalidInput("solver", solver, allowed)
         config = replace(config, solver=given(solver, config.solver))
     return config
-
-
-def as_training_set(samples: Samples) -> TrainingSet:
-    """The training set, made of a pair (x, y) where it is one."""
-    if isinstance(samples, TrainingSet):
-        return samples
-    x, y = (torch.as_tensor(values, dtype=torch.float64) for values in samples)
-    return TrainingSet(x, y)
-
-
-def as_neurons(start: Start) -> Neurons:
-    """The neurons, copied; made of a pair (w, a) where it is one."""
-    w, a = (start.w, start.a) if isinstance(start, Neurons) else (torch.as_tensor(weights) for weights in start)
-    made = Neurons.copy_of(w, a)
-    if not bool(torch.isfinite(made.w).all() and torch.isfinite(made.a).all()):
-        raise InvalidInput("start", "weights that are not finite", "finite weights")
-    return made
 
 
 def _check_installed(config: RunConfig) -> None:
     """Raises InvalidInput for what this machine lacks: the package of a logger, a CUDA device."""
     check_installed(config.loggers.wandb, config.loggers.mlflow)
-    if _uses_cuda(config) and not torch.cuda.is_available():
+    if uses_cuda(config) and not torch.cuda.is_available():
         raise InvalidInput("trainer.accelerator", config.trainer.accelerator, "cpu: no CUDA device was found")
 
 
 def _training_set(config: RunConfig, given: Samples | None) -> tuple[TrainingSet, list[str]]:
-    """The training set, and what it warned of while it was made."""
+    """The training set, and what it warned of while it was made. A given one is fitted by its own loss, or, where
+    that is the square, by the configuration's."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         made = config.make_data() if given is None else as_training_set(given)
+        if made.loss.is_square and config.loss != made.loss.name:
+            made = replace(made, loss=LOSSES[config.loss]().make())
     # a run's notes say of Assumption 2 what is to be said
     return made, [str(warning.message) for warning in caught if warning.category is not ZeroLabel]
 
@@ -145,7 +145,7 @@ def _start(config: RunConfig, training_set: TrainingSet, given: Neurons | None) 
         drawn = given
     if drawn.w.shape[1] != d:
         raise InvalidInput("start", f"weights of {drawn.w.shape[1]} inputs", f"weights of {d}, as the data has")
-    start = replace(drawn, activation=config.network.make_activation())
+    start = replace(drawn, activation=config.network.make_activation(), frozen=config.network.frozen)
     check_alive(start, training_set)
     return start, config.init.size(start)
 
@@ -160,7 +160,10 @@ def _prediction(
         return prediction
     from gfflow.theory.minimum_norm import minimum_norm  # an extra, slow to import
 
-    found = minimum_norm(training_set)
+    if training_set.loss.code is None:
+        notes.append("the minimum norm is not computed: it is that of the losses of this library")
+        return prediction
+    found = minimum_norm(training_set, start.activation.slope)
     if found.exact:
         return replace(prediction, min_half_norm=found.upper, least_norm=found.neurons)
     notes.append(f"the minimum norm is at most {found.upper:.6g}: too many activation patterns to list them all")
@@ -176,7 +179,7 @@ def _forecast(
     notes: list[str],
 ) -> Prediction:
     """The prediction with the forecast, where it is wanted; a note says why there is none."""
-    if config.forecast is False or (config.forecast == "auto" and prediction.orthogonal):
+    if config.forecast is False or (config.forecast == "auto" and prediction.source == CLOSED_FORM):
         return prediction
     if config.solver.batch_size is not None:
         notes.append("no forecast: it knows steps on all samples, no mini-batches")
@@ -184,7 +187,8 @@ def _forecast(
     if solver is not None and not isinstance(solver, tuple(all_classes())):
         notes.append("no forecast: what a solver of your own does is not known")
         return prediction
-    moves = type(solver) if solver is not None else config.solver.chosen(relu=start.activation.is_relu)
+    chosen = config.solver.chosen(activation=start.activation, loss=training_set.loss)
+    moves = chosen if solver is None else type(solver)
     lr = config.solver.lr
     found = make_forecast(training_set, start, lr * config.solver.iterations, lr if moves.is_descent else 0.0)
     if found.note is not None:
@@ -192,7 +196,8 @@ def _forecast(
     return with_forecast(prediction, found)
 
 
-def _uses_cuda(config: RunConfig) -> bool:
+def uses_cuda(config: RunConfig) -> bool:
+    """Whether the network trains on a CUDA device."""
     asked = config.trainer.accelerator
     return asked in ("gpu", "cuda") or (asked == "auto" and torch.cuda.is_available())
 
@@ -201,27 +206,38 @@ def _schedule(config: RunConfig, prediction: Prediction, lemma_times: Sequence[i
     """The configured one, with the predicted events and the lemmas' times among its iterations."""
     lr = config.solver.lr
     events = (round(time / lr) for time in prediction.events.values() if time is not None)
-    extra = {*events, *lemma_times}
+    return base_schedule(config, {*events, *lemma_times})
+
+
+def base_schedule(config: RunConfig, extra: Iterable[int] = ()) -> Schedule:
+    """The configured one, the same for every start, with `extra` iterations."""
     return Schedule.of(config.solver.iterations, config.schedule.ratio, config.schedule.linear, extra=extra)
+
+
+def frames_of(config: RunConfig, experiment: Experiment) -> Schedule:
+    """The iterations at which all weights are kept."""
+    m, d = experiment.start.w.shape
+    count = frame_count(m, d, config.schedule.frames)
+    return experiment.module.schedule.thinned(count, experiment.lemma_times)
+
+
+def measures_of(config: RunConfig, experiment: Experiment) -> list[tuple[Measure, bool]]:
+    """The measures that the configuration asks for, in the order in which they log, and whether each is taken at a
+    few iterations only."""
+    setting = Setting(experiment.prediction, experiment.module.solver, config.solver.rtol, experiment.training_set)
+    asked = [entry for entry in MEASURES.values() if entry.switch is None or getattr(config.callbacks, entry.switch)]
+    made = [(entry.make(setting), entry.few) for entry in asked]
+    return [(source, few) for source, few in made if source is not None]
 
 
 def measuring_callbacks(config: RunConfig, experiment: Experiment, folder: Path) -> list[pl.Callback]:
     """The callbacks that the configuration asks for, in the order in which they log."""
-    prediction, schedule = experiment.prediction, experiment.module.schedule
-    m, d = experiment.start.w.shape
-    frames = schedule.thinned(frame_count(m, d, config.schedule.frames), experiment.lemma_times)
-    few = schedule.thinned(FEW)
     asked = config.callbacks
-    setting = Setting(prediction, experiment.module.solver, config.solver.rtol)
-    chosen: list[pl.Callback] = []
-    for entry in MEASURES.values():
-        on = entry.switch is None or getattr(asked, entry.switch)
-        source = entry.make(setting) if on else None
-        if source is not None:
-            chosen.append(cb.Measured(source, few=entry.few))
-    chosen += [cb.Histograms(few)] if asked.histograms else []
+    chosen: list[pl.Callback] = [cb.Measured(source, few=few) for source, few in measures_of(config, experiment)]
+    chosen += [cb.Histograms(experiment.module.schedule.thinned(FEW))] if asked.histograms else []
+    frames = frames_of(config, experiment)
     chosen += [cb.TrajectoryRecorder(folder / "trajectory.npz", frames)] if asked.trajectory else []
-    chosen += [cb.PhaseProgress(prediction)] if asked.progress and config.verbose else []
+    chosen += [cb.PhaseProgress(experiment.prediction)] if asked.progress and config.verbose else []
     if asked.checkpoint:
         chosen += [cb.LastCheckpoint(folder / "checkpoints" / "last.ckpt", asked.checkpoint_seconds)]
     return chosen

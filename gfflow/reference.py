@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ EXAMPLES = {
     "init.scale=1e-100 solver=flow solver.iterations=300000": "a start of size 1e-100, by the flow itself",
     "data=csv data.path=mine.csv data.bias=true": "your own samples: columns x1, ..., xd, y",
     "-m seed=0,1,2 init.scale=1e-2,1e-6": "a sweep: one run for each combination",
+    "ensemble.size=1000": "a thousand starts in one run",
     "resume=RUN_DIR": "go on with a run that was stopped",
 }
 HYDRA = {
@@ -134,8 +135,10 @@ def experiments() -> dict[str, str]:
     return found
 
 
-def as_help(command: str = "python scripts/train.py", width: int = 110) -> str:
-    """The text of --help."""
+def as_help(
+    command: str = "python scripts/train.py", width: int = 110, others: Mapping[str, str] | None = None
+) -> str:
+    """The text of --help; `others` are commands to name beside it, with what they do."""
     lines = [
         *textwrap.wrap(SENTENCE, width),
         "",
@@ -143,6 +146,7 @@ def as_help(command: str = "python scripts/train.py", width: int = 110) -> str:
     ]
     lines += ["", "examples:"]
     lines += _table({f"{command} {words}".strip(): meaning for words, meaning in EXAMPLES.items()}, width)
+    lines += ["", "what else is typed:", *_table(dict(others), width)] if others else []
     lines += ["", "options:", *_table(HYDRA, width)]
     lines += ["", "Every key is listed with its default, its meaning, [its unit] and the values allowed."]
     for group in groups():

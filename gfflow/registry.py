@@ -101,9 +101,10 @@ class Options:
     def of(cls, values: Mapping[str, Any]) -> Self:
         """From plain values, as a YAML file gives them; raises InvalidInput naming the key that is unknown, has the
         wrong type, or lies outside its limit."""
-        if not isinstance(values, Mapping):
-            raise InvalidInput(cls.group, values, "a group of keys")
         fields = {f.name: f for f in dataclasses.fields(cls)}
+        if not isinstance(values, Mapping):
+            allowed = f"keys and their values, such as {{{next(iter(fields))!r}: ...}}"
+            raise InvalidInput(cls.group or "configuration", values, allowed)
         hints = get_type_hints(cls)
         made = {}
         for name, value in values.items():
@@ -188,7 +189,9 @@ class Registry(Mapping[str, type[E]], Generic[E]):
     def of(self, values: Mapping[str, Any]) -> E:
         """The options of the entry that `name` names, from plain values; raises InvalidInput."""
         if not isinstance(values, Mapping):
-            raise InvalidInput(self.group, values, "a group of keys")
+            given = values if values in list(self.entries) else self.default
+            allowed = f"keys and their values, such as {{'name': {given!r}}}"
+            raise InvalidInput(self.group, values, allowed)
         cls = self.named(values.get("name", self.default))
         return cls.of({key: value for key, value in values.items() if key != "name"})
 

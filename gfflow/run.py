@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,22 @@ from rich.console import Console
 from gfflow import callbacks as cb
 from gfflow.cautions import why_diverged
 from gfflow.config import RunConfig
+from gfflow.ensemble import Ensemble, check_objects, forget_store, train_others
 from gfflow.errors import Diverged, Interrupted, InvalidInput
-from gfflow.experiment import Experiment, Samples, Start, as_given, build, measuring_callbacks, typed, with_given
-from gfflow.records.dashboard import write_closing, write_figure, write_image, write_opening
+from gfflow.experiment import Experiment, as_given, build, measuring_callbacks, typed, with_given
+from gfflow.model.data import Samples
+from gfflow.model.neurons import Start
+from gfflow.records.dashboard import (
+    run_label,
+    write_closing,
+    write_figure,
+    write_hyperparameters,
+    write_image,
+    write_opening,
+)
 from gfflow.records.files import UNFINISHED, write_text
 from gfflow.records.folder import (
+    ERROR_FILE,
     check_same_configuration,
     claimed,
     goes_further,
@@ -32,7 +43,8 @@ from gfflow.records.folder import (
     reason_of,
 )
 from gfflow.records.loggers import EventLogger, MetricsTable
-from gfflow.records.run import Run
+from gfflow.records.members import Members
+from gfflow.records.run import Run, as_path
 from gfflow.records.summarise import summarise
 from gfflow.records.summary import Summary, write_summary
 from gfflow.records.trackers import record_configuration, trackers
@@ -41,6 +53,7 @@ from gfflow.statements.output import as_markdown, print_report, write
 from gfflow.statements.verdicts import Report, verify
 from gfflow.terminal import announce_compilation, print_closing, print_notes
 from gfflow.threads import at_most, threads_for
+from gfflow.training.environment import OneProcess, first_of_all
 from gfflow.training.module import GradientFlowModule
 
 __all__ = ["Experiment", "build", "train"]
@@ -56,6 +69,7 @@ def train(
     start: Start | None = None,
     callbacks: Sequence[pl.Callback] = (),
     loggers: Sequence[Logger] = (),
+    varied: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Runs the configuration and leaves everything in the folder; returns what summary.json holds (read the rest back
     with Run.read).
@@ -66,15 +80,25 @@ def train(
     `callbacks` beside its own, one of the same class instead of that; `loggers`, any of Lightning's, beside
     metrics.csv and TensorBoard.
 
+    `varied` are the keys of the configuration that tell this run from others of its kind, such as those of a sweep:
+    TensorBoard names the run by their values and shows them first.
+
     `files` are written into the folder first, by relative path (None: the configuration, as Hydra would). A folder
     that holds a run already is refused, unless config.resume is 'auto': the run there then goes on from its last
     checkpoint, exactly as if it had never been interrupted (given the same objects), or is left alone, before
     anything is predicted, if it has come to its end.
 
-    Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (SIGINT, SIGTERM), and
-    Diverged, after everything is written, where the weights left the finite numbers.
+    With ensemble.size above 1 the run has as many members (gfflow/ensemble): what is said here holds of the first,
+    and one that diverges is counted and named instead.
+
+    Raises InvalidInput before anything is written, Interrupted where a signal stopped the run (those of
+    callbacks.Interruption), and Diverged, after everything is written, where the weights left the finite numbers.
     """
-    folder, asked = Path(folder), typed(config)
+    folder, asked = as_path(folder), typed(config)
+    callbacks = _listed("callbacks", callbacks, pl.Callback, "a list of Lightning's callbacks")
+    loggers = _listed("loggers", loggers, Logger, "a list of Lightning's loggers")
+    if asked.ensemble.many:
+        check_objects(asked, solver, start, callbacks, training_set)
     recorded = as_given(asked, training_set, solver, start)
     if (finished := _finished(folder, recorded)) is not None:
         return finished
@@ -86,8 +110,19 @@ def train(
             if (finished := _finished(folder, recorded)) is not None:  # by another process, meanwhile
                 return finished
             checkpoint = _prepare_folder(folder, recorded, files)
-            with trackers(folder, recorded.to_dict(), recorded.loggers.wandb, recorded.loggers.mlflow) as more:
-                return _run_to_the_end(recorded, experiment, folder, checkpoint, callbacks, [*more, *loggers])
+            named = recorded.to_dict(), recorded.loggers.wandb, recorded.loggers.mlflow
+            with first_of_all(), trackers(folder, *named) as more:
+                given = callbacks, [*more, *loggers]
+                return _run_to_the_end(recorded, experiment, folder, checkpoint, *given, varied)
+
+
+def _listed(key: str, given: Any, kind: type, allowed: str) -> list[Any]:
+    """The objects in a list, of one alone too; raises InvalidInput for what is not of that kind."""
+    listed = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    for one in listed:
+        if not isinstance(one, kind):
+            raise InvalidInput(key, one, allowed)
+    return listed
 
 
 def _finished(folder: Path, config: RunConfig) -> dict[str, Any] | None:
@@ -132,30 +167,50 @@ def _run_to_the_end(
     checkpoint: dict[str, Any] | None,
     callbacks: Sequence[pl.Callback],
     loggers: list[Logger],
+    varied: Sequence[str],
 ) -> dict[str, Any]:
     """Trains, from the start or from the checkpoint, and writes everything that comes after training."""
     values, module = config.to_dict(), experiment.module
     module.configuration = values
-    table, events = MetricsTable(folder / "metrics.csv"), EventLogger(folder)
+    table = MetricsTable(folder / "metrics.csv")
+    events = EventLogger(folder, label=run_label(values, varied))
     _restore(checkpoint, module, table, events)
-    write_opening(events.experiment, values)
+    write_opening(events.experiment, values, config.ensemble.many)
     with quiet_lightning():
         record_configuration(loggers, values)
     if config.verbose:
         print_notes(Console(), experiment.notes)
-    began = time.perf_counter()
+    module.start_clock()
     if module.stop_reason is None:
         chosen = with_given(measuring_callbacks(config, experiment, folder), callbacks)
         _fit(config, module, folder, chosen, [table, events, *loggers], checkpoint)
-    summary = summarise(values, module, experiment.prediction, table.columns(), time.perf_counter() - began)
+    summary = summarise(values, module, experiment.prediction, table.columns())
+    ensemble = None
+    if config.ensemble.many:
+        ensemble = train_others(config, experiment, folder, summary, table.columns())
+        summary = replace(summary, ensemble=ensemble.numbers)
+        _log_statistics(ensemble, table, events, loggers)
+    write_hyperparameters(events.experiment, summary.config, summary, varied)
     report = _write_ending(config, experiment, folder, summary, table, events)
     if config.verbose:
-        print_closing(Console(), summary, folder)
+        print_closing(Console(), summary, folder, None if ensemble is None else ensemble.members)
         if report is not None:
             print_report(report)
-    if not module.measurable():
+    if ensemble is not None:
+        forget_store(folder)
+    elif not module.measurable():
         raise Diverged(why_diverged(module, experiment.start))
     return summary.to_dict()
+
+
+def _log_statistics(ensemble: Ensemble, table: MetricsTable, events: EventLogger, loggers: list[Logger]) -> None:
+    """The statistics over members, into events of their own, which a resumed run writes anew."""
+    events.save()
+    for step, row in ensemble.curves.items():
+        for logger in (table, events, *loggers):
+            logger.log_metrics(row, step)
+    table.save()
+    events.save()
 
 
 def _restore(
@@ -200,7 +255,7 @@ def _fit(
             max_epochs=epochs,
             logger=loggers,
             callbacks=[interruption, *callbacks],
-            plugins=[cb.WholeCheckpointIO()],
+            plugins=[cb.WholeCheckpointIO(), OneProcess()],
             default_root_dir=folder,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -228,13 +283,15 @@ def _write_ending(
     events: EventLogger,
 ) -> Report | None:
     """Closing table, figures and verification, and summary.json as the last; returns the verification, if any."""
-    write_closing(events.experiment, summary.config, summary, experiment.notes)
+    members = Members.read(folder) if summary.ensemble is not None else None
     run = Run(folder, summary.config, table.columns(), summary.to_dict())
+    write_closing(events.experiment, summary, experiment.notes, run.metrics, members)
     if config.figures:
         _draw(run, events)
     report = _verify(run, events) if config.verify else None
     events.close()
     write_summary(folder / "summary.json", summary)
+    (folder / ERROR_FILE).unlink(missing_ok=True)  # of an earlier try
     return report
 
 
@@ -245,7 +302,7 @@ def _draw(run: Run, events: EventLogger) -> None:
     for path in draw_main(run):
         if path.suffix == ".png":
             write_image(events.experiment, path.stem, path.read_bytes(), int(run.metrics["step"][-1]))
-    for step, figure in states_of_training(run):
+    for step, figure in states_of_training(run) if run.members is None else ():
         write_figure(events.experiment, "state of training", figure, step)
 
 

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gfflow.records.closing import closing_sections, end_point_line
+from gfflow.records.ensemble_closing import ensemble_sections, failure_lines
+from gfflow.records.members import TABLE, Members
 from gfflow.records.summary import Summary
 from gfflow.theory.phase import Phase
 
@@ -18,15 +20,22 @@ FLOW_COUNTERS = ("evaluations", "steps", "gate_events", "sliding_episodes", "sli
 NARROW = 60  # columns of a terminal, below which numbers would be cut beside a column of differences
 
 
-def closing_table(summary: Summary, width: int = 80) -> Table:
+def closing_table(summary: Summary, width: int = 80, members: Members | None = None) -> Table:
     """The closing sections as a table 'event, predicted, measured, difference'; without the last on a terminal too
-    narrow for all, where names are folded and numbers stay whole."""
-    table = Table(title=f"{summary.experiment}, seed {summary.seed}: theory beside measurement")
+    narrow for all, where names are folded and numbers stay whole. `members`: of an ensemble."""
+    title = f"{summary.experiment}, seed {summary.seed}: theory beside measurement"
+    if members is not None:
+        title = (
+            f"{summary.experiment}, seeds {members.seeds[0]} to {members.seeds[-1]}: theory beside measurement\n"
+            "median, 90% range over members, and the largest difference"
+        )
+    table = Table(title=title)
     table.add_column("", overflow="fold")
     names = ("predicted", "measured", "difference")[: 3 if width >= NARROW else 2]
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
-    for title, rows in closing_sections(summary).items():
+    sections = closing_sections(summary) if members is None else ensemble_sections(members)
+    for title, rows in sections.items():
         table.add_section()
         table.add_row(f"[bold]{title}[/]")
         for name, *cells in rows:
@@ -64,9 +73,23 @@ def print_notes(console: Console, notes: tuple[str, ...]) -> None:
         console.print(f"[yellow]note[/]  {note}", highlight=False)
 
 
-def print_closing(console: Console, summary: Summary, folder: Path) -> None:
-    """Prints the closing table and where the files are."""
-    console.print(closing_table(summary, console.width))
+def print_closing(console: Console, summary: Summary, folder: Path, members: Members | None = None) -> None:
+    """Prints the closing table and where the files are; `members`: of an ensemble."""
+    console.print(closing_table(summary, console.width, members))
+    if members is None:
+        _print_ending(console, summary)
+    else:
+        for line in failure_lines(members, summary.ensemble or {}):
+            console.print(line, highlight=False, soft_wrap=True)
+        console.print(f"members      {folder / TABLE}", highlight=False, soft_wrap=True)
+    console.print(f"files        {folder}", highlight=False, soft_wrap=True)
+    if (folder / "figures").is_dir():
+        console.print(f"figures      {folder / 'figures'}", highlight=False, soft_wrap=True)
+    console.print(f"TensorBoard  tensorboard --logdir {folder}", highlight=False, soft_wrap=True)
+
+
+def _print_ending(console: Console, summary: Summary) -> None:
+    """How and where a single run has ended, and what it has taken."""
     timing, phase = summary.timing, summary.final.phase
     ending = {
         "iterations": "all iterations done",
@@ -91,7 +114,3 @@ def print_closing(console: Console, summary: Summary, folder: Path) -> None:
     for line in (end_point_line(summary), solver_line(summary.solver.counters)):
         if line is not None:
             console.print(line, highlight=False)
-    console.print(f"files        {folder}", highlight=False, soft_wrap=True)
-    if (folder / "figures").is_dir():
-        console.print(f"figures      {folder / 'figures'}", highlight=False, soft_wrap=True)
-    console.print(f"TensorBoard  tensorboard --logdir {folder}", highlight=False, soft_wrap=True)

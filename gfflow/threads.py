@@ -21,6 +21,8 @@ from typing import Any
 # as cores they take 8 times as long as one thread at 10 million, 2 times at 40 million, 1.4 times at 250 million.
 PER_THREAD = 50_000_000
 
+SWEEP = "GFFLOW_SWEEP_PROCESS"  # environment variable: the process that runs a parallel sweep, for its workers
+
 _lock = threading.Lock()
 _open: list[int] = []  # the limits that hold now, in whatever thread of Python they were set
 _own: list[tuple[Any, int]] = []  # the BLAS libraries and their own numbers of threads, from before the first limit

@@ -12,6 +12,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 
 from gfflow.config import RunConfig
 from gfflow.errors import Interrupted
+from gfflow.records.folder import events_folder
 from gfflow.run import train
 from gfflow.training.module import GradientFlowModule
 
@@ -53,7 +54,7 @@ def content(folder: Path) -> dict:
 def events(folder: Path) -> list[tuple]:
     """(tag, step, value) of everything in TensorBoard but clock times."""
     found = []
-    for path in (folder / "tensorboard").glob("events.*"):
+    for path in events_folder(folder).glob("events.*"):
         for record in RawEventFileLoader(str(path)).Load():
             event = Event.FromString(record)
             for value in event.summary.value:

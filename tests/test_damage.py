@@ -9,6 +9,7 @@ from resumed_runs import config, events, stopped_run
 
 from gfflow.commands.resuming import configuration_of
 from gfflow.errors import InvalidInput
+from gfflow.records.folder import events_folder
 from gfflow.records.run import Run
 from gfflow.run import train
 
@@ -78,7 +79,7 @@ def test_a_table_that_has_lost_a_row_gives_one_line(monkeypatch, tmp_path):
 def test_scalars_lost_from_tensorboard_are_written_anew(monkeypatch, tmp_path):
     train(config("unrolled"), tmp_path / "whole")
     stopped_run(tmp_path / "cut", monkeypatch)
-    (path,) = (tmp_path / "cut" / "tensorboard").iterdir()
+    (path,) = events_folder(tmp_path / "cut").iterdir()
     path.write_bytes(path.read_bytes()[:5000])
     train(config("unrolled"), tmp_path / "cut")
     whole, cut = (

@@ -59,6 +59,19 @@ def test_every_configuration_runs_shortened(run_of: Runner, experiment: str) -> 
         assert run.metrics["loss"][-1] <= run.metrics["loss"][0]
 
 
+@pytest.mark.parametrize("experiment", ["orthogonally_separable", "two_blobs"])
+def test_classification_runs_shortened(run_of: Runner, experiment: str) -> None:
+    run = run_of(experiment, "solver.iterations=20000", "schedule.linear=4", "callbacks.checkpoint=false")
+    assert run.summary is not None
+    final = run.summary["final"]
+    assert final["errors"] == {"orthogonally_separable": 0, "two_blobs": final["errors"]}[experiment] <= 3
+    assert run.metrics["loss"][0] == pytest.approx(math.log(2), rel=1e-4)
+    # the forecast's tolerance is 1e-5 a step, and it follows descent's own steps where descent is what trains
+    step, predicted = run.column("theory/loss")
+    assert len(step) == len(run.metrics["step"])
+    assert np.abs(predicted / run.metrics["loss"] - 1).max() < 0.01
+
+
 def test_settings_are_those_of_the_paper() -> None:
     expected = {
         "fig2": ("orthogonal_pair", 60, 1e-6, "width", 20000),

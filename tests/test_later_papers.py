@@ -145,6 +145,7 @@ def test_without_a_test_set_nothing_is_said_of_one(tmp_path: Path) -> None:
         assert not [name for name in next(csv.reader(file)) if name.startswith(("test/", "teacher/"))]
 
 
+@pytest.mark.slow
 def test_threshold_shortened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few samples are fitted, many are not; the figure draws what the summaries say."""
     sweep = sweep_of(
@@ -172,6 +173,7 @@ def test_threshold_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (many.number("final.least_squares_distance") or 1) < 0.05
 
 
+@pytest.mark.slow
 def test_phase_diagram_shortened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights move far where the start is small, little where it is large; the figure's cells are the summaries'."""
     sweep = sweep_of(

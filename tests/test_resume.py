@@ -20,7 +20,7 @@ from resumed_runs import KINDS, config, content, events, stop_after
 from gfflow.commands import train as command
 from gfflow.errors import Interrupted, InvalidInput
 from gfflow.records import files
-from gfflow.records.folder import claimed
+from gfflow.records.folder import claimed, read_checkpoint
 from gfflow.records.run import read_table
 from gfflow.run import train
 from gfflow.solvers import SGD, Flow, Fused
@@ -94,6 +94,56 @@ def test_a_signal_before_training_begins_is_not_lost(hook, number, monkeypatch, 
     assert stopped.value.signal == number
     train(config("unrolled"), tmp_path / "cut")
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_a_schedulers_signal_reaches_its_handler_once_the_state_is_saved(number, monkeypatch, tmp_path):
+    """As submitit's, which queues the job again and ends the process; a default handler leaves it at Interrupted."""
+    train(config("unrolled"), tmp_path / "whole")
+    saved = []
+
+    def requeue(received, _):
+        saved.append((received, read_checkpoint(tmp_path / "cut")["gfflow"]["iteration"]))
+        raise SystemExit(3)
+
+    advance = Fused.advance
+
+    def interrupting(self, network, training_set, start, stop):
+        advance(self, network, training_set, start, stop)
+        if start < 100 <= stop:
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal.SIGTERM)  # which schedulers send soon after it
+
+    monkeypatch.setattr(Fused, "stride", lambda *_: 13)
+    for handler, ends in ((requeue, SystemExit), (signal.SIG_DFL, Interrupted)):
+        folder, before = tmp_path / ("cut" if callable(handler) else "other"), signal.signal(number, handler)
+        try:
+            monkeypatch.setattr(Fused, "advance", interrupting)
+            with pytest.raises(ends):
+                train(config("unrolled"), folder)
+            assert signal.getsignal(number) == handler
+        finally:
+            signal.signal(number, before)
+            monkeypatch.setattr(Fused, "advance", advance)
+        assert read_checkpoint(folder)["gfflow"]["iteration"] == 104  # 8 x 13
+        train(config("unrolled"), folder)
+        assert content(folder) == content(tmp_path / "whole")
+    assert saved == [(number, 104)]
+
+
+def test_seconds_of_training_and_of_measuring_are_those_of_all_processes(monkeypatch, tmp_path):
+    """Before and after the interruption each leap takes 0.01 s at least, and each snapshot as long again."""
+    for owner, name in ((Fused, "advance"), (GradientFlowModule, "snapshot")):
+        function = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *given, function=function: (time.sleep(0.01), function(*given))[1])
+    stop_after(100, config("unrolled"), tmp_path, monkeypatch)
+    measured = len(read_table(tmp_path / "metrics.csv")["step"])
+    assert measured > 5
+    earlier = read_checkpoint(tmp_path)["gfflow"]
+    timing = train(config("unrolled"), tmp_path)["timing"]
+    assert timing["train_seconds"] > earlier["train_seconds"] > 0.01 * (measured - 1)
+    before = earlier["fit_seconds"] - earlier["train_seconds"]
+    assert timing["measure_seconds"] > before > 0.01 * (measured - 1)
 
 
 def test_signal_handlers_are_put_back(tmp_path):
@@ -251,7 +301,7 @@ def test_a_signal_ends_the_command_at_once(number, status, tmp_path):
     script = Path(__file__).parents[1] / "scripts" / "train.py"
     options = ["solver.iterations=3000000000", "figures=false", "verbose=false", f"hydra.run.dir={tmp_path}/run"]
     process = subprocess.Popen([sys.executable, script, *options], stderr=subprocess.PIPE, text=True, cwd=tmp_path)
-    while not list((tmp_path / "run").glob("tensorboard/events*")):
+    while not list((tmp_path / "run").rglob("events.out*")):
         time.sleep(0.05)
     time.sleep(2)
     began = time.monotonic()

@@ -167,6 +167,7 @@ def run_of_figure_6(folder: Path, number: int | None, *overrides: str) -> None:
     subprocess.run([*command, *brief], check=True, cwd=folder, env=environment)
 
 
+@pytest.mark.slow
 def test_metrics_are_the_same_bits_with_one_thread_and_two(tmp_path: Path) -> None:
     for number in (1, 2):
         run_of_figure_6(tmp_path, number, f"hydra.run.dir={number}")

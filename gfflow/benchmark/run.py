@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -81,8 +83,9 @@ def whole_processes(timings: list[Timing], quick: bool) -> list[Row]:
 
 def main() -> None:
     """Times everything, prints it, and writes it to a folder."""
+    from gfflow.commands.failures import of_reading
     from gfflow.commands.streams import prepare
-    from gfflow.commands.words import command_of
+    from gfflow.commands.words import command_of, with_version
 
     prepare()
     parser = argparse.ArgumentParser(
@@ -90,9 +93,19 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="a rough answer in a few minutes")
     parser.add_argument("--out", type=Path, default=Path("outputs/benchmark"), help="folder for CSV and figure")
+    with_version(parser)
     options = parser.parse_args()
+    with of_reading():
+        options.out.mkdir(parents=True, exist_ok=True)  # what cannot be written is told before minutes of timing
+        if not os.access(options.out, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(options.out))
+        _measure(options.quick, options.out)
+
+
+def _measure(quick: bool, out: Path) -> None:
+    """Everything that the command times and writes, with a line before each part."""
     console = Console()
-    repetitions = 3 if options.quick else 9
+    repetitions = 3 if quick else 9
     began = time.monotonic()
 
     def say(what: str) -> None:
@@ -101,12 +114,12 @@ def main() -> None:
     timings: list[Timing] = []
     for case in CASES:
         say(f"timing {case.name}, {repetitions} times each")
-        timings += compare(case, repetitions, options.quick)
+        timings += compare(case, repetitions, quick)
     say("timing many samples")
     with at_most(1):
-        timings += measure_many(repetitions=1 if options.quick else 3)
+        timings += measure_many(repetitions=1 if quick else 3)
     print_timings(console, timings)
-    names = list(LINES)[:1] if options.quick else list(LINES)
+    names = list(LINES)[:1] if quick else list(LINES)
     lines = []
     for name in names:
         say(f"timing a step along {name}")
@@ -114,12 +127,11 @@ def main() -> None:
             lines.append(measure_line(name, repetitions))
     say("timing a step along large widths")
     with at_most(1):
-        lines.append(measure_widths(WIDTHS[:3], 20_000) if options.quick else measure_widths())
+        lines.append(measure_widths(WIDTHS[:3], 20_000) if quick else measure_widths())
     print_lines(console, lines)
     say("timing whole commands")
-    rows = whole_processes(timings, options.quick)
+    rows = whole_processes(timings, quick)
     print_processes(console, rows)
-    options.out.mkdir(parents=True, exist_ok=True)
-    write_csv(options.out / "benchmark.csv", timings, lines, rows)
-    draw(options.out / "benchmark.png", lines)
-    console.print(f"written to {options.out}", highlight=False, soft_wrap=True)
+    write_csv(out / "benchmark.csv", timings, lines, rows)
+    draw(out / "benchmark.png", lines)
+    console.print(f"written to {out}", highlight=False, soft_wrap=True)

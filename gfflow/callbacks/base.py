@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from gfflow.callbacks.observed import observed
+from gfflow.callbacks.observed import View, observed
 from gfflow.model.snapshot import Snapshot
 
 
@@ -44,5 +44,7 @@ class Measurement(pl.Callback, ABC):
             return
         self._measured = network.iteration
         scalars = self.measure(network.snapshot())
+        if isinstance(network, View):
+            network.logged |= scalars.keys()
         for logger in trainer.loggers if scalars else ():
             logger.log_metrics(scalars, step=network.iteration)

@@ -1,4 +1,4 @@
-"""Signals: SIGINT and SIGTERM stop training where it can be resumed."""
+"""Signals: SIGINT, SIGTERM and those of schedulers stop training where it can be resumed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from typing import Any
 import lightning.pytorch as pl
 
 from gfflow.training.module import GradientFlowModule
-from gfflow.training.signals import first_received
+from gfflow.training.signals import OF_SCHEDULERS, StopSignals, first_received
 
 
 class Interruption(pl.Callback):
-    """Within it (`with Interruption(module) as callback: Trainer(callbacks=[callback, ...]).fit(module)`) SIGINT and
-    SIGTERM ask the module to stop at its next pause, which raises Interrupted; a second one stops at once. The
-    handlers that were there before are put back afterwards.
+    """Within it (`with Interruption(module) as callback: Trainer(callbacks=[callback, ...]).fit(module)`) SIGINT,
+    SIGTERM, SIGUSR1 and SIGUSR2 ask the module to stop at its next pause, which raises Interrupted; a second SIGINT
+    stops at once (schedulers send their signals several times, and SIGKILL in the end). The handlers that were there
+    before are put back afterwards.
+
+    SIGUSR1 and SIGUSR2 are what a scheduler sends before a job's time is up. They are meant for somebody: once the
+    state is saved, the handler that was there is called, such as submitit's, which queues the job again and ends the
+    process. Where they were ignored, they stay so.
 
     Lightning's own, which it adds when `fit` begins, would end a run by SIGTERM with status 0, and by SIGINT with 1:
     they are replaced when training begins. Does nothing outside the main thread, which alone receives signals.
@@ -35,8 +40,14 @@ class Interruption(pl.Callback):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        meant_for = self._before.get(self.module.signal or 0) if self.module.signal in OF_SCHEDULERS else None
         while self._before:
             signal.signal(*self._before.popitem())
+        of_command = isinstance(
+            getattr(meant_for, "__self__", None), StopSignals
+        )  # which Interrupted stops by itself
+        if callable(meant_for) and not of_command:
+            meant_for(self.module.signal, None)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._install()
@@ -44,9 +55,11 @@ class Interruption(pl.Callback):
     def _install(self) -> dict[int, Any]:
         if threading.current_thread() is not threading.main_thread():
             return {}
-        return {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard = [number for number in OF_SCHEDULERS if signal.getsignal(number) != signal.SIG_IGN]
+        return {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM, *heard)}
 
     def _ask(self, number: int, _: Any) -> None:
-        if self.module.signal is not None:
+        if self.module.signal is None:
+            self.module.signal = number
+        elif number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.module.signal = number

@@ -53,6 +53,13 @@ class Measured(Measurement):
         self.source.load_state_dict(state_dict)
 
 
+class Margin(Measured):
+    """`margin/normalized`, `margin/errors` (scalars.Margin), with a classification loss."""
+
+    def __init__(self) -> None:
+        super().__init__(scalars.Margin())
+
+
 class Loss(Measured):
     """`loss` and, where training is descent on L, `time` (scalars.Loss)."""
 

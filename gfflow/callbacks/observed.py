@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from gfflow.errors import InvalidInput
 from gfflow.model.activations import leaky_relu
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
+from gfflow.records.dashboard import charts
+from gfflow.records.event_file import add_layout
 from gfflow.training.foreign import (
+    LossOf,
     WeightsOf,
+    as_loss,
     as_training_set,
     check_forward,
+    note_of_loss,
     read_samples,
     read_weights,
     shifted,
+    with_loss,
 )
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.schedule import Schedule
@@ -59,10 +68,15 @@ class View(pl.Callback):
     and gradient norms are in w and a alone. `training_set` are the samples of the loss; by default those of the
     training loader's dataset, read once. Measurements are taken at the `schedule`'s optimiser steps, log-spaced by
     default. `step_size` is the step of plain full-batch SGD on L = 1/(2n) sum r^2, twice the optimiser's lr where the
-    loss is the mean squared error: only with it iterations have a flow time. `slope` is that of the activation below
+    loss is the mean squared error: only with it iterations have a flow time. `loss` is 'square', 'logistic',
+    'exponential', or a function of (h, y) that gives the loss of each sample and is differentiated by autograd; by
+    default that of the given training set, or the square loss. Labels 0 and 1 of a classification loss are read as -1
+    and +1. A layer that requires no gradient counts as frozen: gradient norms are then in the other alone. A module
+    whose output is scaled, 1/m sum_j a_j relu(<w_j, x>), is shown by View(view=...) with the factor folded into a;
+    weights, balance and gradient norms are then those of the folded a. `slope` is that of the activation below
     zero, 0 for the ReLU; by default that of the module's own nn.ReLU or nn.LeakyReLU. Losses, gradients and the
-    directions D_j of a leaky network are its own; what the theory says of ReLU networks does not hold of it, and
-    predict_module refuses it. Raises InvalidInput at the start of training.
+    directions D_j of a leaky network are its own, and what the paper says of ReLU networks does not hold of it.
+    Raises InvalidInput at the start of training.
     """
 
     def __init__(
@@ -72,9 +86,12 @@ class View(pl.Callback):
         schedule: Schedule | None = None,
         step_size: float | None = None,
         slope: float | None = None,
+        loss: LossOf | None = None,
     ) -> None:
+        self.loss = loss if loss is None else as_loss(loss)
         self.view, self.activation = view, None if slope is None else leaky_relu(slope)
         self.given, self.given_schedule, self.step_size = training_set, schedule, step_size
+        self.logged: set[str] = set()  # names of scalars
         self._trainer: pl.Trainer | None = None
         self._read: tuple[int, Neurons, float] | None = None  # iteration, weights, output bias
         self._snapshot: Snapshot | None = None
@@ -84,12 +101,23 @@ class View(pl.Callback):
         self._trainer, self._module, self._read, self._snapshot = trainer, module, None, None
         neurons, bias = self._weights()
         x = None if self.given is not None else (samples := read_samples(trainer.train_dataloader))[0]
-        self.training_set = as_training_set(*samples, neurons.w.shape[1]) if self.given is None else self.given
+        self.training_set = (
+            as_training_set(*samples, neurons.w.shape[1], self.loss)
+            if self.given is None
+            else with_loss(self.given, self.loss)
+        )
+        note = note_of_loss(module, self.training_set.loss)
+        if note is not None:
+            warnings.warn(note, stacklevel=2)
         self.schedule = self.given_schedule or _default_schedule(trainer)
         if self.step_size is not None:
             _check_plain_descent(trainer, self.step_size)
         if x is not None and self.measurable():
             check_forward(module, x, self.snapshot(), bias)
+        _lay_out(trainer, charts(mirrored=False))
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        _lay_out(trainer, charts(self.logged, mirrored=False))
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._trainer = None
@@ -142,6 +170,13 @@ def observed(trainer: pl.Trainer, module: pl.LightningModule) -> Observed:
     if not view.attached_to(module):
         view.attach(trainer, module)
     return view
+
+
+def _lay_out(trainer: pl.Trainer, layout: Mapping[str, Mapping[str, tuple[str, Sequence[str]]]]) -> None:
+    """Gives the custom charts to TensorBoard, where a logger of Lightning's writes for it."""
+    for logger in trainer.loggers:
+        if layout and isinstance(logger, TensorBoardLogger):
+            add_layout(logger.experiment, layout)
 
 
 def _default_schedule(trainer: pl.Trainer) -> Schedule:

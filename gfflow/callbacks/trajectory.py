@@ -26,8 +26,8 @@ def frame_count(m: int, d: int, frames: int) -> int:
 class TrajectoryRecorder(pl.Callback):
     """Writes `trajectory.npz`: step (T,), w (T, m, d), a (T, m) at the schedule's iterations, the first and last
     included, and the training set as x (n, d), y (n,), so that figures can be redrawn from the file alone. By default
-    at most 200 of the training's scheduled iterations. An output bias and a leaky activation's slope are not
-    recorded: redraw from the file only what is of a plain ReLU network.
+    at most 200 of the training's scheduled iterations. An output bias, an activation and a loss are not recorded: a
+    run has the latter two in its configuration; of a module, redraw only what is of a plain ReLU network.
     """
 
     def __init__(self, path: str | Path, schedule: Schedule | None = None) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from gfflow.commands.words import override, unreadable
+from gfflow.commands.words import COMMANDS, command_of, misused_option, override, unreadable
 from gfflow.config import RunConfig, presets
 from gfflow.errors import Diverged, InvalidInput
 from gfflow.reference import experiments
@@ -24,14 +24,16 @@ UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDI
 
 @contextmanager
 def of_reading() -> Iterator[None]:
-    """Within it a command reads runs that have ended: bad input, a folder that cannot be written and Ctrl-C end it
-    with one line, and with exit status 2, 2 and 130."""
+    """Within it a command reads runs that have ended: bad input, a folder that cannot be written, a full disk and
+    Ctrl-C end it with one line, and with exit status 2, 2, 4 and 130."""
     try:
         yield
     except InvalidInput as error:
         message, status = str(error), BAD_INPUT
-    except PermissionError as error:
-        message, status = f"{error.filename}: cannot be written ({error.strerror})", BAD_INPUT
+    except OSError as error:
+        if (status := status_of(error)) == UNEXPECTED:
+            raise
+        message = f"{error.filename}: cannot be written ({error.strerror})" if error.filename else str(error)
     except KeyboardInterrupt:
         message, status = "interrupted; the same command begins anew", 130
     else:
@@ -51,6 +53,12 @@ def status_of(error: BaseException) -> int:
     return DIVERGED if isinstance(error, Diverged) else UNEXPECTED
 
 
+def explains_itself(error: Exception) -> bool:
+    """Whether the error's own words say all: of one that is expected, or of submitit's that a job cannot be queued
+    again."""
+    return status_of(error) != UNEXPECTED or type(error).__module__.startswith("submitit.")
+
+
 def one_line(error: Exception) -> str:
     """What is said of an error that is not unexpected."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -62,7 +70,8 @@ def one_line(error: Exception) -> str:
     if unknown := re.match(r"Could not override '([^']+)'", text):
         return f"{unknown[1]}: no such key; {_nearest_key(unknown[1])}all keys: --cfg job"
     if absent := re.match(r"In '\S+': Could not find '(\S+)/([^'/]+)'; Available options in '\S+':; (.+)", text):
-        allowed = absent[3].split("; Config search path")[0].replace("; ", ", ")
+        listed = absent[3].split("; Config search path")[0].split("; ")
+        allowed = ", ".join(experiments() if absent[1] == "experiment" else listed)
         return f"{absent[1]}: received {absent[2]}; {_nearest_choice(*absent.groups()[:2])}allowed: {allowed}"
     return text
 
@@ -75,6 +84,8 @@ def unwritable(error: OSError) -> str:
 
 def refused(arguments: Sequence[str]) -> str:
     """What is wrong with the form of the command line, '' where nothing is."""
+    if misused := misused_option(arguments):
+        return misused
     if (given := unreadable(arguments)) is not None:
         return _unread(given)
     completion = {"-sc", "--shell-completion"}.intersection(arguments)
@@ -87,7 +98,8 @@ def _unread(given: str) -> str:
     """What to say of an override that Hydra's grammar cannot read: of a value, how to quote it."""
     key, equals, value = given.partition("=")
     if not equals or not re.fullmatch(r"[+~]*[\w./@-]+", key):
-        return f"{given}: not of the form KEY=VALUE"
+        near = get_close_matches(given, COMMANDS, n=1)
+        return f"{given}: not of the form KEY=VALUE{f'; did you mean {command_of(near[0])}?' if near else ''}"
     return f"{key}: received {value}, which cannot be read as it stands; in quotes: {override(key, value)}"
 
 

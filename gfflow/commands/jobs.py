@@ -44,8 +44,8 @@ class Ended:
 
     @property
     def failure(self) -> str:
-        """One line on a failed job: its folder, its overrides, and the last line of its message."""
-        return f"{Path(self.folder).name} ({' '.join(self.overrides)}): {self.message.strip().splitlines()[-1]}"
+        """One line on a failed job: its number, its overrides, and the last line of its message."""
+        return f"{self.number} ({' '.join(self.overrides)}): {self.message.strip().splitlines()[-1]}"
 
 
 def record(sweep: Path, ended: Ended) -> None:
@@ -130,7 +130,7 @@ class Watch:
     def _tell(self, ended: Ended) -> None:
         if ended.status:
             overrides = " ".join(ended.overrides)
-            print(f"gfflow: job {Path(ended.folder).name} ({overrides}) failed: {ended.message}", file=sys.stderr)
+            print(f"gfflow: job {ended.number} ({overrides}) failed: {ended.message}", file=sys.stderr)
             sys.stderr.flush()
         elif not self.quiet:
             self._console.print(escape(self._line(ended)))
@@ -165,13 +165,15 @@ class Watch:
 
 
 def numbers_of(summary: dict[str, Any], metric: str, value: float) -> dict[str, float]:
-    """Two or three numbers by which a run is told from others, and the optimized metric where it is another."""
+    """Two or three numbers by which a run is told from others, of an ensemble medians over its members, and the
+    optimized metric where it is another."""
     found = {}
+    members = summary.get("ensemble")
     for path, name in NUMBERS.items():
         section, key = path.split(".")
-        number = summary[section].get(key)
+        number = summary[section].get(key) if members is None else members.get(section, {}).get(key, {}).get("p50")
         if number is not None:
-            found[name] = float(number)
+            found[name if members is None else f"median {name}"] = float(number)
     return found if metric in NUMBERS or value != value else {**found, metric: value}
 
 

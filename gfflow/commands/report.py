@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gfflow.commands.failures import of_reading
 from gfflow.commands.streams import prepare
-from gfflow.commands.words import command_of
+from gfflow.commands.words import command_of, with_version
 from gfflow.threads import at_most, threads_for
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--final", action="append", metavar="PATH",
         help="of a sweep: a value of summary.json, as a dotted path, to draw against the swept keys (repeatable)",
     )  # fmt: skip
+    with_version(parser)
     chosen = parser.parse_args(arguments)
     with of_reading():
         alone = (chosen.folder / "metrics.csv").is_file()

@@ -30,6 +30,8 @@ class Session:
         self.sweep: Path | None = None
         self.watch: Watch | None = None  # of the sweep's jobs
         self.searched: tuple[str, bool] | None = None  # by optuna: what, and whether it is maximised
+        self.submitted: set[str] = set()  # a scheduler's names of the jobs handed to it that have not ended
+        self.cancel = "kill"  # the command that ends them
         self.run: Path | None = None
         self.failures: list[tuple[str, int]] = []  # message and exit status
         self._print_error: Any = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -17,12 +18,13 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
 from gfflow.commands.session import Session
+from gfflow.commands.words import keys_of_one_value
 from gfflow.records.files import write_text
-
-ERROR_FILE = "error.txt"  # in the folder of a job that failed: exit status, overrides, message
+from gfflow.records.folder import ERROR_FILE
+from gfflow.threads import SWEEP
 
 GRACE = 10.0  # seconds that a worker whose sweep has gone is given to save the state of its job
-PARENT = "GFFLOW_SWEEP_PROCESS"  # environment variable: the process that started the workers
+COMMON = "GFFLOW_SWEEP_COMMON"  # environment variable: the keys that have one value in all jobs, separated by blanks
 
 
 def note_failure(folder: Path, overrides: Sequence[str], message: str, status: int) -> None:
@@ -38,12 +40,12 @@ def forget_failure(folder: Path) -> None:
 def end_with_sweep() -> None:
     """In a worker process: ends it when the process that runs the sweep has gone, whatever killed that one, and saves
     the state of the job that is training first. Otherwise workers would work off what is in their queue."""
-    parent = int(os.environ.get(PARENT, 0))
+    parent = int(os.environ.get(SWEEP, 0))
     if not parent or parent == os.getpid():
         return
     if os.getppid() != parent:
         os._exit(128 + signal.SIGTERM)
-    if any(thread.name == PARENT for thread in threading.enumerate()):
+    if any(thread.name == SWEEP for thread in threading.enumerate()):
         return
 
     def watch() -> None:
@@ -53,22 +55,31 @@ def end_with_sweep() -> None:
         time.sleep(GRACE)
         os._exit(128 + signal.SIGTERM)
 
-    threading.Thread(target=watch, name=PARENT, daemon=True).start()
+    threading.Thread(target=watch, name=SWEEP, daemon=True).start()
+
+
+def varied_keys(overrides: Sequence[str]) -> list[str]:
+    """The keys among a job's overrides that differ between the jobs of its sweep, as the command line tells."""
+    common = os.environ.get(COMMON, "").split()
+    keys = [word.partition("=")[0].lstrip("+") for word in overrides]
+    return [key for key in dict.fromkeys(keys) if key not in common]
 
 
 class RecordSweep(Callback):
-    """Hydra's callback that records, while a sweep runs, its folder in the session, which then tells of its jobs, and
-    for joblib's workers which process runs it. (Those of submitit outlive it by design: they belong to the
-    scheduler.)"""
+    """Hydra's callback that records, while a sweep runs, its folder in the session, which then tells of its jobs; for
+    the jobs, which may be processes elsewhere, what is common to them; for joblib's workers which process runs it.
+    (Those of submitit outlive it by design: they belong to the scheduler.)"""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         if Session.current is not None:
             Session.current.begin_sweep(Path(str(config.hydra.sweep.dir)), config.hydra.sweeper)
+        os.environ[COMMON] = " ".join(sorted(keys_of_one_value(sys.argv[1:])))
         if config.hydra.launcher._target_.endswith("JoblibLauncher"):
-            os.environ[PARENT] = str(os.getpid())
+            os.environ[SWEEP] = str(os.getpid())
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        os.environ.pop(PARENT, None)
+        os.environ.pop(SWEEP, None)
+        os.environ.pop(COMMON, None)
 
 
 class ReportSweep(Callback):

@@ -19,10 +19,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from gfflow.commands import slurm
 from gfflow.commands.failures import (
     BAD_INPUT,
     DISK_FULL,
     UNEXPECTED,
+    explains_itself,
     one_line,
     refused,
     status_of,
@@ -37,6 +39,12 @@ from gfflow.config import RunConfig, presets
 from gfflow.errors import Interrupted
 from gfflow.reference import CONF, as_help
 from gfflow.training.signals import end_if_stopped
+
+OTHERS = {  # commands that --help names beside this one
+    "report": ("DIR", "every figure of a run, or table and figures of a sweep"),
+    "verify": ("RUN_DIR", "every statement of the paper, checked on a run"),
+    "benchmark": ("--quick", "speed against a plain PyTorch loop"),
+}
 
 # ${steps:T,ETA} in a configuration: how many steps of size ETA make the flow time T
 OmegaConf.register_new_resolver("steps", lambda time, step_size: round(time / step_size), replace=True)
@@ -99,7 +107,7 @@ def _job_of_sweep(config: DictConfig, job: Any, folder: Path) -> float | None:
     except Exception as error:
         end_if_stopped()
         status = status_of(error)
-        message = one_line(error) if status != UNEXPECTED else traceback.format_exc()
+        message = one_line(error) if explains_itself(error) else traceback.format_exc()
         note_failure(folder, overrides, message, status)
     finally:
         _remove_if_empty(folder)
@@ -124,7 +132,7 @@ def _run(config: DictConfig, job: Any, folder: Path) -> tuple[dict[str, Any], fl
         ".hydra/hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": OmegaConf.masked_copy(job, list(job))})),
         ".hydra/overrides.yaml": OmegaConf.to_yaml(job.overrides.task),
     }
-    if values["resume"] is True:
+    if values["resume"] is True or (values["resume"] is None and slurm.restarted()):
         values["resume"] = "auto"
     if values["resume"] not in (None, "auto"):
         folder, values = configuration_of(str(values["resume"]), job.overrides.task)
@@ -137,9 +145,11 @@ def _run(config: DictConfig, job: Any, folder: Path) -> tuple[dict[str, Any], fl
     settings = RunConfig.of(values)
     if Session.current is not None and job.mode != RunMode.MULTIRUN:
         Session.current.run = folder
+    from gfflow.commands.sweep import varied_keys
     from gfflow.run import train  # Lightning is heavy: not before the configuration is known to be good
 
-    summary = train(settings, folder, files=files)
+    varied = varied_keys(job.overrides.task) if job.mode == RunMode.MULTIRUN else ()
+    summary = train(settings, folder, files=files, varied=varied)
     return summary, number_at(summary, settings.optimized_metric)
 
 
@@ -164,11 +174,13 @@ def main(session: Session | None = None) -> None:
         print(f"gfflow: {wrong}", file=sys.stderr)
         sys.exit(BAD_INPUT)
 
+    from gfflow.commands.launchers import outlive_jobs
     from gfflow.commands.sweep import compose_one_of_each_kind
 
     store_presets()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions arrive here instead of Hydra's own printing
     compose_one_of_each_kind()
+    outlive_jobs()
     with session or Session() as session, session.signals:
         try:
             try:
@@ -208,7 +220,9 @@ def _answer(arguments: Sequence[str]) -> str:
 
         return f"gfflow {__version__}"
     if "--help" in arguments or "-h" in arguments:
-        return as_help(command_of("train"), width=min(120, max(80, shutil.get_terminal_size((110, 24)).columns)))
+        others = {f"{command_of(name)} {words}".strip(): does for name, (words, does) in OTHERS.items()}
+        width = min(120, max(80, shutil.get_terminal_size((110, 24)).columns))
+        return as_help(command_of("train"), width, others)
     return ""
 
 
@@ -245,6 +259,11 @@ def _interrupted(status: int, session: Session) -> tuple[str, int]:
         return f"interrupted; {how}" if how else "interrupted", status
     done = count_summaries(session.sweep)
     how = f"go on with the same command and resume=true {override('hydra.sweep.dir', session.sweep)}"
+    if session.submitted:
+        names = sorted({job.partition("_")[0] for job in session.submitted}, key=int)
+        stop = f"{session.cancel} {' '.join(names)}"
+        run_on = f"{len(session.submitted)} run on: wait for them, or stop them with {stop}; then"
+        return f"sweep interrupted, {done} job(s) have ended, {run_on} {how}", status
     return f"sweep interrupted, {done} job(s) have ended; {how}", status
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from gfflow.commands.failures import of_reading
 from gfflow.commands.report import threads_of
 from gfflow.commands.streams import prepare
-from gfflow.commands.words import command_of
+from gfflow.commands.words import command_of, with_version
 from gfflow.errors import InvalidInput
+from gfflow.records.folder import events_folder
 from gfflow.records.run import Run
 from gfflow.statements.output import as_markdown, print_report, write
 from gfflow.statements.verdicts import verify
@@ -26,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
         "other", type=Path, nargs="?", help="a second run that differs in init.scale only (Lemma 12, Theorem 1)"
     )
     parser.add_argument("--epsilon", type=float, help="of the lemmas; left out: the largest that B.2 admits")
+    with_version(parser)
     return parser
 
 
@@ -41,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
             report = verify(run, asked.epsilon, None if asked.other is None else Run.read(asked.other))
         from gfflow.records.dashboard import append_text  # TensorBoard is imported only when it is needed
 
-        path = write(report, asked.run)
-        append_text(asked.run / "tensorboard", "verification", as_markdown(report), int(run.metrics["step"][-1]))
         print_report(report)
+        path = write(report, asked.run)
+        append_text(events_folder(asked.run), "verification", as_markdown(report), int(run.metrics["step"][-1]))
         print(f"written to {path}")

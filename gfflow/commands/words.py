@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
@@ -21,6 +25,7 @@ PATHS = (
     "hydra.sweep.dir",
     "hydra.sweep.subdir",
 )
+COMMANDS = ("train", "report", "verify", "benchmark")
 TEXTS = ("name", "data.label", *PATHS)  # keys whose values are words that a person chooses freely
 _WORDS = ("", "true", "auto", "null")  # what resume= takes beside paths
 _PLAIN = re.compile(r"[A-Za-z0-9_./@%+:-]+")  # what neither a shell nor Hydra's grammar reads as anything else
@@ -37,7 +42,13 @@ def override(key: str, value: str | Path) -> str:
     """`key=value` as it can be pasted into a shell."""
     text = str(value)
     plain = _PLAIN.fullmatch(text) and not _reads_otherwise(f"{key}={text}")
-    return f"{key}={text}" if plain else shlex.quote(f"{key}={quoted(text)}")
+    return f"{key}={text}" if plain else in_shell(f"{key}={quoted(text)}")
+
+
+def in_shell(word: str) -> str:
+    """The word in a shell's quotes: double ones, which single ones inside leave readable, where a shell reads nothing
+    in them."""
+    return shlex.quote(word) if re.search(r'["$`\\!\n]', word) else f'"{word}"'
 
 
 def command_of(name: str) -> str:
@@ -48,11 +59,33 @@ def command_of(name: str) -> str:
     return f"python -m gfflow {name}" if own.name == "__main__.py" else f"gfflow-{name}"
 
 
+def with_version(parser: ArgumentParser) -> None:
+    """Lets the command say gfflow's version."""
+    from gfflow import __version__
+
+    parser.add_argument("--version", action="version", version=f"gfflow {__version__}")
+
+
 def as_typed(arguments: Sequence[str]) -> list[str]:
     """The command line with the values of TEXTS made fit for Hydra's grammar: `~` is the home folder, and a value
-    that the grammar cannot read, or that is the path of something there, is taken literally."""
+    that the grammar cannot read, or that is the path of something there, is taken literally. Of a run that goes on
+    the folder is where Hydra works too: none is made where the command was typed."""
     sweeping = "-m" in arguments or "--multirun" in arguments
-    return [_made_fit(argument, sweeping) for argument in arguments]
+    made = [_made_fit(argument, sweeping) for argument in arguments]
+    folder = next((word.partition("=")[2] for word in made if word.startswith("resume=")), "")
+    elsewhere = any(word.startswith(("hydra.run.dir=", "hydra.mode=")) for word in made)
+    begun = Path(_unquoted(folder)) / ".hydra" / "config.yaml"
+    if sweeping or elsewhere or folder.lower() in _WORDS or not _is_there(begun):
+        return made
+    return [*made, f"hydra.run.dir={folder}"]
+
+
+def _unquoted(value: str) -> str:
+    """The value as Hydra's grammar reads it."""
+    try:
+        return str(OverridesParser.create().parse_override(f"x={value}").value())
+    except HydraException:
+        return value
 
 
 def _made_fit(argument: str, sweeping: bool) -> str:
@@ -63,19 +96,37 @@ def _made_fit(argument: str, sweeping: bool) -> str:
     if key.lstrip("+") in PATHS and value.startswith("~"):
         literal = os.path.expanduser(value)
         argument = f"{key}={literal}"
+    sweeping = sweeping and not key.startswith("hydra.")  # which Hydra does not sweep over
     if _reads(argument, sweeping) and not (_reads_otherwise(argument) and _is_there(literal)):
         return argument
     return f"{key}={quoted(literal)}"
 
 
+def misused_option(arguments: Sequence[str]) -> str:
+    """What is wrong with the options among the words, '' where nothing is."""
+    _, others, error = _parsed(arguments)
+    unknown = [word for word in others if word.startswith("-")]
+    return error or (f"{unknown[0]}: no such option; --help lists what there is" if unknown else "")
+
+
+def _parsed(arguments: Sequence[str]) -> tuple[list[str], list[str], str]:
+    """Hydra's reading of the words: its overrides, what it does not know, and what it says where it can read none."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            known, others = get_args_parser().parse_known_args(list(arguments))
+    except SystemExit:
+        return [], [], said.getvalue().strip().rpartition("error: ")[2]
+    return known.overrides, others, ""
+
+
 def unreadable(arguments: Sequence[str]) -> str | None:
     """The first override that Hydra's grammar cannot read; None where it can read all."""
-    for argument in arguments:
-        if "=" in argument and not argument.startswith("-"):
-            try:
-                OverridesParser.create().parse_override(argument)
-            except HydraException:
-                return argument
+    for argument in _parsed(arguments)[0]:
+        try:
+            OverridesParser.create().parse_override(argument)
+        except HydraException:
+            return argument
     return None
 
 
@@ -94,7 +145,7 @@ def _reads_otherwise(argument: str) -> bool:
     return value != argument.partition("=")[2]
 
 
-def _is_there(path: str) -> bool:
+def _is_there(path: str | Path) -> bool:
     try:
         return Path(path).exists()
     except OSError:  # such as a name that is too long

@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 # isort: off
 from gfflow.figures.overview import overview
 from gfflow.figures.training import training_state
+from gfflow.figures.regions import regions
+from gfflow.figures.margin import margin
 from gfflow.figures.loss import loss
 from gfflow.figures.timeline import timeline
 from gfflow.figures.masses import masses
@@ -28,6 +30,8 @@ from gfflow.figures.lazy import lazy
 from gfflow.figures.minimum_norm import least_norm
 from gfflow.figures.flow_distance import flow_distance
 from gfflow.figures.sliding_pairs import sliding_pairs
+from gfflow.figures.members import diagonal, failures
+from gfflow.figures.member_bands import bands, histograms
 
 # isort: on
 from gfflow.figures.moments import moments
@@ -37,8 +41,10 @@ from gfflow.records.run import Run
 
 
 def draw_main(run: Run) -> list[Path]:
-    """Draws the few figures that the run ends with into its figures/; returns the files written."""
-    return _draw((drawing for drawing in FIGURES.values() if drawing.main(run)), run)
+    """Draws the few figures that the run ends with into its figures/, of an ensemble those of its members; returns
+    the files written."""
+    many = run.members is not None
+    return _draw((drawing for drawing in FIGURES.values() if drawing.members == many and drawing.main(run)), run)
 
 
 def draw_all(run: Run) -> list[Path]:
@@ -71,19 +77,25 @@ __all__ = [
     "FIGURES",
     "Drawing",
     "alignment",
+    "bands",
+    "diagonal",
     "directions",
     "draw_all",
     "draw_main",
     "early_directions",
     "explained_variance",
+    "failures",
     "figure",
     "flow_distance",
+    "histograms",
     "lazy",
     "least_norm",
     "loss",
+    "margin",
     "masses",
     "overview",
     "polar",
+    "regions",
     "saddle",
     "sliding_pairs",
     "states_of_training",

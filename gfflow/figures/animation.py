@@ -17,6 +17,7 @@ from PIL import Image
 
 from gfflow.figures.overview import draw_masses
 from gfflow.figures.polar import draw_polar, final_plane, prepare_polar
+from gfflow.figures.regions import classified_in_the_plane, draw_regions, prepare_regions
 from gfflow.figures.style import INK, iteration_axis, number, styled
 from gfflow.figures.training import along, draw_state, heights
 from gfflow.records.files import whole_file
@@ -36,7 +37,7 @@ def animate(run: Run) -> list[Path]:
     """Writes training.gif into the run's figures/, and training.mp4 where ffmpeg is on the PATH; returns the paths.
 
     Pictures are log-spaced in time. Empty where no frames were recorded, or where the inputs are in the plane
-    without being on a line.
+    without being on a line or classified.
     """
     pictures = draw_pictures(run)
     if not pictures:
@@ -96,6 +97,11 @@ def _prepare_state(figure: Figure, trajectory: Trajectory) -> tuple[Axes, Painte
         state.set(xlim=(float(line[0]), float(line[-1])), ylim=heights(shots, line))
         state.set(xlabel="input $x$, kink of neuron $j$", ylabel="$h(x)$,  $s_j\\Vert w_j\\Vert$")
         return state, lambda axes, frame: draw_state(axes, shots[frame], line)
+    if classified_in_the_plane(data):
+        shots = [snapshot(trajectory, data, frame) for frame in range(len(trajectory.step))]
+        state = figure.add_axes(place)
+        prepare_regions(state, data)
+        return state, lambda axes, frame: draw_regions(axes, shots[frame])
     if data.d > 2 and trajectory.w.shape[1] > 1:
         plane, largest = final_plane(trajectory)
         state = figure.add_axes(place, projection="polar")

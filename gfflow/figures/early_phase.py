@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -21,6 +23,7 @@ from gfflow.model.neurons import Neurons
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run, Trajectory
 from gfflow.theory import EarlyPhase, ExtremalDirection, extremal_directions, solve_early_phase, takes_seconds
+from gfflow.theory.early_phase import early_phase_known
 
 Array = NDArray[np.float64]
 LABELS = 24  # of extremal directions, at most
@@ -35,14 +38,17 @@ def early_directions(run: Run) -> Figure | None:
     if trajectory is None or len(trajectory.step) < 3 or not takes_seconds(len(trajectory.y), trajectory.w.shape[1]):
         return None
     data = training_set(trajectory)
-    phase = solve_early_phase(data, snapshot(trajectory, data, 0).neurons)
+    start = snapshot(trajectory, data, 0).neurons
+    if not early_phase_known(data, start):
+        return None
+    phase = solve_early_phase(data, start)
     if trajectory.w.shape[2] == 2:
-        return _in_the_plane(run, trajectory, phase)
+        listed = extremal_directions(trajectory.x, data.pulls.numpy(), start.activation.slope)
+        return _in_the_plane(run, trajectory, phase, listed or [])
     return _in_space(run, trajectory, phase)
 
 
-def _in_the_plane(run: Run, trajectory: Trajectory, phase: EarlyPhase) -> Figure:
-    listed = extremal_directions(trajectory.x, trajectory.y) or []
+def _in_the_plane(run: Run, trajectory: Trajectory, phase: EarlyPhase, listed: Sequence[ExtremalDirection]) -> Figure:
     figure = new_figure(3.9)
     axes = figure.subplots()
     w = trajectory.w[1:]

@@ -27,7 +27,8 @@ def lazy(run: Run) -> Figure | None:
     start = np.linalg.norm(trajectory.w[0] / scale)
     moved = np.array([np.linalg.norm((w - trajectory.w[0]) / scale) / start for w in trajectory.w])
     figure = new_figure(2.6)
-    panels = figure.subplots(1, 1 + data.one_dimensional, squeeze=False)[0]
+    beside = data.one_dimensional and data.loss.is_square  # the kernel's limit is that of least squares
+    panels = figure.subplots(1, 1 + beside, squeeze=False)[0]
     left = panels[0]
     left.plot(trajectory.step[1:], moved[1:], color=INK)
     rich = moved.max() > 10
@@ -35,14 +36,15 @@ def lazy(run: Run) -> Figure | None:
     left.set(yscale="log") if rich else left.set_ylim(0, None)
     left.set_title(f"movement of the hidden weights: {quantity(moved[-1])} at the end")
     iteration_axis(left, None, ticks=5)
-    if data.one_dimensional:
+    if beside:
         last = len(trajectory.step) - 1
         _functions(panels[1], snapshot(trajectory, data, 0), snapshot(trajectory, data, last))
     return figure
 
 
 def _functions(axes: Axes, start: Snapshot, end: Snapshot) -> None:
-    """h at the end, the interpolator of the tangent kernel at the start, and the gap between them."""
+    """h at the end, the interpolator of the tangent kernel at the start, and how far one is from the other between
+    the data, root mean square and at most, relative to the range of h and the labels there."""
     data = start.training_set
     low, high = float(data.x[:, 0].min()), float(data.x[:, 0].max())
     line = torch.linspace(*line_interval(data), 800, dtype=data.x.dtype)
@@ -57,5 +59,9 @@ def _functions(axes: Axes, start: Snapshot, end: Snapshot) -> None:
     extent = float(shown.max() - shown.min()) or 1.0
     root_mean_square, largest = float(gap.square().mean().sqrt()) / extent, float(gap.abs().max()) / extent
     axes.set(xlabel="input $x$", ylabel="$h(x)$", xlim=(float(line[0]), float(line[-1])))
-    axes.set_title(f"gap / range between the data: {root_mean_square:.0%} rms, {largest:.0%} at most")
+    axes.set_title(f"network to kernel: {_percent(root_mean_square)} of the range, at most {_percent(largest)}")
     axes.legend(loc="best")
+
+
+def _percent(fraction: float) -> str:
+    return f"{quantity(float(f'{100 * fraction:.2g}'))}%"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gfflow.figures.events import events, mark_events
+from gfflow.figures.events import end_of_smallness, events, mark_events
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BAND, BY_SIGN, FIT, INK, MINUS, PREDICTED, iteration_axis, new_figure
+from gfflow.figures.style import BAND, BY_SIGN, FIT, INK, MINUS, PREDICTED, iteration_axis, lies_flat, new_figure
 from gfflow.measures import plateaus
 from gfflow.records.run import Run
 
@@ -22,10 +22,16 @@ def loss(run: Run) -> Figure:
     left.plot(*run.column("theory/loss"), color=PREDICTED, linestyle=(0, (4, 3)), linewidth=0.9)
     tested, tests = run.column("test/loss")
     top = max(values.max(), tests.max(initial=0))
-    left.set(xlim=(0, max(step[-1], 1)), ylim=(0, 1.14 * top), ylabel="loss $L$")
+    left.set(xlim=(0, max(step[-1], 1)), ylabel="loss $L$")
+    if lies_flat(step, values):
+        left.set_yscale("log")
+    else:
+        left.set_ylim(0, 1.14 * top)
     positive = (step > 0) & (values > 0)
     right.plot(step[positive], values[positive], color=INK)
-    right.set(xscale="log", yscale="log" if positive.any() else "linear", xlim=(1, max(step[-1], 10)))
+    begins = (end_of_smallness(run) or 10) / 10  # before it nothing happens
+    right.set(xscale="log", yscale="log" if positive.any() else "linear")
+    right.set_xlim(max(1, min(begins, step[-1] / 10)), max(step[-1], 10))
     right.set_ylabel("loss $L$")
     if len(tested):
         for axes in (left, right):

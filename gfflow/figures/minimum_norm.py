@@ -73,7 +73,9 @@ def _verdict(end: Snapshot, excess: float) -> str:
         return f"the labels are not fitted, loss {quantity(end.loss)}: the norms do not compare"
     if abs(excess) < EQUAL:
         return f"trained network: of the least norm, to {EQUAL:.2%}"
-    return f"trained network: {abs(excess):.2%} {'above' if excess > 0 else 'below'} the least norm"
+    if excess > 1:
+        return f"trained network: {quantity(1 + excess)} times the least norm"
+    return f"trained network: {quantity(100 * abs(excess))}% {'above' if excess > 0 else 'below'} the least norm"
 
 
 def _function(neurons: Neurons, line: Tensor) -> Tensor:

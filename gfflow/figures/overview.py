@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from gfflow.figures.events import LABEL_HEIGHT, events, label_events, mark_events
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, FAINT, INK, PREDICTED, iteration_axis, new_figure
+from gfflow.figures.style import BY_SIGN, FAINT, INK, PREDICTED, iteration_axis, lies_flat, new_figure
 from gfflow.records.run import Run
 
 
@@ -22,7 +22,11 @@ def overview(run: Run) -> Figure:
     step, loss = run.column("loss")
     top.plot(step, loss, color=INK, linewidth=2.0, label="measured")
     draw_predicted_loss(top, run)
-    top.set(ylabel="loss $L$", xlim=(0, max(step[-1], 1)), ylim=(0, 1.06 * loss.max()))
+    top.set(ylabel="loss $L$", xlim=(0, max(step[-1], 1)))
+    if lies_flat(step, loss):
+        top.set_yscale("log")
+    else:
+        top.set_ylim(0, 1.06 * loss.max())
     draw_masses(bottom, run)
     for axes in (top, bottom):
         mark_events(axes, run)

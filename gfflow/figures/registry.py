@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from matplotlib.figure import Figure
 
@@ -23,15 +24,17 @@ class Drawing:
     draw: Callable[[Run], Figure | None]
     where: str  # the runs that it applies to, in words
     main: Callable[[Run], bool]  # whether the run itself ends with it, or only `report` draws it
+    members: bool = False  # of an ensemble's members; the others are of one run, or of an ensemble's first member
 
 
 FIGURES: dict[str, Drawing] = {}  # in the order in which they are drawn
 
 
 def figure(
-    name: str, where: str, *, main: bool | Callable[[Run], bool] = False
+    name: str, where: str, *, main: bool | Callable[[Run], bool] = False, members: bool = False
 ) -> Callable[[Callable[P, F]], Callable[P, F]]:
-    """Registers a drawing function of a run, which may take further optional arguments, and runs it under the style.
+    """Registers a drawing function of a run, which may take further optional arguments, and runs it under the style;
+    the function that comes of it also takes the folder of a run.
 
     Raises ValueError for a name that is taken.
     """
@@ -39,8 +42,16 @@ def figure(
     def register(draw: Callable[P, F]) -> Callable[P, F]:
         if name in FIGURES:
             raise ValueError(f"the figure {name!r} is registered already")
-        drawn = styled(draw)
-        FIGURES[name] = Drawing(name, drawn, where, main if callable(main) else lambda run: main)  # type: ignore[arg-type]
-        return drawn
+
+        inner: Any = styled(draw)
+
+        @wraps(draw)
+        def drawn(run: Any, *args: Any, **kwargs: Any) -> Any:
+            return inner(run if isinstance(run, Run) else Run.read(run), *args, **kwargs)
+
+        asked = main if callable(main) else lambda run: main
+        FIGURES[name] = Drawing(name, drawn, where, asked, members)
+        made: Any = drawn
+        return made
 
     return register

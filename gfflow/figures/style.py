@@ -67,6 +67,7 @@ PARAMETERS: Any = {
     "axes.edgecolor": INK,
     "axes.linewidth": 0.6,
     "axes.formatter.use_mathtext": True,
+    "axes.formatter.useoffset": False,  # ticks of 0.9995, not of -5 with a 10^-4 + 1 in a corner
     "axes.formatter.limits": (-3, 4),
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
@@ -172,6 +173,15 @@ def iteration_axis(axes: Axes, step_size: float | None, ticks: int = 9) -> None:
         axes.xaxis.set_major_formatter(lambda value, _: number(value))
 
 
+def lies_flat(step: NDArray[np.float64], values: NDArray[np.float64]) -> bool:
+    """Whether on linear axes a curve of values >= 0 is nothing but a fall at the edge: for nine tenths of the
+    iterations below a hundredth of its top."""
+    if len(step) < 2 or values.max() <= 0:
+        return False
+    until = np.diff(step, append=step[-1])[values < 0.01 * values.max()].sum()
+    return bool(until > 0.9 * (step[-1] - step[0]))
+
+
 def number(value: float) -> str:
     """An iteration as people read it: 14 813."""
     return f"{value:,.0f}".replace(",", "\N{THIN SPACE}")
@@ -179,6 +189,8 @@ def number(value: float) -> str:
 
 def quantity(value: float) -> str:
     """A measured value to three digits, with a power of ten (as mathematics) where it is very small or large."""
+    if 999.5 <= abs(value) < 1e4:
+        return number(float(f"{value:.3g}"))
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.3g}"
     mantissa, exponent = f"{value:.1e}".split("e")

@@ -12,8 +12,8 @@ ROUNDING = 1e-13  # of a field, relative to the largest that the labels allow: b
 
 
 def cosines_with(neurons: Neurons, direction: Tensor) -> Tensor:
-    """cos(w_j, direction), shape (m,), for a non-zero direction (d,); 0 for a zero neuron."""
-    return neurons.directions @ (direction / direction.norm())
+    """cos(w_j, direction), shape (..., m), for a non-zero direction (d,); 0 for a zero neuron."""
+    return (neurons.directions * (direction / direction.norm())).sum(dim=-1)
 
 
 def own_cosines(snapshot: Snapshot) -> Tensor:
@@ -27,9 +27,11 @@ def own_cosines(snapshot: Snapshot) -> Tensor:
 
 
 def own_cosines_by_neuron(snapshot: Snapshot) -> Tensor:
-    """cos(w_j, s_j D_j), shape (m,); NaN where a field at rounding level (all labels fitted, or a dead neuron)
-    has no direction."""
-    moving = snapshot.field_norms > ROUNDING * snapshot.training_set.field_scale
+    """cos(w_j, s_j D_j), shape (..., m); NaN where a field at rounding level (all labels fitted, or a dead neuron)
+    has no direction. Residuals of another loss than the square are no differences: they are exact however small."""
+    data = snapshot.training_set
+    largest = data.field_scale if data.loss.is_square else snapshot.largest_fields.unsqueeze(-1)
+    moving = snapshot.field_norms > ROUNDING * largest
     neurons = snapshot.neurons
-    cosines = neurons.signs * (neurons.directions * snapshot.field_directions).sum(dim=1)
+    cosines = neurons.signs * (neurons.directions * snapshot.field_directions).sum(dim=-1)
     return cosines.where(moving, torch.nan)

@@ -14,6 +14,7 @@ from torch import Tensor
 from gfflow.model.neurons import Neurons
 
 Array = NDArray[np.float64]
+FEW = 512  # neurons up to which all pairs are compared at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,20 +43,54 @@ def clusters(neurons: Neurons, share: float = 0.99, angle: float = math.radians(
     masses = norms.square().numpy()  # relative to the largest: no square underflows but those that do not matter
     directions, signs = neurons.directions.numpy(), neurons.signs.numpy()
     whole = float(masses.sum())
+    leaders, carried = _gathered(directions, signs, masses, angle, share * whole)
+    shares = np.array(carried, dtype=np.float64) / (whole or 1.0)
+    heaviest = np.argsort(-shares, kind="stable")
+    shares = shares[heaviest]
+    count = int((shares.cumsum() < share).sum()) + 1 if leaders else 0
+    chosen = np.array(leaders, dtype=np.int64)[heaviest[:count]]
+    towards = signs[chosen, None] * directions[chosen]
+    return Clusters(torch.from_numpy(towards), torch.from_numpy(shares[:count]))
+
+
+def _gathered(
+    directions: Array, signs: Array, masses: Array, angle: float, wanted: float
+) -> tuple[list[int], list[float]]:
+    """The leaders, the heaviest first, and the masses of their clusters; at least those that carry what is wanted."""
+    if len(masses) <= FEW:
+        return _all_at_once(directions, signs, masses, angle)
     leaders: list[int] = []
     carried: list[float] = []
-    left = whole
+    left = float(masses.sum())
     gather = _in_plane if directions.shape[1] == 2 else _in_space
     for leader, mass in gather(directions, signs, masses, angle):
         leaders.append(leader)
         carried.append(mass)
         left -= mass
-        if _settled(carried, left, share * whole):
+        if _settled(carried, left, wanted):
             break
-    shares, heaviest = (torch.tensor(carried, dtype=torch.float64) / whole).sort(descending=True, stable=True)
-    count = int((shares.cumsum(0) < share).sum()) + 1 if leaders else 0
-    chosen = torch.tensor(leaders, dtype=torch.long)[heaviest[:count]]
-    return Clusters((neurons.signs[:, None] * neurons.directions)[chosen], shares[:count])
+    return leaders, carried
+
+
+def _all_at_once(directions: Array, signs: Array, masses: Array, angle: float) -> tuple[list[int], list[float]]:
+    """All clusters of a few neurons: who is near whom as one number of m bits for each neuron."""
+    order = np.argsort(-masses, kind="stable")
+    order = order[masses[order] > 0]
+    directions, signs, masses = directions[order], signs[order], masses[order]
+    near = (directions @ directions.T >= math.cos(angle)) & (signs[:, None] == signs)
+    np.fill_diagonal(near, True)
+    bits = [int.from_bytes(row.tobytes(), "little") for row in np.packbits(near, axis=1, bitorder="little")]
+    left = (1 << len(order)) - 1
+    leaders, clusters = [], []
+    while left:
+        leader = (left & -left).bit_length() - 1
+        leaders.append(leader)
+        clusters.append(bits[leader] & left)
+        left &= ~bits[leader]
+    size = (len(order) + 7) // 8
+    rows = np.frombuffer(b"".join(cluster.to_bytes(size, "little") for cluster in clusters), np.uint8)
+    members = np.unpackbits(rows.reshape(len(clusters), size), axis=1, count=len(order), bitorder="little")
+    return order[leaders].tolist(), (members * masses).sum(axis=1).tolist()
 
 
 def _settled(carried: list[float], left: float, wanted: float) -> bool:

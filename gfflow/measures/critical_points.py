@@ -53,9 +53,13 @@ def critical_point_near(snapshot: Snapshot, cutoffs: int = 6) -> CriticalPoint:
     which a field pulls: neurons that shrink next to a saddle may still be large. What remains is solved exactly: with
     a and the gates fixed, L is quadratic in w. Criticality is in the sense relu'(0) = 0.
     """
+    now = snapshot.neurons
+    if not (snapshot.training_set.loss.is_square and now.activation.is_relu and now.frozen is None):
+        why = "it is looked for with the square loss and the ReLU alone, where both layers are trained"
+        return CriticalPoint("not resolved", why)
     if snapshot.loss == 0:
         return CriticalPoint("not resolved", "the loss is zero")
-    norms = snapshot.neurons.norms.numpy()
+    norms = now.norms.numpy()
     found, counts = [], _active_counts(norms, cutoffs)
     chosen = [np.isin(np.arange(len(norms)), np.argsort(-norms)[:count]) for count in counts]
     still = ((snapshot.field_norms <= STILL * snapshot.largest_field) & snapshot.gates.any(dim=1)).numpy()

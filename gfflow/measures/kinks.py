@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,25 +19,21 @@ def kinks(neurons: Neurons, low: float, high: float, tolerance: float = 1e-2, ne
     changes; kinks that then change the slope by less than `negligible` times the sum of all |a_j w_j1| are left
     out. Neurons with w_j1 = 0 have no kink.
     """
-    sloped = neurons.w[:, 0] != 0
-    w, a = neurons.w[sloped], neurons.a[sloped]
-    places, changes = -w[:, 1] / w[:, 0], a * w[:, 0].abs()
+    sloped = neurons.w[:, 0].numpy() != 0
+    w, a = neurons.w.numpy()[sloped], neurons.a.numpy()[sloped]
+    places, changes = -w[:, 1] / w[:, 0], a * np.abs(w[:, 0])
     inside = (places >= low) & (places <= high)
-    smallest = negligible * float(changes.abs().sum())
-    places, order = places[inside].sort()
-    changes = changes[inside][order]
+    smallest = negligible * float(np.abs(changes).sum())
+    places, changes = places[inside], changes[inside]
+    order = np.argsort(places, kind="stable")
+    places, changes = places[order], changes[order]
     if not len(places):
-        return places
-    group = torch.cat([torch.zeros(1), places.diff() > tolerance * (high - low)]).cumsum(0).long()
-    count = int(group[-1]) + 1
-
-    def total(values: Tensor) -> Tensor:
-        return torch.zeros(count, dtype=values.dtype).index_add_(0, group, values)
-
-    weights = changes.abs()
-    merged, centres = total(changes), total(weights * places) / total(weights).clamp(min=torch.finfo(w.dtype).tiny)
-    kept = merged.abs() > smallest
-    return centres[kept]
+        return torch.from_numpy(places)
+    group = np.concatenate([[0], np.diff(places) > tolerance * (high - low)]).cumsum()
+    weights = np.abs(changes)
+    merged, total = np.bincount(group, changes), np.bincount(group, weights)
+    centres = np.bincount(group, weights * places) / np.maximum(total, np.finfo(np.float64).tiny)
+    return torch.from_numpy(centres[np.abs(merged) > smallest])
 
 
 def line_interval(data: TrainingSet) -> tuple[float, float]:

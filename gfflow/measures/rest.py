@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from gfflow.measures.critical_points import CriticalPoint, critical_point_near
 from gfflow.model.snapshot import Snapshot
@@ -20,13 +21,19 @@ def field_share(snapshot: Snapshot, heavy: bool = False) -> float:
     return float(snapshot.field_norms[counted].max()) / snapshot.largest_field
 
 
-def at_rest(snapshot: Snapshot, tolerance: float = 1e-12) -> bool:
-    """Whether the loss is positive and every D_j is zero to the tolerance: then no neuron moves, however small it is.
+def resting(snapshot: Snapshot, tolerance: float = 1e-12) -> Tensor:
+    """Whether the loss is positive and every D_j is zero to the tolerance, shape (...): then no neuron moves, however
+    small it is.
 
     Near a saddle with small neurons this does not hold, since D_j, unlike the gradient, does not shrink with them.
     Where the labels are being fitted it does not either: D_j is then measured against small residuals.
     """
-    return snapshot.loss > 0 and field_share(snapshot) <= tolerance
+    return (snapshot.losses > 0) & (snapshot.field_norms.amax(dim=-1) / snapshot.largest_fields <= tolerance)
+
+
+def at_rest(snapshot: Snapshot, tolerance: float = 1e-12) -> bool:
+    """`resting` of the one network."""
+    return bool(resting(snapshot, tolerance))
 
 
 def resting_point(snapshot: Snapshot, tolerance: float = 1e-12) -> CriticalPoint | None:

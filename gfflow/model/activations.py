@@ -32,6 +32,11 @@ class Activation:
         """Whether it is the ReLU with relu'(0) = 0, of which the paper's statements speak."""
         return self.slope == 0 and self.at_zero == 0
 
+    @property
+    def is_usual(self) -> bool:
+        """Whether phi'(0) is the slope from below, as for the ReLU of the paper and the leaky ReLU of torch."""
+        return self.at_zero == self.slope
+
     def __call__(self, z: Tensor) -> Tensor:
         """phi(z), differentiable. NaN passes through, in the value and in the derivative. Any floating dtype and
         device; works under torch.func.grad and torch.func.vmap."""

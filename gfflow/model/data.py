@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from gfflow.errors import InvalidInput
 from gfflow.model.data_sets import GaussianTeacher, Orthonormal, RandomPoints
 from gfflow.model.losses import SQUARE, Loss
 from gfflow.model.neurons import Neurons
+from gfflow.model.numbers import as_numbers
+from gfflow.model.numbers import generator as seeded
 
 SIZES = (1e-50, 1e50)  # of an input's largest coordinate and of a label other than 0
 
@@ -73,6 +76,8 @@ class TrainingSet:
             if len(odd):
                 raise InvalidInput(f"data {name}", f"size {odd[0].item():g}", f"sizes from {low:g} to {high:g}")
         self.loss.check_labels(y)
+        if self.test is not None:
+            self.loss.check_labels(self.test.y)
         if bool((y == 0).any()):
             k = int((y == 0).nonzero()[0])
             warnings.warn(f"data labels: y[{k}] = 0, so Assumption 2 fails", ZeroLabel, stacklevel=2)
@@ -130,9 +135,24 @@ class TrainingSet:
         return self.d == 2 and bool((self.x[:, 1] == 1).all())
 
 
+Samples = TrainingSet | tuple[Any, Any]  # or x (n, d) and y (n,), as numpy or torch reads them
+
+
+def as_training_set(samples: Samples) -> TrainingSet:
+    """The training set, made of a pair (x, y) where it is one; raises InvalidInput for anything else."""
+    if isinstance(samples, TrainingSet):
+        return samples
+    try:
+        x, y = samples
+    except (TypeError, ValueError):
+        allowed = "a TrainingSet, or a pair (x, y) with x (n, d) and y (n,)"
+        raise InvalidInput("data", type(samples).__name__, allowed) from None
+    return TrainingSet(x, y)
+
+
 def _check_samples(samples: TrainingSet | TestSet, name: str) -> tuple[Tensor, Tensor]:
     """x and y as float64 copies, which become the samples' own; raises InvalidInput where they are not samples."""
-    x, y = (torch.as_tensor(v).detach().to(torch.float64, copy=True) for v in (samples.x, samples.y))
+    x, y = as_numbers(samples.x, f"{name} inputs"), as_numbers(samples.y, f"{name} labels")
     object.__setattr__(samples, "x", x)
     object.__setattr__(samples, "y", y)
     if x.ndim != 2 or y.shape != x.shape[:1] or x.numel() == 0:
@@ -173,7 +193,7 @@ def three_points() -> TrainingSet:
 def random_points(n: int = 5, seed: int = 0) -> TrainingSet:
     """n points on a line, with bias: standard normal places and labels 0.7 times standard normal, from the seed."""
     RandomPoints(n, seed)  # checks them
-    x, y = torch.randn(2, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    x, y = torch.randn(2, n, generator=seeded(seed), dtype=torch.float64)
     return TrainingSet(torch.stack([x, torch.ones_like(x)], dim=1), 0.7 * y)
 
 
@@ -197,7 +217,7 @@ def orthonormal(
     if norms is not None:
         x = x * torch.tensor(norms, dtype=torch.float64)[:, None]
     if rotation is not None:
-        generator = torch.Generator().manual_seed(rotation)
+        generator = seeded(rotation)
         q, upper = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))
         q = q * torch.diag(upper).sign()  # uniform over the orthogonal group
         q[:, 0] *= torch.linalg.det(q).sign()
@@ -216,7 +236,7 @@ def gaussian_teacher(
     labels alike, and test_n test samples are drawn after them, and change nothing of them.
     """
     GaussianTeacher(n, d, teacher_width, seed, noise, test_n)  # checks them
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
 
     def layer(inputs: int, outputs: int, deviation: float) -> Tensor:
         weight = torch.empty(outputs, inputs, dtype=torch.float32)

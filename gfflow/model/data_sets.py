@@ -200,6 +200,37 @@ class FourKinks(DataOptions):
         return four_kinks(self.n)
 
 
+@DATA_SETS.register("orthogonally_separable")
+@dataclass(frozen=True)
+class OrthogonallySeparable(DataOptions):
+    """Labels +1 in the positive orthant and -1 in the negative one, to be separated (Phuong and Lampert 2021)."""
+
+    n: int = option(8, "how many samples, of each label in turn", at_least(2), "samples")
+    d: int = option(3, "how many input coordinates", at_least(1), "coordinates")
+    seed: int = option(0, "of the data alone", SEED)
+
+    def make(self) -> TrainingSet:
+        from gfflow.model.examples import orthogonally_separable
+
+        return orthogonally_separable(self.n, self.d, self.seed)
+
+
+@DATA_SETS.register("two_blobs")
+@dataclass(frozen=True)
+class TwoBlobs(DataOptions):
+    """Two Gaussian blobs in the plane, with bias, labelled +1 and -1."""
+
+    n: int = option(40, "how many samples, of each label in turn", at_least(2), "samples")
+    distance: float = option(2.5, "between the centres", POSITIVE)
+    spread: float = option(0.5, "the deviation of each coordinate about its centre", POSITIVE)
+    seed: int = option(0, "of the data alone", SEED)
+
+    def make(self) -> TrainingSet:
+        from gfflow.model.examples import two_blobs
+
+        return two_blobs(self.n, self.distance, self.spread, self.seed)
+
+
 @DATA_SETS.register("csv")
 @dataclass(frozen=True)
 class CSV(DataOptions):

@@ -10,8 +10,16 @@ import torch
 from torch import Tensor
 
 from gfflow.model.data import TestSet, TrainingSet
-from gfflow.model.data_sets import CorrelatedTeacher, FourKinks, NoisyLinear, PiecewiseLinear
+from gfflow.model.data_sets import (
+    CorrelatedTeacher,
+    FourKinks,
+    NoisyLinear,
+    OrthogonallySeparable,
+    PiecewiseLinear,
+    TwoBlobs,
+)
 from gfflow.model.neurons import Neurons
+from gfflow.model.numbers import generator as seeded
 
 # The interpolant of arXiv 2401.10791's second example, after Stewart et al., as in its authors' code.
 STEWART_X = (-1.0, -0.7, -0.55, -0.4, 0.0, 0.5, 0.6, 0.7, 1.0)
@@ -30,7 +38,7 @@ def piecewise_linear(n: int = 40, seed: int = 0) -> TrainingSet:
     """n points, uniform on [-1, 1], with bias, on the piecewise linear function of arXiv 2401.10791 (its code names
     it after Stewart et al.). The authors draw theirs without a seed: these are others of the same law."""
     PiecewiseLinear(n, seed)  # checks them
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     x = 2 * torch.rand(n, generator=generator, dtype=torch.float64) - 1
     return _on_a_line(x, torch.from_numpy(np.interp(x.numpy(), STEWART_X, STEWART_Y)))
 
@@ -68,7 +76,7 @@ def correlated_teacher(
     CorrelatedTeacher(n, d, spread, angle, test_n, seed)  # checks them
     centre, x, test_x, _, test_noises = _draws(n, d, test_n, seed)
     centre = centre / centre.norm()
-    aside = torch.randn(d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).flip(0)
+    aside = torch.randn(d, generator=seeded(seed), dtype=torch.float64).flip(0)
     aside = aside - (aside @ centre) * centre
     v = centre
     if d > 1:
@@ -90,7 +98,7 @@ def linear(beta: Tensor) -> Neurons:
 def _draws(n: int, d: int, test_n: int, seed: int) -> tuple[Tensor, ...]:
     """A vector (d,), inputs (n, d) and (test_n, d), noises (n,) and (test_n,), all standard normal; each from a
     generator of its own, so that the first samples do not depend on how many there are."""
-    seeds = torch.randint(2**62, (5,), generator=torch.Generator().manual_seed(seed)).tolist()
+    seeds = torch.randint(2**62, (5,), generator=seeded(seed)).tolist()
     shapes = ((d,), (n, d), (test_n, d), (n,), (test_n,))
     return tuple(_rows(shape, own) for shape, own in zip(shapes, seeds, strict=True))
 
@@ -108,3 +116,26 @@ def _noisy(teacher: Neurons, x: Tensor, noise: Tensor) -> TestSet | None:
 
 def _on_a_line(x: Tensor, y: Tensor) -> TrainingSet:
     return TrainingSet(torch.stack([x, torch.ones_like(x)], dim=1), y)
+
+
+def orthogonally_separable(n: int = 8, d: int = 3, seed: int = 0) -> TrainingSet:
+    """n samples y_k v_k, v_k uniform in [0.1, 1.1]^d, labels +1 and -1 in turn: <x_k, x_l> > 0 for equal labels and
+    < 0 for different ones, which Phuong and Lampert (2021) call orthogonally separable."""
+    OrthogonallySeparable(n, d, seed)  # checks them
+    generator = torch.Generator().manual_seed(seed)
+    y = _in_turn(n)
+    return TrainingSet(y[:, None] * (0.1 + torch.rand(n, d, generator=generator, dtype=torch.float64)), y)
+
+
+def two_blobs(n: int = 40, distance: float = 2.5, spread: float = 0.5, seed: int = 0) -> TrainingSet:
+    """n points of the plane, with bias, labels +1 and -1 in turn: normal with deviation `spread` about two centres
+    at (+-distance / 2, 0)."""
+    TwoBlobs(n, distance, spread, seed)  # checks them
+    generator = torch.Generator().manual_seed(seed)
+    y, x = _in_turn(n), spread * torch.randn(n, 2, generator=generator, dtype=torch.float64)
+    x[:, 0] += y * distance / 2
+    return TrainingSet(torch.cat([x, torch.ones(n, 1, dtype=torch.float64)], dim=1), y)
+
+
+def _in_turn(n: int) -> Tensor:
+    return 1.0 - 2.0 * (torch.arange(n, dtype=torch.float64) % 2)

@@ -10,6 +10,7 @@ from torch import Tensor
 from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
+from gfflow.model.numbers import generator as seeded
 from gfflow.model.options import NetworkOptions
 from gfflow.model.starts import StartOptions
 
@@ -32,7 +33,7 @@ def draw_start(width: int, d: int, scale: float, seed: int, balanced: bool = Tru
     the seed alone: the same seed gives the same g_j and s_j at every scale. Raises InvalidInput where a
     weight underflows to zero, since a zero neuron never moves.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     w = scale * torch.randn(width, d, generator=generator, dtype=torch.float64)
     if balanced:
         signs = 2.0 * torch.randint(2, (width,), generator=generator) - 1.0
@@ -46,7 +47,7 @@ def draw_dominated(width: int, d: int, scale: float, seed: int) -> Neurons:
     """Entries of w_j uniform in [-lambda, lambda], a_j = s_j lambda sqrt(d) with s_j = +-1 equally likely, lambda =
     scale: |a_j| >= ||w_j||, which the flow keeps, so that no a_j changes its sign (Lemma 1). As the code of arXiv
     2401.10791 draws it. The same seed gives the same draw at every scale; raises InvalidInput as draw_start does."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     w = scale * (2 * torch.rand(width, d, generator=generator, dtype=torch.float64) - 1)
     signs = 2.0 * torch.randint(2, (width,), generator=generator, dtype=torch.float64) - 1.0
     return _alive(w, signs * scale * math.sqrt(d), scale)
@@ -55,7 +56,7 @@ def draw_dominated(width: int, d: int, scale: float, seed: int) -> Neurons:
 def draw_gaussian(width: int, d: int, output: float, hidden: float, seed: int) -> Neurons:
     """a_j ~ N(0, output^2) and w_j ~ N(0, hidden^2 I), all independent (arXiv 2007.07497); raises InvalidInput as
     draw_start does."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     w = hidden * torch.randn(width, d, generator=generator, dtype=torch.float64)
     return _alive(w, output * torch.randn(width, generator=generator, dtype=torch.float64), min(output, hidden))
 

@@ -7,16 +7,24 @@ r_k = -dl/dh alone: fields D_j, alignment, balancedness, the early phase, saddle
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
+
+from gfflow.errors import InvalidInput
 
 
 class Loss(ABC):
     """A per-sample loss l(h, y); h and y are tensors of one shape, and so is every result."""
 
     name: str
+    code: ClassVar[int | None] = None  # by which compiled code knows it (model/compiled_losses.py); None: not at all
     is_square: ClassVar[bool] = False  # whether it is the square loss, of which the paper's statements speak
+    is_classification: ClassVar[bool] = False  # whether labels are +-1 and l is a function of the margin y h alone
+    output_bias: float = 0.0  # a constant that is added to h before it is compared with y
 
     @abstractmethod
     def value(self, h: Tensor, y: Tensor) -> Tensor:
@@ -38,6 +46,7 @@ class Square(Loss):
     """l = (h - y)^2 / 2, so that L = 1/(2n) sum_k (h(x_k) - y_k)^2 (Eq. 1)."""
 
     name = "square"
+    code: ClassVar[int | None] = 0
     is_square: ClassVar[bool] = True
 
     def value(self, h: Tensor, y: Tensor) -> Tensor:
@@ -50,4 +59,107 @@ class Square(Loss):
         return y.new_ones(y.shape)
 
 
+class Classification(Loss):
+    """A loss of labels +1 and -1 that falls to 0 as the margin y h grows, and has no minimum."""
+
+    is_classification: ClassVar[bool] = True
+
+    def check_labels(self, y: Tensor) -> None:
+        odd = y[y.abs() != 1]
+        if len(odd):
+            raise InvalidInput("data labels", f"{odd[0].item():g}", f"+1 and -1 with loss={self.name}")
+
+
+class Logistic(Classification):
+    """l = ln(1 + e^{-yh}): r = y / (1 + e^{yh}), y/2 at h = 0."""
+
+    name = "logistic"
+    code: ClassVar[int | None] = 1
+
+    def value(self, h: Tensor, y: Tensor) -> Tensor:
+        return torch.logaddexp(torch.zeros_like(h), -y * h)
+
+    def residual(self, h: Tensor, y: Tensor) -> Tensor:
+        return y * torch.sigmoid(-y * h)
+
+    def curvature(self, h: Tensor, y: Tensor) -> Tensor:
+        return torch.sigmoid(h) * torch.sigmoid(-h)
+
+
+class Exponential(Classification):
+    """l = e^{-yh}: r = y e^{-yh}, y at h = 0."""
+
+    name = "exponential"
+    code: ClassVar[int | None] = 2
+
+    def value(self, h: Tensor, y: Tensor) -> Tensor:
+        return torch.exp(-y * h)
+
+    def residual(self, h: Tensor, y: Tensor) -> Tensor:
+        return y * torch.exp(-y * h)
+
+    def curvature(self, h: Tensor, y: Tensor) -> Tensor:
+        return torch.exp(-y * h)
+
+
 SQUARE = Square()
+LOGISTIC = Logistic()
+EXPONENTIAL = Exponential()
+
+
+@dataclass(frozen=True, eq=False)
+class OfFunction(Loss):
+    """A loss given as a function of (h, y), of tensors of one shape, differentiated by autograd."""
+
+    function: Callable[[Tensor, Tensor], Tensor]
+    name = "given"
+
+    def value(self, h: Tensor, y: Tensor) -> Tensor:
+        return self.function(h, y)
+
+    def residual(self, h: Tensor, y: Tensor) -> Tensor:
+        return self._derivatives(h, y)[0].detach()
+
+    def curvature(self, h: Tensor, y: Tensor) -> Tensor:
+        slope, at = self._derivatives(h, y, create_graph=True)
+        if not slope.requires_grad:
+            return torch.zeros_like(y)
+        (bend,) = torch.autograd.grad(-slope.sum(), at, allow_unused=True)
+        return torch.zeros_like(y) if bend is None else bend.detach()
+
+    def _derivatives(self, h: Tensor, y: Tensor, create_graph: bool = False) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            at = h.detach().clone().requires_grad_()
+            (slope,) = torch.autograd.grad(self.function(at, y).sum(), at, create_graph=create_graph)
+        return -slope, at
+
+    def check_labels(self, y: Tensor) -> None:
+        """Raises InvalidInput where the function does not give one number a sample."""
+        found = self.function(torch.zeros_like(y), y)
+        if not isinstance(found, Tensor) or found.shape != y.shape:
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise InvalidInput("loss", f"a function that gives {shape}", f"one that gives {tuple(y.shape)}: no mean")
+
+
+@dataclass(frozen=True, eq=False)
+class WithBias(Loss):
+    """l(h + b, y): the loss of a network with an output bias b, of which h is the part without it."""
+
+    loss: Loss
+    output_bias: float = 0.0
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.loss.name
+
+    def value(self, h: Tensor, y: Tensor) -> Tensor:
+        return self.loss.value(h + self.output_bias, y)
+
+    def residual(self, h: Tensor, y: Tensor) -> Tensor:
+        return self.loss.residual(h + self.output_bias, y)
+
+    def curvature(self, h: Tensor, y: Tensor) -> Tensor:
+        return self.loss.curvature(h + self.output_bias, y)
+
+    def check_labels(self, y: Tensor) -> None:
+        self.loss.check_labels(y)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gfflow.errors import InvalidInput
 from gfflow.model.activations import RELU, Activation
+from gfflow.model.numbers import as_numbers
 
 PART = 2**22  # pre-activations held at once where they are not kept
 
@@ -28,32 +29,37 @@ def row_norms(w: Tensor) -> Tensor:
         return norms
     largest = w.abs().amax(dim=-1)
     safe = largest.masked_fill(largest == 0, 1.0)
-    return largest * (w / safe.unsqueeze(-1)).square().sum(dim=-1).sqrt()
+    return torch.where(odd, largest * (w / safe.unsqueeze(-1)).square().sum(dim=-1).sqrt(), norms)
 
 
 @dataclass(frozen=True, eq=False)
 class Neurons:
     """The neurons of h(x) = sum_j a_j phi(<w_j, x>): hidden weights w (m, d), output weights a (m,), and the
-    activation phi, the ReLU unless said otherwise.
+    activation phi, the ReLU unless said otherwise; `frozen` names the layer that training leaves as it is, 'hidden'
+    or 'output', if there is one.
 
     The weights are float64 and never change; everything derived is computed once, on first use, and is meaningful
     down to weights of size 1e-300. Raises InvalidInput where the shapes do not fit.
+
+    Several networks of one width may be held at once, w (..., m, d) and a (..., m): what is given as a tensor then
+    has the same leading axes, and each network's part of it the bits that it would have alone.
     """
 
     w: Tensor
     a: Tensor
     activation: Activation = RELU
+    frozen: str | None = None
 
     def __post_init__(self) -> None:
-        if self.w.ndim != 2 or self.a.shape != self.w.shape[:1]:
+        if self.w.ndim < 2 or self.a.shape != self.w.shape[:-1]:
             shapes = f"w {tuple(self.w.shape)}, a {tuple(self.a.shape)}"
             raise InvalidInput("neurons", shapes, "w of shape (m, d) and a of shape (m,)")
 
     @classmethod
-    def copy_of(cls, w: Tensor, a: Tensor, activation: Activation = RELU) -> Neurons:
+    def copy_of(cls, w: Tensor, a: Tensor, activation: Activation = RELU, frozen: str | None = None) -> Neurons:
         """A snapshot: float64 copies on the CPU, detached, that do not follow the network's later steps."""
         w, a = (weights.detach().to("cpu", torch.float64, copy=True) for weights in (w, a))
-        return cls(w, a, activation)
+        return cls(w, a, activation, frozen)
 
     @property
     def digest(self) -> str:
@@ -82,9 +88,14 @@ class Neurons:
         return self.a.sign()
 
     @cached_property
+    def half_norms_squared(self) -> Tensor:
+        """1/2 ||theta||^2 = 1/2 (sum_j ||w_j||^2 + a_j^2) of each network; finite only where every weight is."""
+        return 0.5 * (self.w.square().sum(dim=(-2, -1)) + self.a.square().sum(dim=-1))
+
+    @cached_property
     def half_norm_squared(self) -> float:
-        """1/2 ||theta||^2 = 1/2 (sum_j ||w_j||^2 + a_j^2); finite only where every weight is."""
-        return 0.5 * float(self.w.square().sum() + self.a.square().sum())
+        """1/2 ||theta||^2 of the one network."""
+        return float(self.half_norms_squared)
 
     @cached_property
     def singular_values(self) -> Tensor:
@@ -101,10 +112,39 @@ class Neurons:
         parts = x.split(rows) if len(x) > rows else (x,)
         return torch.cat([self.activation.value(part @ self.w.T) @ self.a for part in parts])
 
+    @property
+    def first(self) -> Neurons:
+        """The first of the networks; the one, where it is one."""
+        w, a = self.w.reshape(-1, *self.w.shape[-2:])[0], self.a.reshape(-1, self.a.shape[-1])[0]
+        return Neurons(w, a, self.activation, self.frozen)
+
     def at(self, index: Any) -> Neurons:
         """Those of the neurons that the index names, in its order."""
-        return Neurons(self.w[index], self.a[index], self.activation)
+        return Neurons(self.w[index], self.a[index], self.activation, self.frozen)
+
+    def distances(self, other: Neurons) -> Tensor:
+        """||theta - theta'||, the Euclidean distance in all weights, of each network from the one other."""
+        return row_norms(torch.cat([(self.w - other.w).flatten(start_dim=-2), self.a - other.a], dim=-1))
 
     def distance(self, other: Neurons) -> float:
-        """||theta - theta'||, the Euclidean distance in all weights."""
-        return float(row_norms(torch.cat([(self.w - other.w).flatten(), self.a - other.a])))
+        """||theta - theta'|| of the one network from the other."""
+        return float(self.distances(other))
+
+
+Start = Neurons | tuple[Any, Any]  # or w (m, d) and a (m,), as numpy or torch reads them
+
+
+def as_neurons(start: Start) -> Neurons:
+    """The neurons, copied; made of a pair (w, a) where it is one. Raises InvalidInput for anything else."""
+    if isinstance(start, Neurons):
+        w, a = start.w, start.a
+    else:
+        try:
+            w, a = start
+        except (TypeError, ValueError):
+            allowed = "Neurons, or a pair (w, a) with w (m, d) and a (m,)"
+            raise InvalidInput("start", type(start).__name__, allowed) from None
+    made = Neurons(as_numbers(w, "start w"), as_numbers(a, "start a"))
+    if not bool(torch.isfinite(made.w).all() and torch.isfinite(made.a).all()):
+        raise InvalidInput("start", "weights that are not finite", "finite weights")
+    return made

@@ -36,6 +36,17 @@ class ReLU(ActivationChoice):
         return Activation(at_zero=network.relu_derivative_at_zero)
 
 
+@ACTIVATIONS.register("leaky_relu")
+@dataclass(frozen=True)
+class LeakyReLU(ActivationChoice):
+    """max(0, z) + slope min(0, z)."""
+
+    def make(self, network: NetworkOptions) -> Activation:
+        from gfflow.model.activations import leaky_relu
+
+        return leaky_relu(network.slope)
+
+
 @dataclass(frozen=True)
 class LossChoice(Entry):
     """A loss, chosen by `loss`."""
@@ -59,6 +70,28 @@ class SquareLoss(LossChoice):
         return SQUARE
 
 
+@LOSSES.register("logistic")
+@dataclass(frozen=True)
+class LogisticLoss(LossChoice):
+    """ln(1 + e^{-y h}), averaged over the samples, of labels +1 and -1."""
+
+    def make(self) -> Loss:
+        from gfflow.model.losses import LOGISTIC
+
+        return LOGISTIC
+
+
+@LOSSES.register("exponential")
+@dataclass(frozen=True)
+class ExponentialLoss(LossChoice):
+    """e^{-y h}, averaged over the samples, of labels +1 and -1."""
+
+    def make(self) -> Loss:
+        from gfflow.model.losses import EXPONENTIAL
+
+        return EXPONENTIAL
+
+
 @dataclass(frozen=True)
 class NetworkOptions(Options):
     """The network h(x) = sum_j a_j phi(<w_j, x>): m hidden neurons, one output, no bias of its own."""
@@ -67,6 +100,8 @@ class NetworkOptions(Options):
 
     width: int = option(60, "m, how many hidden neurons", at_least(1), "neurons")
     activation: str = option(ACTIVATIONS.default, "phi", one_of(ACTIVATIONS))
+    slope: float = option(0.01, "of the leaky ReLU below 0", between(0, 1))
+    frozen: str | None = option(None, "the layer that is not trained; null: both are", one_of(("output", "hidden")))
     relu_derivative_at_zero: float = option(
         0.0, "c, which stands for relu'(0); another than 0 only to study Appendix D, with solver=sgd", between(0, 1)
     )

@@ -24,6 +24,7 @@ class StartOptions(Entry):
     """How the weights start, chosen by its name; all starts have a scale."""
 
     group: ClassVar[str] = "init"
+    isotropic: ClassVar[bool] = False  # independent neurons, every direction of w and both signs of a equally likely
 
     scale: float = option(1e-6, "the size of the start, before the normalization", POSITIVE)
     normalization: str = option(
@@ -71,6 +72,8 @@ STARTS: Registry[StartOptions] = _Starts(
 class Balanced(StartOptions):
     """w_j = lambda g_j with g_j standard normal, and a_j = +-||w_j|| (Eq. 4)."""
 
+    isotropic: ClassVar[bool] = True
+
     def draw(self, width: int, d: int, scale: float, seed: int) -> Neurons:
         from gfflow.model.initialization import draw_start
 
@@ -81,6 +84,8 @@ class Balanced(StartOptions):
 @dataclass(frozen=True)
 class Unbalanced(StartOptions):
     """w_j = lambda g_j with g_j standard normal, and a_j = lambda times a standard normal (end of Section 3.2)."""
+
+    isotropic: ClassVar[bool] = True
 
     def draw(self, width: int, d: int, scale: float, seed: int) -> Neurons:
         from gfflow.model.initialization import draw_start
@@ -125,6 +130,8 @@ class Gaussian(StartOptions):
     kappa' = beta_1 / beta_2 count; where both exponents are given they are m^-gamma and m^-gamma_prime, and alpha,
     beta_1 and beta_2 are not used.
     """
+
+    isotropic: ClassVar[bool] = True
 
     scale: float = option(1.0, "a factor on all weights", POSITIVE)
     normalization: str = option("none", "the factor by the width, as for the other starts", one_of(NORMALIZATIONS))

@@ -60,12 +60,13 @@ def growth(x: Array, r: Array, w: Array) -> Array:
     return np.maximum(w @ x.T, 0) @ r / len(r)
 
 
-def extremal_directions(x: Array, r: Array) -> list[ExtremalDirection] | None:
+def extremal_directions(x: Array, r: Array, slope: float = 0.0) -> list[ExtremalDirection] | None:
     """All extremal directions, exactly: at most one for each sign and each set of w with the same gates open, closed
     and at zero, of every dimension. None where there may be more than LISTED such sets.
 
     A gate at zero counts as off in D(w): a direction with shares 0 is one by the definition with relu'(0) = 0.
-    Sorted by rate, the fastest first. Directions in which D vanishes, where neurons rest, are none of them.
+    Sorted by rate, the fastest first. Directions in which D vanishes, where neurons rest, are none of them. `slope`
+    is that of the activation below 0: closed gates then weigh so much, and shares are of the rest of a gate's force.
     """
     x, r = np.asarray(x, dtype=np.float64), np.asarray(r, dtype=np.float64)  # tensors will do
     n = len(r)
@@ -76,13 +77,14 @@ def extremal_directions(x: Array, r: Array) -> list[ExtremalDirection] | None:
     sizes, rows = np.linalg.svd(x[pulls] / lengths[:, None])[1:]
     basis = rows[: int((sizes > SPAN).sum())]  # every D lies in the span of the inputs
     unit, force = x[pulls] @ basis.T / lengths[:, None], r[pulls] * lengths / n
-    rank = len(basis)
+    rank, always = len(basis), slope * (force @ unit)  # what pulls whatever the gates
+    force = (1 - slope) * force
     if sum(comb(len(unit), i) * most_patterns(len(unit) - i, rank - i) for i in range(rank)) > LISTED:
         return None
     found = []
     for i in range(rank):
         for held, across in flats(unit, i):
-            for sign, w, rate, drift, shares in _critical_on(unit, force, held, across):
+            for sign, w, rate, drift, shares in _critical_on(unit, force, held, across, always):
                 direction = w @ basis
                 z = x @ direction / np.linalg.norm(x, axis=1)
                 stable = _is_peak(unit[held], sign * force[held], sign * drift, i)
@@ -91,17 +93,17 @@ def extremal_directions(x: Array, r: Array) -> list[ExtremalDirection] | None:
 
 
 def _critical_on(
-    x: Array, force: Array, held: Gates, across: Array
+    x: Array, force: Array, held: Gates, across: Array, always: Array
 ) -> Iterator[tuple[int, Array, float, Array, Array]]:
     """(sign, w, rate, D(w) off that space, shares of the held gates) of the extremal directions on which exactly the
     gates `held` (n,) are at zero; `across` is a basis of that space, the inputs x have length one and pull with
-    force_k x_k."""
+    force_k x_k where their gates are open, and `always` (d,) everywhere."""
     rest = x[~held] @ across.T
     patterns = cells(rest)
-    full = (patterns * force[~held]) @ x[~held]
+    full = (patterns * force[~held]) @ x[~held] + always
     d = full @ across.T
     rates = np.linalg.norm(d, axis=1)
-    smallest = ROUNDING * float(np.abs(force).sum())
+    smallest = ROUNDING * float(np.abs(force).sum() + np.abs(always).sum())
     for sign in (1, -1):
         w = sign * d / np.where(rates > smallest, rates, 1.0)[:, None]
         z = w @ rest.T

@@ -61,17 +61,21 @@ class Field(NamedTuple):
 
 
 def arrangement(inputs: Any, rank: int) -> Gates:
-    """The gates of the inputs (n, Q), of which no two are positive multiples of each other."""
+    """The gates of the inputs (n, Q); those that are positive multiples of each other share one."""
     length = np.linalg.norm(inputs, axis=1)
     unit = inputs / length[:, None]
     gate, side = np.empty(len(unit), np.int64), np.ones(len(unit), np.int64)
     normals: list[Any] = []
     for k, direction in enumerate(unit):
-        near = np.abs(np.array(normals).reshape(-1, inputs.shape[1]) + direction).max(axis=1, initial=0.0)
+        known = np.array(normals).reshape(-1, inputs.shape[1])
+        near = np.abs(known + direction).max(axis=1, initial=0.0)
         opposite = np.flatnonzero(near <= 8 * np.finfo(float).eps)
-        gate[k] = opposite[0] if len(opposite) else len(normals)
+        same = np.flatnonzero(np.abs(known - direction).max(axis=1, initial=0.0) <= 4 * np.finfo(float).eps)
+        gate[k] = opposite[0] if len(opposite) else same[0] if len(same) else len(normals)
         if len(opposite):
             side[k] = -1
+        elif len(same):
+            continue
         else:
             normals.append(direction)
     g, normal = len(normals), np.array(normals)

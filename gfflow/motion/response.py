@@ -15,6 +15,7 @@ from gfflow.motion.gates import OFF, ON, copy, dot, forces, put
 from gfflow.motion.groups import regroup
 from gfflow.motion.span import span_zero
 from gfflow.motion.state import group_field
+from gfflow.motion.target import to_residual, to_slope
 
 NEGLIGIBLE = 1e-12  # of the largest mass, below which a neuron is left out of the relaxation
 BLOCK = 128  # rows of factors of the relaxation that are multiplied at a time
@@ -63,10 +64,13 @@ def active_samples(gates, states, active):  # type: ignore[no-untyped-def]
 
 
 @lean
-def residual(gates, state, y, groups, sums, r):  # type: ignore[no-untyped-def]
-    """r_k = y_k - sum_j a_j relu(<w_j, x_k>) into r (n,); returns max_k sum_j |a_j| relu(<w_j, x_k>), which bounds
-    what its rounding is relative to."""
-    copy(y, r)
+def residual(gates, state, target, groups, sums, r):  # type: ignore[no-untyped-def]
+    """r_k = y_k - sum_j a_j relu(<w_j, x_k>), or that of another loss (motion/target.py), into r (n,); returns
+    max_k sum_j |a_j| relu(<w_j, x_k>), which bounds what its rounding is relative to."""
+    if target.plain:
+        copy(target.y, r)
+    else:
+        r[:] = 0.0
     count = regroup(groups, state.key)
     vector, largest = sums.vector, 0.0
     for i in range(count):
@@ -87,11 +91,13 @@ def residual(gates, state, y, groups, sums, r):  # type: ignore[no-untyped-def]
             output = dot(gates.inputs[k], vector)
             r[k] -= output
             largest += abs(output)
+    if not target.plain:
+        to_residual(target, r)
     return largest
 
 
 @lean
-def slope(gates, state, r, groups, sums, room, dr):  # type: ignore[no-untyped-def]
+def slope(gates, state, target, r, groups, sums, room, dr):  # type: ignore[no-untyped-def]
     """dr/dt along the flow into dr (n,), with the gates as they are (those that slide slide)."""
     f, vector = room.group, sums.vector
     forces(gates, r, room.force, room.base)
@@ -120,6 +126,8 @@ def slope(gates, state, r, groups, sums, room, dr):  # type: ignore[no-untyped-d
         for o in range(active_samples(gates, state.gate[lead], sums.active)):
             k = sums.active[o]
             dr[k] -= dot(gates.inputs[k], vector)
+    if not target.plain:
+        to_slope(target, r, dr)
 
 
 @lean
@@ -196,16 +204,18 @@ def _put_row(kernel, samples, block, vector, scale, mask, sign):  # type: ignore
 
 @compiled
 def relaxation(gates, state, groups, sums, room, gram, kernel):  # type: ignore[no-untyped-def]
-    """K (n, n) with dr/dt = -K r for the gates as they are: the neural tangent kernel over n, sliding included.
+    """K (n, n) with dr/dt = -K r for the gates as they are: the neural tangent kernel over n, sliding included. (For
+    another loss than the square what it makes of r are the slopes of the outputs.)
 
     For a group with the active samples X, the projection P off its gates at zero, A = sum_j a_j^2 and
     M = sum_j w_j w_j^T it is X (A P + M) X^T: the first part A (G - X B^T B X^T), the second by its factors, which
     are the neurons or, where there are more of them than dimensions, those of M. Those below NEGLIGIBLE are left out.
-    To seven digits.
+    To seven digits, relative to the heaviest neuron and the longest input.
     """
     f, matrix, size, mask, samples = room.group, sums.matrix, sums.matrix.shape[0], sums.mask, gates.samples
     kernel[:] = 0.0
-    least, on = NEGLIGIBLE * heaviest(state)[0], 0
+    largest, longest, on = heaviest(state)[0], gates.length.max(), 0
+    least, unit = NEGLIGIBLE * largest, 1.0 / (np.sqrt(largest) * longest)
     for i in range(regroup(groups, state.key)):
         lead = groups.order[groups.first[i]]
         total, heavy = _group_matrix(state, groups, i, least, matrix)
@@ -214,14 +224,14 @@ def relaxation(gates, state, groups, sums, room, gram, kernel):  # type: ignore[
         copy(state.gate[lead], f.state)
         span_zero(gates, f)
         if on == BLOCK:
-            kernel += np.dot(sums.on.T, sums.on) * gram
+            kernel += np.dot(sums.on.T, sums.on) * (gram / longest**2)
             on = 0
         for k in range(gram.shape[0]):
             mask[k] = f.state[gates.gate[k]] == (ON if gates.side[k] > 0 else OFF)
-            sums.on[on, k] = np.sqrt(total) * mask[k]
+            sums.on[on, k] = np.sqrt(total / largest) * mask[k]
         on += 1
         for b in range(f.info[0]):
-            _put_row(kernel, samples, sums.minus, f.basis[b], np.sqrt(total), mask, -1.0)
+            _put_row(kernel, samples, sums.minus, f.basis[b], np.sqrt(total) * unit, mask, -1.0)
         members = groups.first[i + 1] - groups.first[i]
         if members > size:
             _factorise(matrix)
@@ -229,11 +239,11 @@ def relaxation(gates, state, groups, sums, room, gram, kernel):  # type: ignore[
             if members > size:
                 for p in range(b):
                     matrix[b, p] = 0.0
-                _put_row(kernel, samples, sums.plus, matrix[b], 1.0, mask, 1.0)
+                _put_row(kernel, samples, sums.plus, matrix[b], unit, mask, 1.0)
             else:
                 j = groups.order[groups.first[i] + b]
-                _put_row(kernel, samples, sums.plus, state.v[j], np.exp(state.rho[j]), mask, 1.0)
-    kernel += np.dot(sums.on[:on].T, sums.on[:on]) * gram
+                _put_row(kernel, samples, sums.plus, state.v[j], np.exp(state.rho[j]) * unit, mask, 1.0)
+    kernel += np.dot(sums.on[:on].T, sums.on[:on]) * (gram / longest**2)
     _add_block(kernel, samples, sums.minus, -1.0)
     _add_block(kernel, samples, sums.plus, 1.0)
-    kernel /= gram.shape[0]
+    kernel *= largest * longest**2 / gram.shape[0]

@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from gfflow.records.event_names import EVENT_NAMES, SADDLE_EVENT
 from gfflow.records.summary import Nearest, Summary
+from gfflow.records.tidy import flat
 
 BASELINE_NAMES = {"least_squares": "least squares", "minimum_norm": "the least norm"}
 Row = tuple[str, str, str, str]  # name, predicted, measured, difference
+MINIMUM = "theory.min_half_norm"
+FINAL_VALUES = (  # name, and where in summary.json the prediction and the measurement are
+    ("u+", "theory.u_plus_limit", "final.u_plus"),
+    ("u-", "theory.u_minus_limit", "final.u_minus"),
+    ("1/2 ||theta||^2, minimum norm", MINIMUM, "final.half_norm_squared"),
+    ("distance to the limit", None, "final.limit_distance"),
+    ("distance to the flow", None, "flow.distance_final"),
+    ("loss", None, "final.loss"),
+    ("normalized margin, largest", MINIMUM, "final.normalized_margin"),
+    ("misclassified samples", None, "final.errors"),
+    ("loss on the test set", None, "final.test_loss"),
+    ("distance to least squares, test inputs", None, "final.least_squares_distance"),
+    ("angle with the teacher", None, "final.teacher_angle"),
+    ("distance to the teacher", None, "final.teacher_distance"),
+)
 
 
 def closing_sections(summary: Summary) -> dict[str, list[Row]]:
@@ -40,22 +56,22 @@ def _event_name(key: str, summary: Summary) -> str:
 
 
 def _final_rows(summary: Summary) -> list[Row]:
-    theory, final = summary.theory, summary.final
-    norm, minimum = "1/2 ||theta||^2", theory.min_half_norm
-    values = [
-        ("u+", theory.u_plus_limit, final.u_plus),
-        ("u-", theory.u_minus_limit, final.u_minus),
-        (norm if minimum is None else f"{norm}, minimum norm", minimum, final.half_norm_squared),
-        ("distance to the limit", None, final.limit_distance),
-        ("distance to the flow", None, summary.flow.distance_final),
-        ("loss", None, final.loss),
-        ("loss on the test set", None, final.test_loss),
-        *_baselines(summary),
-        ("distance to least squares, test inputs", None, final.least_squares_distance),
-        ("angle with the teacher", None, final.teacher_angle),
-        ("distance to the teacher", None, final.teacher_distance),
-    ]
-    rows = [_value_row(name, predicted, measured) for name, predicted, measured in values if measured is not None]
+    found = dict(flat(summary.to_dict()))
+    margins = (
+        summary.final.errors is not None
+    )  # a loss of classification: the minimum is that of margins of at least 1
+    rows = []
+    for name, predicted, measured in FINAL_VALUES:
+        known = None if predicted is None else found[predicted]
+        if margins and predicted == MINIMUM:
+            known = None if known is None or not measured.endswith("margin") else 1 / (2 * known)
+        elif measured.endswith("margin"):
+            known = None
+        if found[measured] is not None:
+            title = name if predicted is None or known is not None else unpredicted(name)
+            rows.append(_value_row(title, known, found[measured]))
+        if measured == "final.test_loss":
+            rows += [_value_row(*row) for row in _baselines(summary)]  # type: ignore[arg-type]
     kinks, clusters = summary.structure.kinks, summary.structure.clusters
     if clusters is not None:
         rows.append(("clusters (99% of the mass)", "", str(clusters), ""))
@@ -84,12 +100,18 @@ def _saddle_rows(saddle: Nearest) -> list[Row]:
 
 def _value_row(name: str, predicted: float | None, measured: float) -> Row:
     if predicted is None:
-        return name, "", _number(measured), ""
+        return name, "", quantity(measured), ""
     difference = f"{measured / predicted - 1:+.1e}" if predicted else ""
-    return name, _number(predicted), _number(measured), difference
+    return name, quantity(predicted), quantity(measured), difference
 
 
-def _number(value: float) -> str:
+def unpredicted(name: str) -> str:
+    """The name of a value where nothing is predicted beside it."""
+    return name.partition(",")[0]
+
+
+def quantity(value: float) -> str:
+    """A measured value as text."""
     return f"{value:.6f}" if 1e-2 <= value < 1e6 else f"{value:.2e}"
 
 

@@ -3,11 +3,28 @@ and TensorBoard that pyproject.toml admits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
+
+
+def log_position(step: int) -> int | None:
+    """Where an iteration stands over log10(iteration): TensorBoard has whole "steps" alone, so 1000 log10(iteration),
+    rounded. None for iteration 0."""
+    return round(1000 * math.log10(step)) if step >= 1 else None
+
+
+def mirrored_steps(steps: Iterable[int]) -> dict[int, int]:
+    """The position over log10(iteration) of each iteration, of those at one position the first."""
+    found: dict[int, int] = {}
+    for step in steps:
+        position = log_position(step)
+        if position is not None:
+            found.setdefault(position, step)
+    return found
 
 
 def add_scalars(writer: SummaryWriter, scalars: Mapping[str, float], step: int, moment: float | None = None) -> None:
@@ -22,6 +39,32 @@ def add_scalars(writer: SummaryWriter, scalars: Mapping[str, float], step: int, 
 def add_summary(writer: SummaryWriter, summary: Any, step: int | None = None) -> None:
     """A Summary of TensorBoard's, as it is."""
     writer._get_file_writer().add_summary(summary, step)
+
+
+def add_layout(writer: SummaryWriter, layout: Mapping[str, Mapping[str, tuple[str, Sequence[str]]]]) -> None:
+    """The layout of the custom scalar charts, by section and title, each ('Multiline', regular expressions of tags)
+    or ('Margin', tags): of each curve in it its own, that of its lower edge, that of its upper edge."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.custom_scalar import layout_pb2, metadata
+    from tensorboard.util.tensor_util import make_tensor_proto
+
+    def chart(title: str, kind: str, tags: Sequence[str]) -> Any:
+        if kind != "Margin":
+            return layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=tags))
+        series = [
+            layout_pb2.MarginChartContent.Series(value=value, lower=lower, upper=upper)
+            for value, lower, upper in zip(tags[::3], tags[1::3], tags[2::3], strict=True)
+        ]
+        return layout_pb2.Chart(title=title, margin=layout_pb2.MarginChartContent(series=series))
+
+    sections = [
+        layout_pb2.Category(title=name, chart=[chart(title, *content) for title, content in charts.items()])
+        for name, charts in layout.items()
+    ]
+    tensor = make_tensor_proto(layout_pb2.Layout(category=sections).SerializeToString())
+    told = metadata.create_summary_metadata()
+    value = Summary.Value(tag=metadata.CONFIG_SUMMARY_TAG, tensor=tensor, metadata=told)
+    add_summary(writer, Summary(value=[value]))
 
 
 def add_event(writer: SummaryWriter, event: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ except ImportError:  # Windows has none
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
+ERROR_FILE = "error.txt"  # what a failed job of a sweep leaves: its status, its overrides, and why
 NOT_PART_OF_A_RUN = (
     "verbose",
     "figures",
@@ -33,6 +35,7 @@ NOT_PART_OF_A_RUN = (
 )  # may differ when a run is resumed
 
 MAY_GROW = ("iterations", "stop_loss")  # under solver: a run that has ended goes on where they let it
+MAY_DIFFER = (*MAY_GROW, "processes")  # under solver and ensemble: of a run that goes on
 
 
 @contextmanager
@@ -84,6 +87,14 @@ def _is_file(lock: IO[str], path: Path) -> bool:
         return False
 
 
+def events_folder(folder: Path, label: str = "") -> Path:
+    """Where in a run's folder TensorBoard's events are: where there are some already, else in `tensorboard`, there in
+    a folder named by the label, made fit for a file's name, if there is one."""
+    root = folder / "tensorboard"
+    there = sorted({path.parent for path in root.rglob("events.out.tfevents.*")})
+    return there[0] if there else root / re.sub(r"[^\w.,=+-]", "_", label)[:100].strip(".")
+
+
 def holds_run(folder: Path) -> bool:
     """Whether a run has been begun in the folder."""
     return any((folder / name).exists() for name in ("summary.json", "metrics.csv", "checkpoints"))
@@ -123,9 +134,9 @@ def read_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 def check_same_configuration(folder: Path, begun: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Raises InvalidInput, naming the first key that differs, where a run would go on under another configuration;
-    how far it goes (MAY_GROW) may differ."""
+    how far it goes and by how many processes (MAY_DIFFER) may differ."""
     for key in asked:
-        if key not in NOT_PART_OF_A_RUN and _but_for_length(begun.get(key)) != _but_for_length(asked[key]):
+        if key not in NOT_PART_OF_A_RUN and of_identity(begun.get(key)) != of_identity(asked[key]):
             allowed = f"{begun.get(key)!r}, with which the run in {folder} was begun"
             raise InvalidInput(key, repr(asked[key]), allowed)
 
@@ -143,10 +154,11 @@ def goes_further(ended: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
     return after["iterations"] > done and not reached and ended["stop_reason"] in ("iterations", "loss")
 
 
-def _but_for_length(value: Any) -> Any:
+def of_identity(value: Any) -> Any:
+    """A value of the configuration without those keys that a run which goes on may have anew."""
     if not isinstance(value, Mapping):
         return value
-    return {key: inner for key, inner in value.items() if key not in MAY_GROW}
+    return {key: inner for key, inner in value.items() if key not in MAY_DIFFER}
 
 
 def reason_of(error: Exception) -> str:

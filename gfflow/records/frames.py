@@ -24,8 +24,9 @@ def training_set(trajectory: Trajectory) -> TrainingSet:
 
 def snapshot(trajectory: Trajectory, data: TrainingSet, frame: int) -> Snapshot:
     """The network at one recorded frame, with its flow time where the run's iterations have one."""
-    activation = NetworkOptions.of(trajectory.network).make_activation()
-    neurons = Neurons(torch.from_numpy(trajectory.w[frame]), torch.from_numpy(trajectory.a[frame]), activation)
+    options = NetworkOptions.of(trajectory.network)
+    weights = torch.from_numpy(trajectory.w[frame]), torch.from_numpy(trajectory.a[frame])
+    neurons = Neurons(*weights, options.make_activation(), options.frozen)
     step = int(trajectory.step[frame])
     time = None if trajectory.step_size is None else trajectory.step_size * step
     return Snapshot(neurons, data, step, time)

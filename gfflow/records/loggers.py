@@ -16,8 +16,10 @@ from lightning.pytorch.loggers.logger import Logger
 from numpy.typing import NDArray
 
 from gfflow.errors import InvalidInput
-from gfflow.records.event_file import add_event, add_scalars, read_events
+from gfflow.records.ensemble import is_statistic
+from gfflow.records.event_file import add_event, add_scalars, log_position, read_events
 from gfflow.records.files import whole_file
+from gfflow.records.folder import events_folder
 from gfflow.records.run import read_table
 from gfflow.scalars.base import over_log_iteration
 
@@ -83,7 +85,7 @@ class MetricsTable(Logger):
         steps = columns.pop("step")
         for i, step in enumerate(steps):
             if step < iteration:
-                row = {name: float(column[i]) for name, column in columns.items()}
+                row = {name: float(column[i]) for name, column in columns.items() if not is_statistic(name)}
                 self.rows[int(step)] = {name: value for name, value in row.items() if not math.isnan(value)}
         for step in measured:
             if step not in self.rows:
@@ -114,22 +116,32 @@ class EventLogger(TensorBoardLogger):
     `over_log`) appear once more as `log10_iteration/NAME`, at "step" 1000 log10(iteration) rounded: 3000 is
     iteration 1000. Iterations that round to the same step keep the first.
 
+    They lie in `tensorboard` in the run's folder; `label`, if any, names a folder there, which TensorBoard shows as
+    the last part of the run's name. A run that goes on writes beside those that are there.
+
     Events are handed to TensorBoard's writer every few seconds and at the end: its thread, woken at every event,
     would take turns with the training thread, which costs more than the training of a small network.
     """
 
-    def __init__(self, folder: Path, mirrored: Collection[str] | None = None, every_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        mirrored: Collection[str] | None = None,
+        every_seconds: float = 5.0,
+        label: str = "",
+    ) -> None:
+        there = events_folder(folder, label).relative_to(folder)
         super().__init__(
             folder,
-            name="tensorboard",
-            version="",
+            name=there.parts[0],
+            version=there.parts[1] if there.parts[1:] else "",
             default_hp_metric=False,
             max_queue=10_000,  # a shorter queue would make the hand-over wait
         )
         self.every_seconds = every_seconds
         self._pending: dict[int, tuple[float, dict[str, float]]] = {}
         self._handed_over = time.time()
-        self._mirrored = over_log_iteration() if mirrored is None else frozenset(mirrored)
+        self._mirrored = _over_log() if mirrored is None else frozenset(mirrored)
         self._mirrored_at: dict[int, int] = {}  # position -> the iteration that has it
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -186,8 +198,8 @@ class EventLogger(TensorBoardLogger):
         self._handed_over = time.time()
 
     def _mirror(self, scalars: Mapping[str, float], step: int, moment: float) -> None:
-        position = round(1000 * math.log10(step)) if step >= 1 else -1
-        if position < 0 or self._mirrored_at.setdefault(position, step) != step:
+        position = log_position(step)
+        if position is None or self._mirrored_at.setdefault(position, step) != step:
             return
         mirrored = {f"log10_iteration/{tag}": value for tag, value in scalars.items() if tag in self._mirrored}
         if mirrored:
@@ -197,6 +209,12 @@ class EventLogger(TensorBoardLogger):
         add_scalars(self.experiment, scalars, step, moment)
 
 
+def _over_log() -> frozenset[str]:
+    names = over_log_iteration()
+    return names | {f"{name}/{part}" for name in names for part in ("p05", "p50", "p95")}
+
+
 def _around_training(event: Any) -> bool:
     first = event.summary.value[0]
-    return first.tag.startswith(AROUND_TRAINING) or first.WhichOneof("value") == "image"
+    around = first.tag.startswith(AROUND_TRAINING) or first.WhichOneof("value") == "image"
+    return around or is_statistic(first.tag)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from rich.progress import track
 from gfflow.measures import CriticalPoint, Plateau, passed_point, plateaus, slowest
 from gfflow.model.neurons import Neurons
 from gfflow.records.files import whole_file, write_text
+from gfflow.records.folder import events_folder
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Array, Run
 
@@ -78,7 +80,7 @@ def write_saddles(run: Run) -> list[Path]:
     path = run.folder / "saddles.json"
     write_text(path, json.dumps(entries, indent=2, allow_nan=False) + "\n")
     _add_columns(run.folder / "metrics.csv", columns)
-    return [path, *_write_events(run.folder / "tensorboard", columns)]
+    return [path, *_write_events(events_folder(run.folder), columns, run.metrics)]
 
 
 def _described(passage: Passage, name: str | None) -> dict[str, Any]:
@@ -121,16 +123,23 @@ def _add_columns(path: Path, columns: dict[str, dict[int, float]]) -> None:
         csv.writer(file).writerows(lines)
 
 
-def _write_events(folder: Path, columns: dict[str, dict[int, float]]) -> list[Path]:
-    """One event file of its own beside the run's; an earlier one is removed."""
+def _write_events(folder: Path, columns: dict[str, dict[int, float]], names: Iterable[str]) -> list[Path]:
+    """One event file of its own beside the run's, with the charts of these columns beside those of the scalars that
+    were logged; an earlier one is removed."""
     from torch.utils.tensorboard import SummaryWriter
+
+    from gfflow.records.dashboard import charts
+    from gfflow.records.event_file import mirrored_steps
 
     for old in folder.glob("*.saddles"):
         old.unlink()
     if not columns:
         return []
     with SummaryWriter(str(folder), filename_suffix=".saddles") as writer:
+        writer.add_custom_scalars(charts([*names, *columns]))
         for name, column in columns.items():
             for step, value in column.items():
                 writer.add_scalar(name, value, step)
+            for position, step in mirrored_steps(column).items():
+                writer.add_scalar(f"log10_iteration/{name}", column[step], position)
     return sorted(folder.glob("*.saddles"))

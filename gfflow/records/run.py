@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ import yaml
 from numpy.typing import NDArray
 
 from gfflow.errors import InvalidInput
+from gfflow.records.members import TABLE, Members
 
 Array = NDArray[np.float64]
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten times faster where PyYAML was built with it
@@ -52,7 +54,9 @@ class Run:
     @classmethod
     def read(cls, folder: str | Path) -> Run:
         """Reads all but the trajectory; raises InvalidInput where metrics.csv is missing or a file is damaged."""
-        folder = Path(folder)
+        folder = as_path(folder)
+        if not (folder / "metrics.csv").is_file():
+            raise InvalidInput("folder", str(folder), "the folder of a run (with metrics.csv)")
         config, summary = folder / ".hydra" / "config.yaml", folder / "summary.json"
         return cls(
             folder,
@@ -75,6 +79,11 @@ class Run:
         network, loss = self.config.get("network", {}), self.config.get("loss", "square")
         return Trajectory(**arrays, step_size=self.step_size, network=network, loss=loss)
 
+    @cached_property
+    def members(self) -> Members | None:
+        """The members of an ensemble, read on first use; None for a single run. Raises InvalidInput if damaged."""
+        return Members.read(self.folder) if (self.folder / TABLE).exists() else None
+
     @property
     def name(self) -> str:
         """The experiment's name, or the folder's where none is recorded."""
@@ -95,6 +104,13 @@ class Run:
         values = self.metrics.get(name, np.full(len(self.metrics["step"]), np.nan))
         there = np.isfinite(values)
         return self.metrics["step"][there], values[there]
+
+
+def as_path(folder: str | Path) -> Path:
+    """The folder's path; raises InvalidInput for what is none."""
+    if not isinstance(folder, (str, os.PathLike)) or not str(folder):
+        raise InvalidInput("folder", folder, "the path of a folder")
+    return Path(folder).expanduser()
 
 
 def natural_order(path: Path) -> list[tuple[int, str]]:

@@ -36,11 +36,8 @@ from gfflow.theory.spurious import why_no_width_helps
 from gfflow.training.module import GradientFlowModule
 
 
-def summarise(
-    config: Mapping[str, Any], module: GradientFlowModule, prediction: Prediction, table: Table, fit_seconds: float
-) -> Summary:
-    """The summary of a training that has ended; `config` is the run's as plain values, with its name and seed, and
-    `fit_seconds` is the time from the beginning of training to its end."""
+def summarise(config: Mapping[str, Any], module: GradientFlowModule, prediction: Prediction, table: Table) -> Summary:
+    """The summary of a training that has ended; `config` is the run's as plain values, with its name and seed."""
     iterations = int(table["step"][-1])
     return Summary(
         experiment=config["name"],
@@ -65,7 +62,7 @@ def summarise(
         solver=SolverRecord(module.solver.name, module.solver.lr, module.solver.summary()),
         timing=Timing(
             train_seconds=module.train_seconds,
-            measure_seconds=max(0.0, fit_seconds - module.train_seconds),
+            measure_seconds=max(0.0, module.fit_seconds - module.train_seconds),
             steps_per_second=iterations / module.train_seconds if module.train_seconds > 0 else None,
         ),
         config=dict(config),
@@ -123,6 +120,8 @@ def _final(module: GradientFlowModule, prediction: Prediction, table: Table) -> 
         teacher_angle=_last(table, "teacher/angle"),
         teacher_distance=_last(table, "teacher/distance"),
         relative_change=_last(table, "weights/relative_change"),
+        normalized_margin=_last(table, "margin/normalized"),
+        errors=_last(table, "margin/errors"),
     )
 
 

@@ -105,6 +105,8 @@ class Final:
     teacher_angle: float | None  # radians
     teacher_distance: float | None  # relative
     relative_change: float | None  # of W, from its start
+    normalized_margin: float | None  # with a classification loss
+    errors: float | None  # misclassified training samples
 
 
 @dataclass(frozen=True)
@@ -166,10 +168,13 @@ class Summary:
     solver: SolverRecord
     timing: Timing
     config: dict[str, Any]
+    ensemble: dict[str, Any] | None = None  # of an ensemble, whose first member all the rest is of
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the names of summary.json, in its order."""
         values = dataclasses.asdict(self)
+        if self.ensemble is None:
+            del values["ensemble"]
         values["theory"] = {"lambda" if key == "scale" else key: value for key, value in values["theory"].items()}
         values["solver"] |= values["solver"].pop("counters")
         return values

@@ -14,7 +14,7 @@ from gfflow.reports.labels import sequence
 from gfflow.theory.probability import assumption_3_probability
 
 HOLDS = "theory.assumptions.cones_nonempty"
-LEAST_LOSS = 1e-20  # smaller losses are drawn there: beyond it they are rounding
+LEAST_LOSS = 1e-32  # the square of a rounding: a loss of exactly 0 is drawn there
 
 
 @dataclass(frozen=True)

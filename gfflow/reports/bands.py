@@ -18,13 +18,15 @@ GRID = 1000  # points at most: about as many as a figure has pixels across
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """Mean over runs, and the band from the 10% to the 90% quantile, on a common grid; each of shape (K,)."""
+    """Mean over runs, and the band from the 10% to the 90% quantile (of an ensemble's members, from 5% to 95%), on a
+    common grid; each of shape (K,)."""
 
     x: Array
     mean: Array
     low: Array
     high: Array
-    count: int  # runs that it is taken over
+    count: int  # runs, or members of one ensemble, that it is taken over
+    edges: str = "10-90%"
 
 
 def iterations(run: Run) -> float | None:
@@ -41,7 +43,8 @@ def rescaled_time(run: Run) -> float | None:
 
 
 def band(runs: Sequence[Run], scalar: str, clock: Clock = iterations, points: int = GRID) -> Band | None:
-    """Mean and band of the scalar over those runs that have it; None where none has.
+    """Mean and band of the scalar over those runs that have it, or over the members of the one run where that is an
+    ensemble; None where none has.
 
     The runs measure at iterations of their own (the predicted event times differ from seed to seed). The grid is
     the union of all of theirs, and each run is interpolated linearly between its measurements; nothing is
@@ -50,6 +53,8 @@ def band(runs: Sequence[Run], scalar: str, clock: Clock = iterations, points: in
     its value no longer changes, and is continued. Of a grid of more than `points` evenly chosen ones stay, the
     ends among them.
     """
+    if len(runs) == 1 and f"{scalar}/mean" in runs[0].metrics:
+        return _of_members(runs[0], scalar, clock)
     curves = []
     for run in runs:
         unit = clock(run)
@@ -69,3 +74,11 @@ def band(runs: Sequence[Run], scalar: str, clock: Clock = iterations, points: in
     values = np.stack([np.interp(grid, x, y) for x, y, _ in curves])
     low, high = np.quantile(values, QUANTILES, axis=0)
     return Band(grid, values.mean(axis=0), low, high, len(curves))
+
+
+def _of_members(run: Run, scalar: str, clock: Clock) -> Band | None:
+    """The band that an ensemble has recorded of its members."""
+    unit = clock(run)
+    (step, mean), low, high = (run.column(f"{scalar}/{part}") for part in ("mean", "p05", "p95"))
+    size = int(run.section("ensemble").get("size", 1))
+    return None if unit is None else Band(unit * step, mean, low[1], high[1], size, "5-95%")

@@ -27,9 +27,9 @@ def curves(sweep: Sweep, scalar: str) -> Figure | None:
     """One curve per combination of swept values; None where no finished run has the scalar.
 
     Left over the iterations, right over t / (-ln lambda), where the curves of small lambda collapse to steps at
-    1/||D+|| and 1/||D-||; only the left one where no run has a lambda below 1. Where two keys were swept, the one
-    with fewer values, if at most four, has a row of panels for each. More than 12 combinations in a row: 12 of them,
-    evenly chosen, and the figure says so.
+    1/||D+|| and 1/||D-||; only the left one where no run has a lambda below 1. Where two keys were swept or more, the
+    one with the fewest values, if at most four, has a row of panels for each. More than 12 combinations in a row: 12
+    of them, evenly chosen, and the figure says so, and where the others are.
     """
     groups = [group for group in sweep.groups if band(group.runs, scalar) is not None]
     if not groups:
@@ -66,10 +66,11 @@ def curves(sweep: Sweep, scalar: str) -> Figure | None:
 
 def _facet(sweep: Sweep) -> str | None:
     """The key whose values have a row of panels each."""
-    if len(sweep.keys) != 2:
+    several = [key for key in reversed(sweep.keys) if len(sweep.levels(key)) > 1]
+    if len(sweep.keys) < 2 or not several:
         return None
-    fewest = min(reversed(sweep.keys), key=lambda key: len(sweep.levels(key)))
-    return fewest if 1 < len(sweep.levels(fewest)) <= ROWS else None
+    fewest = min(several, key=lambda key: len(sweep.levels(key)))
+    return fewest if len(sweep.levels(fewest)) <= ROWS else None
 
 
 def _name(group: Group, facet: str | None) -> str:
@@ -141,6 +142,8 @@ def _legend(
         long = max(len(name) for name in names) > LONG and title is None
         place: dict[str, Any] = {"loc": "outside upper left", "ncols": 2} if long else {"loc": "outside right upper"}
         figure.legend(handles, names, title=title, handlelength=1.0, labelspacing=0.3, **place)
-    runs = f"mean and 10-90% band over {most} run{'s' * (most != 1)} each" if most > 1 else "one run each"
-    part = f"; {len(colors)} of {known} combinations shown" if len(colors) < known else ""
+    bands = [found for group in groups if (found := band(group.runs, scalar)) is not None]
+    what = "member" if any("5-95%" in found.edges for found in bands) else "run"
+    runs = f"mean and {bands[0].edges} band over {most} {what}s each" if most > 1 else "one run each"
+    part = f"; {len(colors)} of {known} combinations shown, all are in summary.csv" if len(colors) < known else ""
     figure.supxlabel(runs + part, fontsize=8, style="italic", color=INK)

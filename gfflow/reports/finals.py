@@ -54,12 +54,15 @@ def with_error(value: float, error: float) -> str:
 @styled
 def finals(sweep: Sweep, key: str, values: Sequence[str]) -> Figure | None:
     """One panel per value of the summary that some run has: every run a dot, the mean over runs as circles, and,
-    where both axes are logarithmic, the power law (`power_law`) with its standard error. Up to six combinations of
-    the other swept keys have a colour and a law each; more are taken together. None where there is no value."""
+    where both axes are logarithmic, the power law (`power_law`) with its standard error. Combinations of the other
+    swept keys have a colour and a law each; of more than six, six are drawn, evenly chosen, which is said. None
+    where there is no value."""
     known = [value for value in values if len(pairs(sweep.finished, key, value)[1])]
     if not known:
         return None
-    parts = _parts(sweep, key)
+    every = _parts(sweep, key)
+    chosen = np.unique(np.linspace(0, len(every) - 1, min(len(every), MOST)).round().astype(int))
+    parts = {name: jobs for i, (name, jobs) in enumerate(every.items()) if i in chosen}
     colors = sequence(len(parts)) if len(parts) > 1 else [PLUS]
     columns = min(2, len(known))
     rows = -(-len(known) // columns)
@@ -78,18 +81,21 @@ def finals(sweep: Sweep, key: str, values: Sequence[str]) -> Figure | None:
         handles.append(Line2D([], [], linestyle="none", marker="o", markersize=size, color=color,
                               markerfacecolor=face, alpha=0.5 if face is None else 1, label=name))  # fmt: skip
     figure.legend(handles=handles, loc="outside upper right", ncols=2, handlelength=1.0)
+    if len(parts) < len(every):
+        note = f"{len(parts)} of {len(every)} combinations of the other keys shown, all are in summary.csv"
+        figure.supxlabel(note, fontsize=8, style="italic", color=INK)
     figure.align_ylabels()
     return figure
 
 
 def _parts(sweep: Sweep, key: str) -> dict[str, list[Job]]:
     """The finished jobs by the other swept keys, named by their values; all under one empty name where there are no
-    others or too many of them."""
+    others."""
     found: dict[str, list[Job]] = {}
     for group in sweep.groups:
         others = {name: value for name, value in group.values.items() if name != key}
         found.setdefault(group_label(others, named=True), []).extend(group.jobs)
-    return found if len(found) <= MOST else {"": sweep.finished}
+    return found
 
 
 def _draw(axes: Axes, parts: list[tuple[np.ndarray, np.ndarray]], colors: list[str], rounding: float) -> None:
@@ -117,12 +123,21 @@ def _draw(axes: Axes, parts: list[tuple[np.ndarray, np.ndarray]], colors: list[s
                 fitted = np.unique(its_x[its_y > rounding])
                 axes.plot(fitted, law(fitted), color=MINUS if len(parts) == 1 else color, linewidth=1.1)
         if any(laws):
-            slopes = ", ".join("none" if law is None else f"${with_error(law.slope, law.error)}$" for law in laws)
-            axes.set_title(f"slope {slopes}", fontsize=8, color=MINUS if len(parts) == 1 else INK)
+            axes.set_title(_slopes(laws), fontsize=8, color=MINUS if len(parts) == 1 else INK)
         else:
             most = max(len(np.unique(its_x[its_y > rounding])) for its_x, its_y in parts)
             why = "no power law" if most >= LEAST_LEVELS else f"too few values for a slope: {most}"
             axes.set_title(why, fontsize=8, style="italic")
+
+
+def _slopes(laws: Sequence[PowerLaw | None]) -> str:
+    """The slopes of the laws that there are, one by one, or of more than two from the least to the largest."""
+    known = [law for law in laws if law is not None]
+    part = f" ({len(known)} of {len(laws)})" if len(known) < len(laws) else ""
+    if len(known) <= 2:
+        return "slope " + ", ".join(f"${with_error(law.slope, law.error)}$" for law in known) + part
+    low, high = min(law.slope for law in known), max(law.slope for law in known)
+    return f"slopes ${low:.3f}$ to ${high:.3f}$" + part
 
 
 def _horizontal(axes: Axes, levels: np.ndarray) -> None:

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import importlib.util
 import json
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -18,10 +18,11 @@ from hydra.errors import HydraException
 
 from gfflow.errors import InvalidInput
 from gfflow.records.files import whole_file
+from gfflow.records.folder import ERROR_FILE, NOT_PART_OF_A_RUN
 from gfflow.records.run import Run, natural_order
+from gfflow.records.tidy import cell, flat, is_number
 
 SEED = "seed"
-NOTE = "error.txt"  # what a failed job leaves: its status, its overrides, and why
 Value = Hashable  # of an override: number, word, true or false, None; a list stands as its JSON text
 
 
@@ -40,8 +41,9 @@ class Job:
         return dict(flat(self.run.summary or {})) if self.run is not None else {}
 
     def number(self, path: str) -> float | None:
-        """The number at a dotted path of the summary; None where there is none."""
-        value = self.summary.get(path)
+        """The number at a dotted path of the summary, of an ensemble the median over its members; None where there is
+        none."""
+        value = self.summary.get(f"ensemble.{path}.p50", self.summary.get(path))
         return float(value) if isinstance(value, (int, float)) else None
 
 
@@ -74,7 +76,7 @@ class Sweep:
         """
         folder = Path(folder)
         places = {path.parent.parent for path in folder.rglob(".hydra/overrides.yaml")}
-        places |= {path.parent for name in ("metrics.csv", NOTE) for path in folder.rglob(name)}
+        places |= {path.parent for name in ("metrics.csv", ERROR_FILE) for path in folder.rglob(name)}
         if not places:
             raise InvalidInput("folder", str(folder), "the folder of a run (with metrics.csv) or of a sweep of runs")
         jobs = [_read_job(place, folder) for place in sorted(places, key=natural_order)]
@@ -93,9 +95,11 @@ class Sweep:
 
     @cached_property
     def keys(self) -> list[str]:
-        """The swept keys other than the seed: those whose value differs between jobs."""
+        """The swept keys other than the seed: those whose value differs between jobs. Not among them is what does not
+        make a run another, such as `resume`, which some jobs of a resumed sweep were given."""
         names = dict.fromkeys(name for job in self.jobs for name in job.overrides)
-        return [n for n in names if n != SEED and len({job.overrides.get(n) for job in self.jobs}) > 1]
+        own = [name for name in names if name != SEED and name not in NOT_PART_OF_A_RUN]
+        return [name for name in own if len({job.overrides.get(name) for job in self.jobs}) > 1]
 
     @cached_property
     def groups(self) -> list[Group]:
@@ -130,7 +134,7 @@ def write_table(columns: Mapping[str, list[Any]], folder: Path) -> list[Path]:
     with whole_file(paths[0]) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
-        writer.writerows([_cell(value) for value in row] for row in zip(*columns.values(), strict=True))
+        writer.writerows([cell(value) for value in row] for row in zip(*columns.values(), strict=True))
     if importlib.util.find_spec("pyarrow") is not None:
         import pyarrow
         from pyarrow import parquet
@@ -142,20 +146,6 @@ def write_table(columns: Mapping[str, list[Any]], folder: Path) -> list[Path]:
     return paths
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted path, value) for every leaf of nested mappings."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
-
-
-def is_number(value: object) -> bool:
-    """Whether the value is an int or a float, and not true or false."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def sortable(value: Value) -> tuple[int, float, str]:
     """A key that sorts numbers by size, before words by alphabet."""
     return (0, float(value), "") if is_number(value) else (1, 0.0, str(value))  # type: ignore[arg-type]
@@ -163,7 +153,7 @@ def sortable(value: Value) -> tuple[int, float, str]:
 
 def _read_job(place: Path, root: Path) -> Job:
     name = str(place.relative_to(root)) if place != root else place.name
-    note = (place / NOTE).read_text(encoding="utf-8").splitlines() if (place / NOTE).exists() else None
+    note = (place / ERROR_FILE).read_text(encoding="utf-8").splitlines() if (place / ERROR_FILE).exists() else None
     overrides: dict[str, Value] = {}
     try:
         overrides = _read_overrides(place / ".hydra" / "overrides.yaml", note)
@@ -208,17 +198,7 @@ def _parsed(line: str) -> tuple[str, Value]:
     return override.key_or_group, value if isinstance(value, (int, float, str, type(None))) else json.dumps(value)
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return json.dumps(value)
-    return repr(value) if isinstance(value, float) else str(value)
-
-
 def _one_type(column: list[Any]) -> list[Any]:
     """The column as it is, or as text where it mixes types that Parquet cannot hold together."""
     kinds = {type(value) for value in column if value is not None}
-    return column if len(kinds) <= 1 or kinds == {int, float} else [None if v is None else _cell(v) for v in column]
+    return column if len(kinds) <= 1 or kinds == {int, float} else [None if v is None else cell(v) for v in column]

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 from matplotlib.colors import to_hex
 
-from gfflow.reports.jobs import Sweep, Value, is_number
+from gfflow.records.tidy import is_number
+from gfflow.reports.jobs import Sweep, Value
 
 NAMES = {
     "init.scale": "scale",

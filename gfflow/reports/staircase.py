@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gfflow.errors import InvalidInput, Unresolved
 from gfflow.figures.style import BY_SIGN, FAINT, INK, new_figure, quantity, styled
-from gfflow.model.data import TrainingSet
-from gfflow.model.neurons import Neurons
+from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
 from gfflow.reports.jobs import Job, Sweep, Value
 from gfflow.reports.labels import group_label
@@ -74,9 +72,10 @@ def _limit(job: Job) -> Staircase | None:
     frames, scale = job.run.trajectory if job.run is not None else None, job.number("theory.lambda")
     if frames is None or scale is None or frames.a.shape[1] * len(frames.y) > LARGEST:
         return None
-    start = Neurons(torch.from_numpy(frames.w[0] / scale), torch.from_numpy(frames.a[0] / scale))
+    data = training_set(frames)
+    first = snapshot(frames, data, 0).neurons
     try:
-        return staircase(TrainingSet(torch.from_numpy(frames.x), torch.from_numpy(frames.y)), start)
+        return staircase(data, replace(first, w=first.w / scale, a=first.a / scale))
     except (InvalidInput, Unresolved):
         return None
 

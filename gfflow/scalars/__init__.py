@@ -10,6 +10,7 @@ from gfflow.scalars.alignment import AlignmentCosines
 from gfflow.scalars.assigned import AssignedAlignment
 from gfflow.scalars.masses import GroupMasses
 from gfflow.scalars.distances import LimitDistance, SaddleDistance
+from gfflow.scalars.margin import Margin
 from gfflow.scalars.invariants import Invariants
 from gfflow.scalars.solver import SolverState
 from gfflow.scalars.flow_distance import FlowDistance
@@ -31,6 +32,7 @@ __all__ = [
     "Invariants",
     "LimitDistance",
     "Loss",
+    "Margin",
     "Measure",
     "PredictedLoss",
     "RelativeChange",

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from gfflow.measures.alignment import cosines_with, own_cosines
+import torch
+from torch import Tensor
+
+from gfflow.measures.alignment import cosines_with, own_cosines_by_neuron
 from gfflow.model.snapshot import Snapshot
-from gfflow.scalars.base import Chart, Measure, Scalars, Setting, measure
+from gfflow.scalars.base import Chart, Measure, Scalars, Setting, TensorMeasure, measure
 from gfflow.theory import Group, Prediction
 
 _SIDES = {"plus": "S+ with D+", "minus": "S- with -D-", "own": "every neuron with its own direction"}
+
+
+ALIGNMENT = "alignment: mean, and the band down to the least"
+
+
+def alignment_chart(side: str, title: str) -> Chart:
+    """The chart of `alignment/SIDE_mean` with the band down to `alignment/SIDE_min`."""
+    return Chart(ALIGNMENT, title, "Margin", tuple(f"alignment/{side}_{part}" for part in ("mean", "min", "mean")))
 
 
 def _scalars(side: str, what: str, where: str) -> Scalars:
@@ -24,16 +35,16 @@ def _scalars(side: str, what: str, where: str) -> Scalars:
     ],
     switch="alignment",
     charts=[
+        *(alignment_chart(side, title) for side, title in _SIDES.items()),
         Chart(
-            "alignment: mean, and the band down to the least",
-            title,
-            "Margin",
-            tuple(f"alignment/{side}_{part}" for part in ("mean", "min", "mean")),
-        )
-        for side, title in _SIDES.items()
+            ALIGNMENT,
+            "the least cosines over 1000 log10(iteration)",
+            "Multiline",
+            ("^log10_iteration/alignment/[a-z]+_min$",),
+        ),
     ],
 )
-class AlignmentCosines(Measure):
+class AlignmentCosines(TensorMeasure):
     """How far the neurons have turned to the directions that attract them.
 
     `alignment/own_min`, `alignment/own_mean`: cosine of each neuron with its own s_j D_j, on any data.
@@ -48,13 +59,20 @@ class AlignmentCosines(Measure):
     def of(cls, setting: Setting) -> Measure | None:
         return cls(setting.prediction)
 
-    def measure(self, snapshot: Snapshot) -> dict[str, float]:
-        sets = {"own": own_cosines(snapshot)}
+    def values(self, snapshot: Snapshot) -> dict[str, Tensor | float]:
+        sets = {"own": own_cosines_by_neuron(snapshot)}
         for group in self.groups:
-            sets[group.name] = cosines_with(snapshot.neurons, group.direction)[group.members]
-        scalars = {}
-        for name, cosines in sets.items():
-            if cosines.numel():
-                scalars[f"alignment/{name}_min"] = float(cosines.min())
-                scalars[f"alignment/{name}_mean"] = float(cosines.mean())
-        return scalars
+            sets[group.name] = cosines_with(snapshot.neurons, group.direction).masked_fill(~group.members, torch.nan)
+        return {
+            f"alignment/{name}_{part}": value
+            for name, cosines in sets.items()
+            for part, value in zip(("min", "mean"), least_and_mean(cosines), strict=True)
+        }
+
+
+def least_and_mean(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Over the neurons, the last axis, that have a value; NaN where none has."""
+    known = ~values.isnan()
+    count = known.sum(dim=-1)
+    least = values.masked_fill(~known, torch.inf).amin(dim=-1).masked_fill(count == 0, torch.nan)
+    return least, values.masked_fill(~known, 0.0).sum(dim=-1) / count

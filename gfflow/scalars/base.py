@@ -5,12 +5,18 @@ Needs no Lightning, so that the README's table and TensorBoard's charts are made
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from gfflow.model.snapshot import Snapshot
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gfflow.model.data import TrainingSet
+from gfflow.model.snapshot import Frames, Snapshot
 from gfflow.solvers import Solver
 from gfflow.theory import Prediction
 
@@ -22,6 +28,7 @@ class Setting:
     prediction: Prediction | None = None
     solver: Solver | None = None
     rtol: float = 1e-6  # relative tolerance for a measure that integrates the flow
+    training_set: TrainingSet | None = None
 
 
 class Measure(ABC):
@@ -44,12 +51,41 @@ class Measure(ABC):
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         """The scalars by name. One that does not apply is left out, never NaN."""
 
+    def measure_frames(self, frames: Frames) -> dict[str, NDArray[np.float64]]:
+        """The same at several iterations, in their order: each scalar of shape (T,), NaN where it does not apply. The
+        network and its solver have gone on to the last of them."""
+        found: dict[str, NDArray[np.float64]] = {}
+        for i in range(len(frames.iterations)):
+            for name, value in self.measure(frames.at(i)).items():
+                found.setdefault(name, np.full(len(frames.iterations), np.nan))[i] = value
+        return found
+
     def state_dict(self) -> dict[str, Any]:
         """The state kept between measurements."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
         """Takes back what state_dict gave."""
+
+
+class TensorMeasure(Measure):
+    """A measure written once for a snapshot and for frames, in tensors whose shape it leaves open."""
+
+    @abstractmethod
+    def values(self, snapshot: Snapshot) -> dict[str, Tensor | float]:
+        """The scalars by name: of a snapshot each (), of frames each (T,), or a number that holds at every frame; NaN
+        where it does not apply."""
+
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        numbers = {name: float(value) for name, value in self.values(snapshot).items()}
+        return {name: value for name, value in numbers.items() if not math.isnan(value)}
+
+    def measure_frames(self, frames: Frames) -> dict[str, NDArray[np.float64]]:
+        count = len(frames.iterations)
+        return {
+            name: value.numpy().astype(np.float64) if isinstance(value, Tensor) else np.full(count, value)
+            for name, value in self.values(frames).items()
+        }
 
 
 M = TypeVar("M", bound=type[Measure])

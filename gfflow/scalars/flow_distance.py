@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gfflow.errors import InvalidInput
+from gfflow.model.activations import leaky_relu
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
@@ -27,7 +27,8 @@ class FlowDistance(Measure):
 
     `flow/distance`: ||theta - theta_flow||, in all weights; `flow/function_distance`: max_k |h(x_k) - h_flow(x_k)|
     over the training inputs. Both are first order in the step size lr, the flow time per iteration. rtol is the
-    flow's relative tolerance. Raises Stalled where the flow cannot be integrated, and InvalidInput for a leaky ReLU.
+    flow's relative tolerance. Raises Stalled where the flow cannot be integrated, and InvalidInput for what the flow
+    does not know: a loss of your own, a frozen layer.
     """
 
     def __init__(self, lr: float, rtol: float = 1e-6) -> None:
@@ -40,8 +41,6 @@ class FlowDistance(Measure):
         return None if setting.solver is None else cls(setting.solver.lr, setting.rtol)
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
-        if not snapshot.neurons.activation.is_relu:
-            raise InvalidInput("FlowDistance", "a leaky ReLU", "an nn.ReLU: the flow is that of ReLU networks")
         if self.network is None:
             self.network, self.iteration = TwoLayerReLU(snapshot.neurons), snapshot.iteration
         if snapshot.iteration > self.iteration:
@@ -57,10 +56,17 @@ class FlowDistance(Measure):
         if self.network is None:
             return {}
         neurons = self.network.neurons()
-        return {"iteration": self.iteration, "w": neurons.w, "a": neurons.a, "flow": self.flow.state_dict()}
+        slope = neurons.activation.slope
+        return {
+            "iteration": self.iteration,
+            "w": neurons.w,
+            "a": neurons.a,
+            "slope": slope,
+            "flow": self.flow.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if state:
-            self.network = TwoLayerReLU(Neurons(state["w"], state["a"]))
+            self.network = TwoLayerReLU(Neurons(state["w"], state["a"], leaky_relu(state["slope"])))
             self.iteration = state["iteration"]
             self.flow.load_state_dict(state["flow"])

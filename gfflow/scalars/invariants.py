@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from gfflow.measures.invariants import balance_drift, reactivations
+from gfflow.measures.invariants import balance_drifts, reactivations
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
-from gfflow.scalars.base import Measure, Scalars, measure
+from gfflow.scalars.base import Scalars, TensorMeasure, measure
 
 
 @measure(
     "invariants",
     [
-        Scalars(("invariant/balance_drift",), "max_j |a_j^2 - ||w_j||^2 - its start|, 0 along the flow (Lemma 1)"),
+        Scalars(
+            ("invariant/balance_drift",),
+            "max_j |a_j^2 - ||w_j||^2 - its start|, 0 along the flow (Lemma 1)",
+            "no layer frozen",
+        ),
         Scalars(
             ("invariant/reactivations",),
             "how many gates were seen off and then on again so far, none on orthogonal inputs (Lemma 6)",
@@ -23,7 +28,7 @@ from gfflow.scalars.base import Measure, Scalars, measure
     ],
     switch="invariants",
 )
-class Invariants(Measure):
+class Invariants(TensorMeasure):
     """`invariant/balance_drift`: max_j |a_j^2 - ||w_j||^2 - its start| (Lemma 1); `invariant/reactivations`:
     how many gates have been seen off and then on again so far (none on orthogonal data, Lemma 6).
     """
@@ -33,15 +38,17 @@ class Invariants(Measure):
         self.gates: Tensor | None = None
         self.reactivations = 0
 
-    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+    def values(self, snapshot: Snapshot) -> dict[str, Tensor | float]:
+        gates = snapshot.gates.reshape(-1, *snapshot.gates.shape[-2:])  # frame by frame, whether there are several
         if self.start is None or self.gates is None:
-            self.start, self.gates = snapshot.neurons, snapshot.gates
-        self.reactivations += reactivations(self.gates, snapshot.gates)
-        self.gates = snapshot.gates
-        return {
-            "invariant/balance_drift": balance_drift(snapshot.neurons, self.start),
-            "invariant/reactivations": float(self.reactivations),
-        }
+            self.start, self.gates = snapshot.neurons.first, gates[0]
+        before = torch.cat([self.gates[None], gates[:-1]])
+        so_far = self.reactivations + reactivations(before, gates).cumsum(dim=0)
+        self.gates, self.reactivations = gates[-1].clone(), int(so_far[-1])
+        found: dict[str, Tensor | float] = {"invariant/reactivations": snapshot.numbers(so_far.tolist())}
+        if snapshot.neurons.frozen is None:
+            return {"invariant/balance_drift": balance_drifts(snapshot.neurons, self.start)} | found
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         if self.start is None:

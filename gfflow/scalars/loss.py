@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+
 from gfflow.model.snapshot import Snapshot
-from gfflow.scalars.base import Chart, Measure, Scalars, Setting, measure
+from gfflow.scalars.base import Chart, Measure, Scalars, Setting, TensorMeasure, measure
 from gfflow.theory import Prediction
+from gfflow.theory.course import Course
 
 
 @measure(
@@ -17,12 +21,12 @@ from gfflow.theory import Prediction
         Scalars(("time",), "flow time lr * step", "where training is descent on L, or its flow"),
     ],
 )
-class Loss(Measure):
+class Loss(TensorMeasure):
     """`loss`: L (Eq. 1); `time`: the flow time lr * iteration, where training is descent on L."""
 
-    def measure(self, snapshot: Snapshot) -> dict[str, float]:
-        time = {} if snapshot.time is None else {"time": snapshot.time}
-        return {"loss": snapshot.loss, **time}
+    def values(self, snapshot: Snapshot) -> dict[str, Tensor | float]:
+        time = {} if snapshot.moments is None else {"time": snapshot.numbers(snapshot.moments)}
+        return {"loss": snapshot.losses, **time}
 
 
 @measure(
@@ -33,7 +37,13 @@ class Loss(Measure):
             "the loss at the same flow time, predicted before training",
             "where the trajectory is predicted: orthogonal inputs, or a forecast",
             over_log=("theory/loss",),
-        )
+        ),
+        Scalars(
+            ("theory/loss_error",),
+            "the loss minus its prediction",
+            "where the trajectory is predicted: orthogonal inputs, or a forecast",
+            over_log=("theory/loss_error",),
+        ),
     ],
     charts=[
         Chart("theory beside measurement", "loss and its prediction", "Multiline", ("^loss$", "^theory/loss$")),
@@ -43,10 +53,18 @@ class Loss(Measure):
             "Multiline",
             ("^log10_iteration/(theory/)?loss$",),
         ),
+        Chart("measured minus predicted", "loss", "Multiline", ("^theory/loss_error$",)),
+        Chart(
+            "measured minus predicted",
+            "loss over 1000 log10(iteration)",
+            "Multiline",
+            ("^log10_iteration/theory/loss_error$",),
+        ),
     ],
 )
-class PredictedLoss(Measure):
-    """`theory/loss`: the predicted loss at the same flow time; absent where none is predicted, and after its end."""
+class PredictedLoss(TensorMeasure):
+    """`theory/loss`: the predicted loss at the same flow time, and `theory/loss_error`: the loss minus that; absent
+    where none is predicted, and after its end."""
 
     def __init__(self, prediction: Prediction) -> None:
         self.course = prediction.course
@@ -60,12 +78,16 @@ class PredictedLoss(Measure):
         if self.course is not None and times:  # all times at once: cheap; one by one: not
             self._known = dict(zip(times, self.course.loss(list(times)).tolist(), strict=True))
 
-    def measure(self, snapshot: Snapshot) -> dict[str, float]:
-        if self.course is None or snapshot.time is None:
+    def values(self, snapshot: Snapshot) -> dict[str, Tensor | float]:
+        if self.course is None or snapshot.moments is None:
             return {}
-        known = self._known.get(snapshot.time)
-        value = float(self.course.loss(snapshot.time)) if known is None else known
-        return {"theory/loss": value} if math.isfinite(value) else {}
+        found = snapshot.numbers([self._predicted(self.course, time) for time in snapshot.moments])
+        return {"theory/loss": found, "theory/loss_error": snapshot.losses - found}
+
+    def _predicted(self, course: Course, time: float) -> float:
+        known = self._known.get(time)
+        value = float(course.loss(time)) if known is None else known
+        return value if math.isfinite(value) else math.nan
 
 
 @measure(
@@ -76,11 +98,9 @@ class PredictedLoss(Measure):
     ],
     switch="gradient",
 )
-class GradientNorm(Measure):
+class GradientNorm(TensorMeasure):
     """`gradient/norm`: ||grad L||; `gradient/pl_ratio`: ||grad L||^2 / L (Lemma 5), absent at zero loss."""
 
-    def measure(self, snapshot: Snapshot) -> dict[str, float]:
-        scalars = {"gradient/norm": snapshot.gradient_norm}
-        if snapshot.loss > 0:
-            scalars["gradient/pl_ratio"] = snapshot.gradient_norm**2 / snapshot.loss
-        return scalars
+    def values(self, snapshot: Snapshot) -> dict[str, Tensor | float]:
+        norm, loss = snapshot.gradient_norms, snapshot.losses
+        return {"gradient/norm": norm, "gradient/pl_ratio": (norm.square() / loss).masked_fill(loss <= 0, torch.nan)}

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from gfflow.measures.masses import largest_norm, mass
+from gfflow.measures.masses import largest_norms, masses
 from gfflow.model.snapshot import Snapshot
-from gfflow.scalars.base import Chart, Measure, Scalars, Setting, measure
+from gfflow.scalars.base import Chart, Measure, Scalars, Setting, TensorMeasure, measure
 from gfflow.theory import Group, Prediction
 from gfflow.theory.groups import NAMES
 
@@ -33,6 +34,12 @@ _SECTION = "theory beside measurement"
             "orthogonal inputs, the group not empty; elsewhere where there is a forecast",
             over_log=("theory/u_plus", "theory/u_minus"),
         ),
+        Scalars(
+            ("theory/u_plus_error", "theory/u_minus_error"),
+            "the masses minus their predictions",
+            "where they are predicted",
+            over_log=("theory/u_plus_error", "theory/u_minus_error"),
+        ),
     ],
     switch="masses",
     charts=[
@@ -44,12 +51,20 @@ _SECTION = "theory beside measurement"
             "Multiline",
             ("^log10_iteration/(mass|theory)/u_(plus|minus)$",),
         ),
+        Chart("measured minus predicted", "u+ and u-", "Multiline", ("^theory/u_(plus|minus)_error$",)),
+        Chart(
+            "measured minus predicted",
+            "u+ and u- over 1000 log10(iteration)",
+            "Multiline",
+            ("^log10_iteration/theory/u_(plus|minus)_error$",),
+        ),
     ],
 )
-class GroupMasses(Measure):
+class GroupMasses(TensorMeasure):
     """`mass/u_plus`, `mass/u_minus`: sum of ||w_j||^2 over S+ and S-, each where the theory of orthogonal inputs
     names it, over all neurons with a_j > 0 or a_j < 0 elsewhere; `theory/u_plus`, `theory/u_minus`: the predicted
-    mass of S+ and S- at the same flow time, if there is one; `mass/other_max`: the largest ||w_j|| outside both.
+    mass of S+ and S- at the same flow time, if there is one, and `theory/u_plus_error`, `theory/u_minus_error` the
+    measured mass minus that; `mass/other_max`: the largest ||w_j|| outside both.
     """
 
     def __init__(self, prediction: Prediction | None = None) -> None:
@@ -66,29 +81,36 @@ class GroupMasses(Measure):
     def begin(self, start: Snapshot, times: Sequence[float]) -> None:
         for side, group in self.groups.items():
             if times:  # all times at once: cheap; one by one: not
-                masses = self._masses(side, group, list(times))
-                if masses is not None:
-                    self._predicted[side] = dict(zip(times, masses.tolist(), strict=True))
+                there = self._masses(side, group, list(times))
+                if there is not None:
+                    self._predicted[side] = dict(zip(times, there.tolist(), strict=True))
 
     def _masses(self, side: str, group: Group | None, times: list[float]) -> NDArray[np.float64] | None:
         if group is not None:
             return group.mass(times)
         return None if self.course is None else self.course.mass(side, times)
 
-    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+    def values(self, snapshot: Snapshot) -> dict[str, Tensor | float]:
         neurons = snapshot.neurons
-        masses, predicted = {}, {}
+        found: dict[str, Tensor | float] = {}
+        predicted: dict[str, Tensor | float] = {}
         grouped = None
         for sign, (side, group) in zip(NAMES, self.groups.items(), strict=True):
             members = sign * neurons.signs > 0 if group is None else group.members
-            masses[f"mass/u_{side}"] = mass(neurons, members)
+            found[f"mass/u_{side}"] = masses(neurons, members)
             grouped = members if grouped is None else grouped | members
-            if snapshot.time is not None:
-                known = self._predicted.get(side, {}).get(snapshot.time)
-                if known is None and (masses_there := self._masses(side, group, [snapshot.time])) is not None:
-                    known = float(masses_there[0])
-                if known is not None and math.isfinite(known):
-                    predicted[f"theory/u_{side}"] = known
-        if any(self.groups.values()) and grouped is not None and not bool(grouped.all()):
-            masses["mass/other_max"] = largest_norm(neurons, ~grouped)
-        return masses | predicted
+            if snapshot.moments is not None:
+                there = snapshot.numbers([self._predicted_mass(side, group, time) for time in snapshot.moments])
+                predicted[f"theory/u_{side}"] = there
+                predicted[f"theory/u_{side}_error"] = found[f"mass/u_{side}"] - there
+        if any(self.groups.values()) and grouped is not None:
+            found["mass/other_max"] = largest_norms(neurons, ~grouped)
+        return found | predicted
+
+    def _predicted_mass(self, side: str, group: Group | None, time: float) -> float:
+        """At the flow time; NaN where none is predicted."""
+        known = self._predicted.get(side, {}).get(time)
+        if known is None:
+            there = self._masses(side, group, [time])
+            known = math.nan if there is None else float(there[0])
+        return known if math.isfinite(known) else math.nan

@@ -7,14 +7,18 @@ from torch import Tensor
 from gfflow.measures.teacher import teacher_angle, teacher_distance
 from gfflow.model.data import TrainingSet
 from gfflow.model.snapshot import Snapshot
-from gfflow.scalars.base import Measure, Scalars, measure
+from gfflow.scalars.base import Measure, Scalars, Setting, measure
 from gfflow.theory.baselines import least_squares
 
 
 @measure(
     "test",
     [
-        Scalars(("test/loss",), "the loss on the test set, 1/(2n') sum (h - y)^2", "a test set"),
+        Scalars(
+            ("test/loss",),
+            "the loss on the test set, 1/(2n') sum (h - y)^2 or the mean of another loss",
+            "a test set",
+        ),
         Scalars(
             ("test/least_squares_distance",),
             "||h - l|| / ||l|| over the test inputs, l the linear function of least squares on the training samples",
@@ -26,6 +30,11 @@ class TestLoss(Measure):
     """`test/loss`, and `test/least_squares_distance`, in units of the least-squares function's own size there."""
 
     __test__ = False  # to pytest: no test
+
+    @classmethod
+    def of(cls, setting: Setting) -> Measure | None:
+        data = setting.training_set
+        return None if data is not None and data.test is None else cls()
 
     def __init__(self) -> None:
         self.known: tuple[TrainingSet, Tensor] | None = None  # the data, and the linear function on its test inputs
@@ -60,6 +69,11 @@ class TestLoss(Measure):
 )
 class TeacherDistance(Measure):
     """`teacher/angle` and `teacher/distance` (measures.teacher)."""
+
+    @classmethod
+    def of(cls, setting: Setting) -> Measure | None:
+        data = setting.training_set
+        return None if data is not None and data.teacher is None else cls()
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         teacher = snapshot.training_set.teacher

@@ -10,6 +10,7 @@ from gfflow.errors import InvalidInput
 from gfflow.measures.rest import at_rest
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
+from gfflow.model.options import LOSSES
 from gfflow.model.snapshot import Snapshot
 from gfflow.solvers.options import PLACES, SolverOptions, all_classes
 
@@ -35,8 +36,9 @@ class Solver(ABC):
     compiles: ClassVar[bool] = False  # the first use on data of a new shape waits for a compiler
     runs_on: ClassVar[tuple[str, ...]] = ("cpu",)  # kinds of device, as torch names them
     takes_batches: ClassVar[bool] = False
-    any_loss: ClassVar[bool] = False  # False: the square loss alone
-    any_activation: ClassVar[bool] = False  # False: the ReLU with relu'(0) = 0 alone
+    any_loss: ClassVar[bool] = False  # False: those that compiled code knows alone
+    any_activation: ClassVar[bool] = False  # False: the ReLU and the leaky ReLU, of the usual derivative at 0, alone
+    trains_one_layer: ClassVar[bool] = False  # it can leave a layer frozen
     resolution: float = 1e-12  # relative size of a field D_j that the solver cannot tell from zero
     stop_asked: Callable[[], bool] = staticmethod(never)  # a solver whose strides are long looks in between
 
@@ -47,13 +49,17 @@ class Solver(ABC):
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
         """Raises InvalidInput, naming the solver that can, where this one cannot do what is asked. The network may
         still lie on another device than the one it will train on."""
-        if not (self.any_activation or network.activation.is_relu):
+        if not (self.any_activation or network.activation.is_usual):
             able = " or ".join(f"solver={cls.name}" for cls in all_classes() if cls.any_activation)
-            allowed = f"with network.activation=relu and network.relu_derivative_at_zero=0; {able} for others"
-            raise InvalidInput("solver", self.name, allowed)
-        if not (self.any_loss or training_set.loss.is_square):
+            raise InvalidInput("solver", self.name, f"with network.relu_derivative_at_zero=0; {able} for others")
+        if not (self.any_loss or training_set.loss.code is not None):
             able = " or ".join(f"solver={cls.name}" for cls in all_classes() if cls.any_loss)
-            raise InvalidInput("solver", self.name, f"with loss=square; {able} for loss={training_set.loss.name}")
+            *some, last = LOSSES
+            known = f"{', '.join(some)} or {last}"
+            raise InvalidInput("solver", self.name, f"with loss={known}; {able} for loss={training_set.loss.name}")
+        if not (self.trains_one_layer or network.frozen is None):
+            able = " or ".join(f"solver={cls.name}" for cls in all_classes() if cls.trains_one_layer)
+            raise InvalidInput("solver", self.name, f"with network.frozen=null; {able} for a frozen layer")
 
     def check_device(self, network: TwoLayerReLU) -> None:
         """Raises InvalidInput, naming the solvers that can, where this one does not run on the network's device."""

@@ -10,7 +10,7 @@ import torch
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.snapshot import Snapshot
-from gfflow.solvers.base import Solver
+from gfflow.solvers.base import Abandoned, Solver
 from gfflow.solvers.options import SolverOptions
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Flow(Solver):
             self._loaded = True
 
     def stride(self, network: TwoLayerReLU, training_set: TrainingSet) -> int:
-        return 10_000  # a pause costs what a step does, half a millisecond, and changes none of them
+        return 2**62  # leaps may be of any number of iterations, while steps are free: it looks between its steps
 
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
         from gfflow.motion.flow.coordinates import directions, leave
@@ -69,6 +69,8 @@ class Flow(Solver):
             self._integrator = self._integrator_from(network, training_set, self.lr * start)
         integrator = self._integrator
         while integrator.time < self.lr * stop:
+            if self.stop_asked():  # its steps are kept: who goes on from the leap's beginning finds them done
+                raise Abandoned
             integrator.step()
         state = integrator.at(self.lr * stop)
         neurons = leave(integrator.problem, state)
@@ -91,7 +93,8 @@ class Flow(Solver):
             return True
         from gfflow.motion.field import growth
 
-        rates = signs * growth(snapshot.training_set.x.numpy(), snapshot.residuals.numpy(), v)
+        x, r, slope = snapshot.training_set.x.numpy(), snapshot.residuals.numpy(), snapshot.neurons.activation.slope
+        rates = signs * (growth(x, r, v) - slope * growth(-x, r, v))
         return not bool((rates > self.resolution * snapshot.largest_field).any())
 
     def _untouched(self, network: TwoLayerReLU, start: int) -> bool:

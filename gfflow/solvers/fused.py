@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,6 +28,16 @@ def choose_form(n: int, d: int, diagonal: bool) -> str:
     return "gram" if n < 4 * d else "direct"  # by measurement: a BLAS product does four operations in the time of one
 
 
+@dataclass(frozen=True)
+class Law:
+    """What a step depends on besides the samples: the loss by its code, the activation by its slope below 0, and the
+    layer that stays as it is ('output', 'hidden' or None)."""
+
+    code: int = 0
+    slope: float = 0.0
+    frozen: str | None = None
+
+
 class Descent:
     """Gradient descent on L (Eq. 1) with step size lr for one training set x (n, d), y (n,): prepared once, for many
     calls.
@@ -33,49 +45,61 @@ class Descent:
     Every call does `steps` steps in place on w (m, d) and a (m,), of the dtype of x and y, float64 or float32.
     Each step is the one of torch.optim.SGD, up to the rounding of sums. The forms 'gram' and 'diagonal' carry the
     pre-activations from step to step and compute them anew from the weights every ANCHOR steps, so that their
-    rounding errors stay below ANCHOR units in the last place of a neuron's own size.
+    rounding errors stay below ANCHOR units in the last place of a neuron's own size. A leaky ReLU and a frozen layer
+    are known to the forms 'unrolled' and 'any'.
     """
 
-    def __init__(self, x: NDArray[Any], y: NDArray[Any], lr: float, form: str | None = None) -> None:
+    def __init__(
+        self, x: NDArray[Any], y: NDArray[Any], lr: float, form: str | None = None, law: Law | None = None
+    ) -> None:
         """form None chooses the cheapest, and groups of neurons of equal gates where those are cheaper still;
         'diagonal' is right for exactly orthogonal inputs only."""
         from gfflow.solvers import kernels  # numba is imported only when it is needed
 
         self.x, self.y, self.rate = x, y, x.dtype.type(lr)
+        law = law or Law()
+        self.code, usual = law.code, law == Law(law.code)
         n, d = x.shape
         gram = x @ x.T
         squares = np.diag(gram).copy()
         self.form = form or choose_form(n, d, diagonal=bool((gram == np.diag(squares)).all()))
+        if not usual and self.form != "unrolled":
+            self.form = "any"
         number: Any = x.dtype.type
+        layers = law.frozen != "hidden", law.frozen != "output"
         self._kernel, self._products = {
-            "unrolled": lambda: (kernels.unrolled(n, d, number), None),
+            "unrolled": lambda: (kernels.unrolled(n, d, number, law.code, law.slope, *layers), None),
             "direct": lambda: (kernels.descend_direct, None),
             "gram": lambda: (kernels.descend_gram, gram),
             "diagonal": lambda: (kernels.descend_diagonal, squares),
+            "any": lambda: (kernels.descend_any, None),
         }[self.form]()
-        self._grouped = Grouped(x, y, lr, self._neuron_by_neuron) if form is None else None
+        # what the kernel takes besides: nothing that it is compiled for
+        self._more = {"unrolled": (), "any": (law.code, number(law.slope), *layers)}.get(self.form, (law.code,))
+        groups = form is None and usual
+        self._grouped = Grouped(x, y, lr, self._neuron_by_neuron, code=law.code) if groups else None
+        self._pays = cache(lambda m: self._grouped is not None and may_pay(n, d, m))
 
     def __call__(self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool] = never) -> None:
-        n, d = self.x.shape
-        if self._grouped is not None and may_pay(n, d, len(a)):
+        if self._grouped is not None and self._pays(len(a)):
             self._grouped(w, a, steps, stop)
         else:
             self._neuron_by_neuron(w, a, steps)
 
     def _neuron_by_neuron(self, w: NDArray[Any], a: NDArray[Any], steps: int) -> None:
         if self._products is None:
-            self._kernel(w, a, self.x, self.y, self.rate, steps)
+            self._kernel(w, a, self.x, self.y, self.rate, steps, *self._more)
             return
         from gfflow.solvers.products import LARGE, descend_by_products
 
         n, m = len(self.y), len(a)
         while steps > 0 and self.form == "gram" and n * n * m >= LARGE:
-            descend_by_products(w, a, self.x, self.y, self._products, self.rate, min(steps, ANCHOR))
+            descend_by_products(w, a, self.x, self.y, self._products, self.rate, min(steps, ANCHOR), self.code)
             steps -= ANCHOR
         while steps > 0:
             z = np.ascontiguousarray(self.x @ w.T)
             sums = np.zeros_like(z)
-            self._kernel(z, a, self._products, self.y, self.rate, min(steps, ANCHOR), sums)
+            self._kernel(z, a, self._products, self.y, self.rate, min(steps, ANCHOR), self.code, sums)
             w += sums.T @ self.x
             steps -= ANCHOR
 
@@ -88,9 +112,10 @@ def descend(
     lr: float,
     steps: int,
     form: str | None = None,
+    law: Law | None = None,
 ) -> None:
     """`steps` steps of gradient descent in place on w (m, d) and a (m,): see Descent."""
-    Descent(x, y, lr, form)(w, a, steps)
+    Descent(x, y, lr, form, law)(w, a, steps)
 
 
 class Fused(Solver):
@@ -98,6 +123,7 @@ class Fused(Solver):
 
     name: ClassVar[str] = "fused"
     compiles: ClassVar[bool] = True
+    trains_one_layer: ClassVar[bool] = True
 
     def __init__(self, lr: float) -> None:
         super().__init__(lr)
@@ -116,12 +142,14 @@ class Fused(Solver):
         return max(1, by_neurons, 20_000 if may_pay(n, d, m) else 0)
 
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
-        hidden, output = network.hidden, network.output
+        weights: Any = network._parameters  # asking nn.Module for network.hidden costs as much as a few steps
+        hidden, output = weights["hidden"], weights["output"]
         key = training_set, hidden.data_ptr(), output.data_ptr()  # the arrays kept in _leap keep these addresses
         if key != self._key:
             self.check(network, training_set)
             w, a = hidden.detach().numpy(), output.detach().numpy()
             x, y = (values.to(hidden.dtype).numpy() for values in (training_set.x, training_set.y))
-            self._key, self._leap = key, (Descent(x, y, self.lr), w, a)
+            law = Law(training_set.loss.code or 0, network.activation.slope, network.frozen)
+            self._key, self._leap = key, (Descent(x, y, self.lr, law=law), w, a)
         descent, w, a = self._leap
         descent(w, a, stop - start, self.stop_asked)

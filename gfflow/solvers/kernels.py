@@ -5,6 +5,9 @@ One step of size lr, from the old weights throughout (L of Eq. 1, relu'(0) = 0):
     z_kj = <w_j, x_k>,   h_k = sum_j a_j relu(z_kj),   c_k = lr (y_k - h_k) / n,   A_kj = 1[z_kj > 0],
     w_j <- w_j + a_j sum_k A_kj c_k x_k,               a_j <- a_j + sum_k A_kj c_k z_kj.
 
+Other losses, by their `code`, have r_k = -dl/dh in the place of y_k - h_k. `unrolled` and `descend_any` know the
+leaky ReLU too, for which A_kj is `slope` where z_kj <= 0, and frozen layers, which stay as they are.
+
 Neurons lie along the contiguous axis, w (d, m) and z (n, m), so that every inner loop runs over neurons and
 becomes SIMD code. Sums may be reordered and products fused into them, which changes results by rounding alone (and
 not at all where the arithmetic is exact, so that a neuron put exactly on a gate is seen there). A gate reads
@@ -19,21 +22,25 @@ from typing import Any
 import numpy as np
 
 from gfflow.compiled import compiled, tuple_setitem
+from gfflow.model.compiled_losses import residual_at
 
 _plain: Any = compiled
 _reordered: Any = compiled(fastmath={"reassoc", "contract"})
 
 
 @cache
-def unrolled(n: int, d: int, number: type) -> Any:
-    """descend(w, a, x, y, lr, steps) for exactly n samples in d dimensions, both small, of numpy's type `number`.
+def unrolled(
+    n: int, d: int, number: type, code: int = 0, slope: float = 0.0, moves_w: bool = True, moves_a: bool = True
+) -> Any:
+    """descend(w, a, x, y, lr, steps) for exactly n samples in d dimensions, both small, of numpy's type `number`, for
+    the loss of that code, the activation's slope below 0, and with a layer frozen where it does not move.
 
     w (m, d) is turned to (d, m) for the time of the call, since a leap may be so short that doing it in numpy counts.
 
-    n and d are constants of the compiled code: all loops but the one over neurons are unrolled and the sums live
+    All of these are constants of the compiled code: all loops but the one over neurons are unrolled and the sums live
     in registers (hence the tuples), so that one sweep over the neurons does a step and gathers the h_k for the next.
     """
-    zero, count = number(0), number(n)
+    zero, count, below, leaky, square = number(0), number(n), number(slope), slope != 0, code == 0
     none, at_origin, no_inputs = (zero,) * n, (zero,) * d, (zero,) * (n * d)
 
     @_reordered
@@ -50,7 +57,10 @@ def unrolled(n: int, d: int, number: type) -> Any:
         h = none
         for step in range(steps + 1):  # the first sweep moves nothing, it only gathers h
             for k in range(n):
-                c = tuple_setitem(c, k, lr * ((y[k] - h[k]) / count))
+                if square:
+                    c = tuple_setitem(c, k, lr * ((y[k] - h[k]) / count))
+                else:
+                    c = tuple_setitem(c, k, lr * (residual_at(code, h[k], y[k]) / count))
             if step == 0:
                 c = none
             h = none
@@ -63,19 +73,27 @@ def unrolled(n: int, d: int, number: type) -> Any:
                     z = zero
                     for i in range(d):
                         z += p[i] * xs[k * d + i]
-                    g = zero if z <= zero else c[k]
+                    if leaky:
+                        g = below * c[k] if z <= zero else c[k]
+                    else:
+                        g = zero if z <= zero else c[k]
                     turn += g * z
                     for i in range(d):
                         field = tuple_setitem(field, i, field[i] + g * xs[k * d + i])
-                for i in range(d):
-                    p = tuple_setitem(p, i, p[i] + a[j] * field[i])
-                    w[i, j] = p[i]
-                a[j] += turn
+                if moves_w:
+                    for i in range(d):
+                        p = tuple_setitem(p, i, p[i] + a[j] * field[i])
+                        w[i, j] = p[i]
+                if moves_a:
+                    a[j] += turn
                 for k in range(n):
                     z = zero
                     for i in range(d):
                         z += p[i] * xs[k * d + i]
-                    h = tuple_setitem(h, k, h[k] + a[j] * (zero if z <= zero else z))
+                    if leaky:
+                        h = tuple_setitem(h, k, h[k] + a[j] * (below * z if z <= zero else z))
+                    else:
+                        h = tuple_setitem(h, k, h[k] + a[j] * (zero if z <= zero else z))
         for j in range(a.size):
             for i in range(d):
                 weights[j, i] = w[i, j]
@@ -97,7 +115,7 @@ def _preactivations(w, x, z):  # type: ignore[no-untyped-def]
 
 
 @_reordered
-def _errors(z, a, y, lr, c):  # type: ignore[no-untyped-def]
+def _errors(z, a, y, lr, code, c):  # type: ignore[no-untyped-def]
     zero = c.dtype.type(0)
     for k in range(y.size):
         row = z[k]
@@ -105,7 +123,7 @@ def _errors(z, a, y, lr, c):  # type: ignore[no-untyped-def]
         for j in range(row.size):
             v = row[j]
             h += a[j] * (zero if v <= zero else v)
-        c[k] = lr * ((y[k] - h) / y.dtype.type(y.size))
+        c[k] = lr * (residual_at(code, h, y[k]) / y.dtype.type(y.size))
 
 
 @_reordered
@@ -135,7 +153,7 @@ def _hidden_update(w, a, x, z, c, field):  # type: ignore[no-untyped-def]
 
 
 @_plain
-def descend_direct(w, a, x, y, lr, steps):  # type: ignore[no-untyped-def]
+def descend_direct(w, a, x, y, lr, steps, code):  # type: ignore[no-untyped-def]
     """Any inputs, on the weights w (m, d) themselves: about 4 n d operations a neuron and step."""
     columns = np.ascontiguousarray(w.T)
     z = np.empty((y.size, a.size), w.dtype)
@@ -144,10 +162,46 @@ def descend_direct(w, a, x, y, lr, steps):  # type: ignore[no-untyped-def]
     turn = np.empty(a.size, w.dtype)
     for _ in range(steps):
         _preactivations(columns, x, z)
-        _errors(z, a, y, lr, c)
+        _errors(z, a, y, lr, code, c)
         _output_turn(z, c, turn)
         _hidden_update(columns, a, x, z, c, field)
         a += turn
+    w[:] = columns.T
+
+
+@_reordered
+def _turn_and_field(w, a, x, y, z, lr, code, slope, turn, field):  # type: ignore[no-untyped-def]
+    """What a_j moves by into turn (m,), and the field of neuron j times lr into field (d, m)."""
+    zero, one = field.dtype.type(0), field.dtype.type(1)
+    turn[:] = zero
+    field[:] = zero
+    for k in range(y.size):
+        row, h = z[k], zero
+        for j in range(a.size):
+            h += a[j] * (slope if row[j] <= zero else one) * row[j]
+        ck = field.dtype.type(lr * (residual_at(code, h, y[k]) / y.size))
+        for j in range(a.size):
+            turn[j] += ck * (slope if row[j] <= zero else one) * row[j]
+        for i in range(w.shape[0]):
+            entry, out = ck * x[k, i], field[i]
+            for j in range(a.size):
+                out[j] += entry * (slope if row[j] <= zero else one)
+
+
+@_plain
+def descend_any(w, a, x, y, lr, steps, code, slope, moves_w, moves_a):  # type: ignore[no-untyped-def]
+    """As descend_direct, for any slope below 0 and with a layer frozen where it does not move."""
+    columns = np.ascontiguousarray(w.T)
+    z = np.empty((y.size, a.size), w.dtype)
+    field = np.empty_like(columns)
+    turn = np.empty(a.size, w.dtype)
+    for _ in range(steps):
+        _preactivations(columns, x, z)
+        _turn_and_field(columns, a, x, y, z, lr, code, slope, turn, field)
+        if moves_w:
+            columns += a * field
+        if moves_a:
+            a += turn
     w[:] = columns.T
 
 
@@ -163,7 +217,7 @@ def _pushes(z, a, c, push, sums):  # type: ignore[no-untyped-def]
 
 
 @_plain
-def descend_gram(z, a, gram, y, lr, steps, sums):  # type: ignore[no-untyped-def]
+def descend_gram(z, a, gram, y, lr, steps, code, sums):  # type: ignore[no-untyped-def]
     """On the pre-activations z (n, m), which move by gram @ push, push_kj = a_j A_kj c_k: about 2 n^2 operations a
     neuron and step, in one BLAS product. The weights themselves have moved by sum_k sums_kj x_k."""
     c = np.empty(y.size, z.dtype)
@@ -171,7 +225,7 @@ def descend_gram(z, a, gram, y, lr, steps, sums):  # type: ignore[no-untyped-def
     move = np.empty_like(z)
     turn = np.empty(a.size, z.dtype)
     for _ in range(steps):
-        _errors(z, a, y, lr, c)
+        _errors(z, a, y, lr, code, c)
         _output_turn(z, c, turn)
         _pushes(z, a, c, push, sums)
         np.dot(gram, push, move)
@@ -197,10 +251,10 @@ def _diagonal_update(z, a, squares, c, sums, turn):  # type: ignore[no-untyped-d
 
 
 @_plain
-def descend_diagonal(z, a, squares, y, lr, steps, sums):  # type: ignore[no-untyped-def]
+def descend_diagonal(z, a, squares, y, lr, steps, code, sums):  # type: ignore[no-untyped-def]
     """descend_gram for exactly orthogonal inputs, squares = ||x_k||^2: about 5 n operations a neuron and step."""
     c = np.empty(y.size, z.dtype)
     turn = np.empty(a.size, z.dtype)
     for _ in range(steps):
-        _errors(z, a, y, lr, c)
+        _errors(z, a, y, lr, code, c)
         _diagonal_update(z, a, squares, c, sums, turn)

@@ -42,10 +42,13 @@ class SolverOptions(Entry):
     def solver_classes(cls) -> list[type[Solver]]:
         """The class that moves the weights, or those of which the first that can is taken; imported only here."""
 
-    def chosen(self, *, relu: bool = True, square: bool = True, cuda: bool | None = None) -> type[Solver]:
-        """The class that moves the weights of a network whose activation is the ReLU or another, by the square loss
-        or another, on CUDA or a CPU (None: where it can); raises InvalidInput, naming the solvers that can, where
+    def chosen(
+        self, *, activation: Activation | None = None, loss: Loss | None = None, cuda: bool | None = None
+    ) -> type[Solver]:
+        """The class that moves the weights of a network of that activation (None: the ReLU) by that loss (None: the
+        square loss), on CUDA or a CPU (None: where it can); raises InvalidInput, naming the solvers that can, where
         none of its own can."""
+        usual, known = activation is None or activation.is_usual, loss is None or loss.code is not None
         classes = self.solver_classes()
         devices = list(PLACES) if cuda is None else ["cuda" if cuda else "cpu"]
         if self.batch_size is not None:
@@ -62,14 +65,13 @@ class SolverOptions(Entry):
                 "solver.name", self.name, f"{PLACES[devices[0]]} {', '.join(some)} or {last}; {self.name} {others}"
             )
         # what a single solver cannot do is said by its own check, which sees the network
-        return next((c for c in there if (relu or c.any_activation) and (square or c.any_loss)), there[0])
+        return next((c for c in there if (usual or c.any_activation) and (known or c.any_loss)), there[0])
 
     def make(
         self, *, seed: int = 0, activation: Activation | None = None, loss: Loss | None = None, cuda: bool = False
     ) -> Solver:
         """The solver; raises InvalidInput as `chosen` does. It is given those of these options that it takes."""
-        relu, square = activation is None or activation.is_relu, loss is None or loss.is_square
-        cls = self.chosen(relu=relu, square=square, cuda=cuda)
+        cls = self.chosen(activation=activation, loss=loss, cuda=cuda)
         taken = inspect.signature(cls).parameters
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"seed": seed}
         return cls(**{name: value for name, value in values.items() if name in taken})
@@ -99,7 +101,7 @@ def solver_class(name: str) -> type[Solver]:
 @dataclass(frozen=True)
 class Auto(SolverOptions):
     """The first descent of this list that can do what is asked: fused on a CPU, captured on CUDA, sgd for
-    mini-batches and for other losses and activations."""
+    mini-batches and for losses and activations of your own."""
 
     @classmethod
     def solver_classes(cls) -> list[type[Solver]]:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from gfflow.compiled import compiled
+from gfflow.model.compiled_losses import residuals_at
 
 LARGE = 10**8  # n^2 m from which on the product is worth calls from Python: some 4 ms a step
 ROWS = 512  # neurons of one product: enough for nearly its full speed
@@ -47,7 +48,14 @@ def add_outputs(z, a, h):  # type: ignore[no-untyped-def]
 
 
 def descend_by_products(
-    w: NDArray[Any], a: NDArray[Any], x: NDArray[Any], y: NDArray[Any], gram: NDArray[Any], lr: Any, steps: int
+    w: NDArray[Any],
+    a: NDArray[Any],
+    x: NDArray[Any],
+    y: NDArray[Any],
+    gram: NDArray[Any],
+    lr: Any,
+    steps: int,
+    code: int = 0,
 ) -> None:
     """`steps` steps in place on w (m, d) and a (m,), on the pre-activations, which move by push @ gram: 2 n^2
     operations a neuron and step, in torch's products, and two products of w and x a call.
@@ -58,7 +66,7 @@ def descend_by_products(
     threads, m = torch.get_num_threads(), len(a)
     starts = range(0, m, ROWS)
     z, sums = np.empty((m, len(y)), w.dtype), np.zeros((m, len(y)), w.dtype)
-    outputs = np.zeros((len(starts), len(y)), w.dtype)
+    outputs, r = np.zeros((len(starts), len(y)), w.dtype), np.empty_like(y)
     inputs, products = torch.from_numpy(x), torch.from_numpy(gram)
 
     def begin(first: int) -> None:
@@ -81,7 +89,8 @@ def descend_by_products(
     with shared_out(min(threads, len(starts))) as do:
         do(begin, starts)
         for left in range(steps, 0, -1):
-            c = lr * ((y - outputs.sum(axis=0)) / y.dtype.type(len(y)))
+            residuals_at(code, outputs.sum(axis=0), y, r)
+            c = lr * (r / y.dtype.type(len(y)))
             outputs[:] = 0
             do(partial(step, c=c, last=left == 1), starts)
         do(end, starts)

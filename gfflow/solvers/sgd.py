@@ -27,6 +27,7 @@ class SGD(Solver):
     takes_batches: ClassVar[bool] = True
     any_activation: ClassVar[bool] = True
     any_loss: ClassVar[bool] = True
+    trains_one_layer: ClassVar[bool] = True
 
     def __init__(self, lr: float, batch_size: int | None = None, seed: int = 0) -> None:
         super().__init__(lr)
@@ -41,17 +42,17 @@ class SGD(Solver):
             raise InvalidInput("solver.batch_size", self.batch_size, allowed)
 
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
-        optimizer = torch.optim.SGD(network.parameters(), lr=self.lr)
+        optimizer = torch.optim.SGD(network.trained(), lr=self.lr)
         x = training_set.x.to(network.hidden)
         y = training_set.y.to(network.hidden)
         for _ in range(stop - start):
             batch = self._next_batch(training_set.n)
             inputs, labels = (x, y) if batch is None else (x[batch], y[batch])
-            optimizer.zero_grad(set_to_none=True)
+            network.zero_grad(set_to_none=True)
             loss = training_set.loss.value(network(inputs), labels).mean()
             torch.autograd.backward(loss)
             optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        network.zero_grad(set_to_none=True)
 
     def _next_batch(self, n: int) -> Tensor | None:
         if self.batch_size is None:

@@ -14,6 +14,7 @@ from gfflow.statements import (
     minimum_norm,
     relu_at_zero,
     early_alignment,
+    margin,
 )
 
 # isort: on
@@ -37,6 +38,7 @@ __all__ = [
     "convergence",
     "early_alignment",
     "judge",
+    "margin",
     "minimum_norm",
     "relu_at_zero",
     "saddle",

@@ -79,12 +79,23 @@ class Case:
         neurons = self.start.neurons
         return float((neurons.a.abs() / neurons.norms - 1).abs().max())
 
+    def require_ours(self) -> None:
+        """Raises OutsideSetting where loss, activation or trained layers are not the paper's."""
+        neurons = self.start.neurons
+        if not self.data.loss.is_square:
+            raise OutsideSetting(f"the loss is {self.data.loss.name}, not the square loss")
+        if neurons.activation.slope != 0:
+            raise OutsideSetting("the activation is the leaky ReLU")
+        if neurons.frozen is not None:
+            raise OutsideSetting(f"the {neurons.frozen} layer is frozen")
+
     @cached_property
     def groups(self) -> tuple[Group, Group]:
         """(first, second): S+ and S- where ||D+|| > ||D-||, as the paper assumes; S- and S+ otherwise.
 
         Raises OutsideSetting where the paper's setting is not this run's.
         """
+        self.require_ours()
         if not self.prediction.assumptions.orthogonal_inputs:
             raise OutsideSetting("inputs are not orthogonal (Assumption 1)")
         if not self.prediction.assumptions.labels:

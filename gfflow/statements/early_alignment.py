@@ -10,7 +10,7 @@ from gfflow.statements.base import Finding, Part
 from gfflow.statements.case import BALANCED, Case, NotApplicable, OutsideSetting
 from gfflow.theory import EarlyPhase, extremal_directions, solve_early_phase, takes_seconds
 from gfflow.theory.baselines import least_squares_loss
-from gfflow.theory.early_phase import SMALL
+from gfflow.theory.early_phase import SMALL, early_phase_known
 from gfflow.theory.prediction import ALIGNED
 
 PART = Part("early_alignment", "early alignment on any data (arXiv 2401.10791)")
@@ -25,8 +25,8 @@ def _phase(case: Case) -> EarlyPhase:
         raise OutsideSetting("inputs are orthogonal: Lemma 2 says more")
     if case.scale >= 1:
         raise OutsideSetting("lambda is not below 1")
-    if not start.neurons.activation.is_relu:
-        raise OutsideSetting("the activation is not the ReLU with relu'(0) = 0")
+    if not early_phase_known(case.data, start.neurons):
+        raise OutsideSetting("a layer is frozen, the loss is one of your own, or relu'(0) is not 0")
     if not takes_seconds(case.data.n, len(start.neurons.a)):
         raise NotApplicable("finding the extremal directions would take minutes")
     phase = solve_early_phase(case.data, start.neurons)
@@ -89,6 +89,7 @@ def three_points(case: Case) -> Finding:
 )
 def not_fitted(case: Case) -> Finding:
     _phase(case)
+    case.require_ours()
     data, neurons = case.data, case.start.neurons
     listed = extremal_directions(data.x.numpy(), data.y.numpy())
     if listed is None:

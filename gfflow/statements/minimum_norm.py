@@ -18,6 +18,7 @@ TOLERANCE = 0.01
 
 def _minimum(case: Case) -> float:
     """n(||D+|| + ||D-||) on orthonormal inputs."""
+    case.require_ours()
     minimum = case.prediction.min_half_norm
     if minimum is None:
         raise OutsideSetting("inputs are not orthogonal (Assumption 1)")

@@ -122,6 +122,7 @@ def kkt(case: Case) -> Finding:
     """At the end, for the neurons with 99% of the mass: of min 1/2||theta||^2 subject to h(x_k) = y_k. There a sample
     on a gate may take part with any share of its multiplier in [0, 1]; here gates within ON_GATE of a neuron's length
     and the sample's are left to the fit by a multiplier of their own, which is necessary only."""
+    case.require_ours()
     end, data = case.end, case.data
     if not end.loss <= FITTED * case.start.loss:
         raise NotApplicable("the labels are not fitted at the end")
@@ -148,6 +149,7 @@ def kkt(case: Case) -> Finding:
 def above_the_minimum(case: Case) -> Finding:
     """Needs the minimum: closed on orthogonal inputs, else callbacks.minimum_norm=true. Labels that are fitted only
     nearly need a little less."""
+    case.require_ours()
     minimum = case.prediction.min_half_norm
     if not minimum:
         raise NotApplicable("the minimum norm is not known")

@@ -15,11 +15,12 @@ EQUAL = 1e-12  # relative difference up to which two norms count as equal
 
 
 def attractors(training_set: TrainingSet) -> tuple[Tensor, Tensor]:
-    """D+ = (1/n) sum_{y_k > 0} y_k x_k and D- = (1/n) sum_{y_k < 0} y_k x_k, each of shape (d,).
+    """D+ = (1/n) sum_{y_k > 0} y_k x_k and D- = (1/n) sum_{y_k < 0} y_k x_k, each of shape (d,); for a loss other
+    than the square with its residuals at h = 0 in place of the labels.
 
     Neurons with a_j > 0 are drawn to D+, those with a_j < 0 to -D- (Section 4.1).
     """
-    x, y = training_set.x, training_set.y
+    x, y = training_set.x, training_set.pulls
     return y.clamp(min=0) @ x / training_set.n, y.clamp(max=0) @ x / training_set.n
 
 

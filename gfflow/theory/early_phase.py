@@ -40,12 +40,17 @@ class EarlyPhase:
     log_amplitudes: Tensor  # (m,), ln(||w_j(t)|| e^{-rate t}) as t grows; -inf for index -1
 
     def cosines(self, neurons: Neurons) -> Tensor:
-        """cos(w_j, direction of neuron j), shape (m,); NaN for a neuron without a direction."""
-        assigned = self.index >= 0
-        cosines = torch.full(self.index.shape, torch.nan, dtype=neurons.w.dtype)
-        targets = self.directions[self.index[assigned]]
-        cosines[assigned] = (neurons.directions[assigned] * targets).sum(dim=1)
-        return cosines
+        """cos(w_j, direction of neuron j), shape (..., m); NaN for a neuron without a direction."""
+        if not len(self.directions):
+            return torch.full_like(neurons.a, torch.nan)
+        targets = self.directions[self.index.clamp(min=0)]
+        return (neurons.directions * targets).sum(dim=-1).masked_fill(self.index < 0, torch.nan)
+
+
+def early_phase_known(training_set: TrainingSet, start: Neurons) -> bool:
+    """Whether `solve_early_phase` knows the motion: both layers trained, one of the library's losses, and the ReLU or
+    the leaky ReLU with the usual derivative at 0."""
+    return start.frozen is None and start.activation.is_usual and training_set.loss.code is not None
 
 
 def takes_seconds(n: int, m: int) -> bool:
@@ -54,7 +59,8 @@ def takes_seconds(n: int, m: int) -> bool:
 
 
 def solve_early_phase(training_set: TrainingSet, start: Neurons) -> EarlyPhase:
-    """Follows every neuron of the start, balanced or not, with the residual frozen at the labels.
+    """Follows every neuron of the start, balanced or not, with the residual frozen at the labels (of the square loss;
+    y/2 for the logistic one). Directions of a leaky ReLU are those of gates that weigh 1 and its slope.
 
     Its size plays no part but in the log-amplitudes: this is the limit of a small start, on any data. Where more
     gates meet than in general position, as on a lattice of inputs, a neuron that comes to several of them at once may

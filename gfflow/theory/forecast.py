@@ -21,10 +21,11 @@ from gfflow.measures.passing import passed_point
 from gfflow.measures.plateaus import plateaus
 from gfflow.measures.rest import resting_point
 from gfflow.model.data import TrainingSet
-from gfflow.model.losses import SQUARE
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
+from gfflow.motion.target import of_residuals
 from gfflow.theory.course import SMALLEST, Tabulated
+from gfflow.theory.early_phase import early_phase_known
 from gfflow.theory.prediction import INTEGRATED, Prediction, Saddle
 
 if TYPE_CHECKING:
@@ -91,10 +92,13 @@ def make_forecast(
     in sight: by descent's steps of the given size, or along the flow (step size 0), in at most so many evaluations
     (by default `budget`).
 
-    Deterministic, and no random state moves. Knows the square loss and the ReLU with relu'(0) = 0.
+    Deterministic, and no random state moves. Critical points are found with the square loss and the ReLU alone; with
+    the other losses, whose end is at infinity, it tells the course and the times at which the loss leaves zero's and
+    has fallen to 1% of it.
     """
-    if training_set.loss is not SQUARE or not start.activation.is_relu:
-        return Forecast(note="no forecast: it knows the square loss and the ReLU with relu'(0) = 0 alone")
+    if not early_phase_known(training_set, start):
+        known = "both layers trained, the losses of this library, and the ReLU with relu'(0) = 0 or the leaky ReLU"
+        return Forecast(note=f"no forecast: it knows {known} alone")
     most = budget(len(start.a), training_set.n) if most is None else most
     try:
         integrator, table, moments = _integrated(training_set, start, horizon, step_size, most)
@@ -145,7 +149,8 @@ def _integrated(
     first = Snapshot(start, training_set).loss
     offset = first - Snapshot(start, samples).loss  # samples merged into one may not be fitted all at once
     times, losses, masses = [0.0], [first], [(0.0, *_masses(state))]
-    moments: list[_Moment] = []
+    target, moments = problem.target, list[_Moment]()
+    plain = target.plain
     before = now = _moment(integrator)
     while losses[-1] > DEEP * first:
         if integrator.time >= (horizon if losses[-1] <= SETTLED * first else BEYOND * horizon):
@@ -156,7 +161,7 @@ def _integrated(
         for part in INSIDE:
             r = integrator.residual_at(part)
             times.append(integrator.began + part * (integrator.time - integrator.began))
-            losses.append(offset + float(r @ r) / (2 * samples.n))
+            losses.append(offset + float(r @ r) / (2 * samples.n) if plain else float(of_residuals(target, r).mean()))
         masses.append((integrator.time, *_masses(integrator.state)))
         before, now, last = now, _moment(integrator), before
         if before.square <= now.square and before.square < last.square:
@@ -166,7 +171,8 @@ def _integrated(
     moments.append(now)
     table = np.array(times), np.array(losses)
     plus, minus = (np.exp(np.interp(times, *_logarithm(masses, side))) for side in (1, 2))
-    return integrator, Tabulated(*table, plus, minus, losses[-1] <= DEEP * first), moments
+    holds = losses[-1] <= DEEP * first and samples.loss.is_square
+    return integrator, Tabulated(*table, plus, minus, holds), moments
 
 
 def _logarithm(masses: Sequence[tuple[float, float, float]], side: int) -> tuple[Array, Array]:
@@ -181,7 +187,9 @@ def _masses(state: Any) -> tuple[float, float]:
 
 
 def _moment(integrator: Splitting) -> _Moment:
-    """||grad L||^2 is minus the slope of the loss."""
+    """||grad L||^2 is minus the slope of the loss; NaN with other losses than the square, and the leaky ReLU."""
+    if not integrator.problem.target.plain:
+        return _Moment(integrator.time, np.nan, integrator.state.copy())
     r, slope = integrator.machine.step.start[:2]
     return _Moment(integrator.time, float(-(r @ slope) / len(r)), integrator.state.copy())
 
@@ -222,8 +230,11 @@ def _described(
             levels.append(point.loss)
             saddles.append(point)
     lowest, level, kind = levels[-1], None, "on its way"
+    final: Neurons | None = end.neurons
     if end.loss < CLOSE * lowest:
         level, kind = 0.0, "fitted"
+        if training_set.loss.is_classification:  # it goes on for ever: no limit
+            final = None
     else:
         point_ = resting_point(end, RTOL)
         if point_ is not None:
@@ -233,6 +244,8 @@ def _described(
     still = abs(float(course.loss(course.times[-1] / 2)) - end.loss) <= STILL * first
     if level is None and still and end.loss < lowest - FALL * first:
         level, kind = end.loss, f"at rest, {kind}"
+    if level is None and training_set.loss.is_classification and end.loss < lowest - FALL * first:
+        level, final = 0.0, None  # the level that it falls to, reached or not
     ended = level is not None
     if level is not None:
         levels.append(level)
@@ -243,4 +256,4 @@ def _described(
         assert point.neurons is not None and point.loss is not None and point.escape is not None
         reached, left = times[f"saddle_{k}_reached"], times[f"saddle_{k}_left"]
         passed.append(Saddle(point.neurons, point.loss, point.escape.rate, reached, left))
-    return Forecast(course, tuple(passed), tuple(levels), ended, from_zero, end.neurons, kind)
+    return Forecast(course, tuple(passed), tuple(levels), ended, from_zero, final, kind)

@@ -38,6 +38,11 @@ class Piece:
     u: Array  # (m, d), the unit vector along D; zero for a neuron with all gates closed
     rate: Array  # (m,), N = ||D||
 
+    def of(self, neurons: NDArray[np.int64]) -> Piece:
+        """That of some of the neurons."""
+        parts = (self.time, self.log_scale, self.w, self.a, self.u, self.rate)
+        return Piece(*(part[neurons] for part in parts))
+
 
 @dataclass(frozen=True, eq=False)
 class LimitProcess:
@@ -72,6 +77,26 @@ class LimitProcess:
         last = self.pieces[-1]
         ends = sign * (last.a + (last.u * last.w).sum(axis=1)) > 0
         return ends & self.gates[:, samples].all(axis=1)
+
+    def of(self, neurons: NDArray[np.int64]) -> LimitProcess:
+        """That of some of the neurons."""
+        return LimitProcess(tuple(piece.of(neurons) for piece in self.pieces), self.gates[neurons])
+
+    def directions(self, times: Array) -> Array:
+        """Directions of the neurons at the given flow times (T,), shape (T, m, d); zero for one that has vanished."""
+        first = self.pieces[0]
+        directions = np.zeros((len(times), *first.w.shape))
+        later = np.zeros(directions.shape[:2], dtype=np.bool_)  # where a later piece has been reached
+        for piece in reversed(self.pieces):
+            reached = (piece.time <= times[:, None]) & ~later
+            if reached.any():
+                w, _, _ = _move(piece, np.where(reached, times[:, None] - piece.time, 0.0))
+                norms = np.linalg.norm(w, axis=-1)
+                np.divide(w, norms[..., None], out=directions, where=(reached & (norms > 0))[..., None])
+            later |= reached
+            if later.all():
+                break
+        return directions
 
     def at(self, time: float) -> tuple[Array, Array]:
         """Log-norms (m,) and directions (m, d) of the neurons at the given flow time; -inf and zero for a neuron
@@ -131,13 +156,13 @@ def solve_limit_process(training_set: TrainingSet, start: Neurons) -> LimitProce
 
 
 def _move(piece: Piece, duration: Array) -> tuple[Array, Array, Array]:
-    """(w, a) after the duration (m,), both times e^{-growth}, and the growth N * duration, each (m,)."""
+    """(w, a) after the duration (..., m), both times e^{-growth}, and the growth N * duration, each (..., m)."""
     growth = piece.rate * duration
     once, twice = np.exp(-growth), np.exp(-2 * growth)
     p = (piece.u * piece.w).sum(axis=1)
     rising, shrinking = (p + piece.a) / 2, (p - piece.a) / 2 * twice  # the modes e^{Nt} and e^{-Nt} of p
     across = piece.w - p[:, None] * piece.u
-    return across * once[:, None] + piece.u * (rising + shrinking)[:, None], rising - shrinking, growth
+    return across * once[..., None] + piece.u * (rising + shrinking)[..., None], rising - shrinking, growth
 
 
 def _closings(piece: Piece, x: Array, gates: NDArray[np.bool_]) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from gfflow.errors import InvalidInput
+from gfflow.model.activations import RELU, leaky_relu
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.motion.field import escape
@@ -34,12 +35,16 @@ class MinimumNorm:
     lower: float | None  # of the dual, scaled until it is feasible
     exact: bool
     neurons: Neurons  # a network that has the upper bound
-    residual: float  # max_k |y_k - h(x_k)| of it
+    residual: float  # max_k |y_k - h(x_k)| of it; of margins what the least of them lacks to 1
 
 
-def minimum_norm(training_set: TrainingSet) -> MinimumNorm:
+def minimum_norm(training_set: TrainingSet, negative_slope: float = 0.0) -> MinimumNorm:
     """Solves min sum ||v_i|| + ||u_i|| over patterns i subject to sum A_i X (v_i - u_i) = y, each v_i and u_i in the
     cone of its pattern (Pilanci and Ergen 2020), with Clarabel.
+
+    Of a classification loss it is the max-margin problem instead, y_k h(x_k) >= 1 for all k: the largest normalized
+    margin is 1 over twice the minimum. A leaky ReLU of slope `negative_slope` has A_i + slope (1 - A_i) for A_i; no
+    lower bound is then computed.
 
     Its dual is max <c, y> subject to |sum_k c_k relu(<w, x_k>)| <= 1 for every unit w: the multipliers divided by the
     exact maximum of the left side bound the minimum from below. Raises InvalidInput where the extra `convex` is not
@@ -51,10 +56,13 @@ def minimum_norm(training_set: TrainingSet) -> MinimumNorm:
     patterns = listed_patterns(x)
     exact = patterns is not None
     patterns = sampled_patterns(x) if patterns is None else patterns
-    gates = patterns[patterns.any(axis=1)].astype(np.float64)
+    gates = patterns[patterns.any(axis=1) | (negative_slope > 0)].astype(np.float64)
+    weights = gates + negative_slope * (1 - gates)
+    margins = training_set.loss.is_classification
     v, u = cp.Variable((len(gates), x.shape[1])), cp.Variable((len(gates), x.shape[1]))
     z = [cp.multiply(2 * gates - 1, part @ x.T) for part in (v, u)]  # where z >= 0, A_i X v_i is gates * z
-    fits = cp.sum(cp.multiply(gates, z[0] - z[1]), axis=0) == y
+    h = cp.sum(cp.multiply(weights, (v - u) @ x.T), axis=0)
+    fits = cp.multiply(y, h) >= 1 if margins else h == y
     norm = cp.sum(cp.norm(v, axis=1)) + cp.sum(cp.norm(u, axis=1))
     problem = cp.Problem(cp.Minimize(norm), [fits, z[0] >= 0, z[1] >= 0])
     with warnings.catch_warnings():
@@ -62,14 +70,23 @@ def minimum_norm(training_set: TrainingSet) -> MinimumNorm:
         problem.solve(solver=cp.CLARABEL, tol_gap_abs=TOLERANCE, tol_gap_rel=TOLERANCE, tol_feas=TOLERANCE)
     if problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
         raise InvalidInput("data", f"labels that no network fits ({problem.status})", "inputs that allow every label")
-    neurons = _network(*_polished(x, y, *_heavy(np.concatenate([v.value, u.value]), np.repeat([1, -1], len(gates)))))
-    h = neurons.outputs(training_set.x)
+    rows, signs = _heavy(np.concatenate([v.value, u.value]), np.repeat([1, -1], len(gates)))
+    if not margins and negative_slope == 0:
+        rows, signs = _polished(x, y, rows, signs)
+    neurons = replace(_network(rows, signs), activation=leaky_relu(negative_slope) if negative_slope else RELU)
+    outputs = neurons.outputs(training_set.x)
+    if margins:  # divided by the least margin, so that it has no error
+        root = float((training_set.y * outputs).min().clamp(min=1e-300)) ** 0.5
+        neurons = replace(neurons, w=neurons.w / root, a=neurons.a / root)
+        outputs = outputs / root**2
+    short = 1 - training_set.y * outputs if margins else (training_set.y - outputs).abs()
+    multipliers = y * np.abs(fits.dual_value) if margins else fits.dual_value
     return MinimumNorm(
         upper=neurons.half_norm_squared,
-        lower=_dual_bound(x, y, fits.dual_value) if exact else None,
+        lower=_dual_bound(x, y, multipliers) if exact and negative_slope == 0 else None,
         exact=exact,
         neurons=neurons,
-        residual=float((training_set.y - h).abs().max()),
+        residual=float(short.max()),
     )
 
 

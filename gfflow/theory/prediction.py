@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gfflow.measures.events import Span, loss_events
@@ -23,7 +24,10 @@ from gfflow.theory.directions import (
 )
 from gfflow.theory.groups import NAMES, Group, fit_of, make_group, ordered
 from gfflow.theory.limit_process import LimitProcess, solve_limit_process
+from gfflow.theory.search import first_moment
 
+Array = NDArray[np.float64]
+NUMBERS = 2**20  # held at once, of directions at several times
 ALIGNED = 0.999  # cosine from which a neuron counts as aligned
 LEFT, FITTED = 0.01, 0.99  # fractions of a mass's limit at which it has left zero, and is fitted
 CLOSED_FORM, INTEGRATED, UNKNOWN = "closed form", "flow", "none"  # where a prediction comes from
@@ -44,10 +48,11 @@ class Saddle:
 class Prediction:
     """What is known before training. What does not apply to the data is None, or empty.
 
-    On orthogonal inputs (of any norms), with the square loss, all of it is known in closed form: a saddle needs both
-    groups and ||D+|| != ||D-||, the limit a group for each sign with labels, min_half_norm no neuron. On other inputs
-    saddles, limit, events and course come from an integration (theory/forecast.py); the limit is then the network at
-    its end.
+    On orthogonal inputs (of any norms), with the square loss and the ReLU, all of it is known in closed form: a
+    saddle needs both groups and ||D+|| != ||D-||, the limit a group for each sign with labels, min_half_norm no
+    neuron. On other inputs, and with other losses, saddles, limit, events and course come from an integration
+    (theory/forecast.py); the limit is then the network at its end, where it has one. With a classification loss
+    min_half_norm is that of the max-margin problem.
     """
 
     source: str  # CLOSED_FORM, INTEGRATED (from the same start), or 'none': only the early phase is known
@@ -115,7 +120,8 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
     limit = minimum = least = epsilon = epsilon_sharp = process = None
     groups: tuple[Group, ...] = ()
     saddles: tuple[Saddle, ...] = ()
-    closed_form = assumptions.orthogonal_inputs and training_set.loss.is_square
+    ours = training_set.loss.is_square and start.activation.slope == 0 and start.frozen is None
+    closed_form = assumptions.orthogonal_inputs and ours
     if closed_form:
         process = solve_limit_process(training_set, start)
         found = (make_group(sign, training_set, process, d, scale) for sign, d in ((1, d_plus), (-1, d_minus)))
@@ -223,28 +229,26 @@ def _time_of_fall(course: OfGroups, span: Span) -> float | None:
         return None
     while float(course.loss(after)) > goal:
         before, after = after, 2 * after
-    for _ in range(60):  # bisection to the last bits
-        middle = (before + after) / 2
-        before, after = (middle, after) if float(course.loss(middle)) > goal else (before, middle)
-    return after
+    return first_moment(lambda times: course.loss(times) <= goal, before, after)
 
 
 def _alignment_time(process: LimitProcess, groups: tuple[Group, ...]) -> float | None:
     """The first time at which every member of every group is within cosine ALIGNED of its direction."""
+    members = [np.flatnonzero(group.members.numpy()) for group in groups]
+    goals = np.concatenate(
+        [np.tile(group.direction.numpy(), (len(of), 1)) for group, of in zip(groups, members, strict=True)]
+    )
+    moving, together = process.of(np.concatenate(members)), max(1, NUMBERS // goals.size)
 
-    def aligned(time: float) -> bool:
-        _, directions = process.at(time)
-        return all(
-            bool((directions[group.members.numpy()] @ group.direction.numpy() >= ALIGNED).all()) for group in groups
-        )
+    def aligned(times: Array) -> NDArray[np.bool_]:
+        parts = np.split(times, range(together, len(times), together))
+        cosines = ((moving.directions(part) * goals).sum(axis=-1) for part in parts)
+        return np.concatenate([np.all(found >= ALIGNED, axis=1) for found in cosines])
 
     slowest = min(group.rate for group in groups)
     grid = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 200) / slowest])
-    reached = next((i for i, time in enumerate(grid) if aligned(time)), None)
-    if reached is None or reached == 0:
-        return None if reached is None else 0.0
-    low, high = float(grid[reached - 1]), float(grid[reached])
-    for _ in range(60):  # bisection to the last bit
-        middle = (low + high) / 2
-        low, high = (low, middle) if aligned(middle) else (middle, high)
-    return high
+    reached = np.flatnonzero(aligned(grid))
+    if not len(reached):
+        return None
+    first = int(reached[0])
+    return 0.0 if first == 0 else first_moment(aligned, float(grid[first - 1]), float(grid[first]))

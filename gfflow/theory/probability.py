@@ -14,3 +14,11 @@ def assumption_3_probability(width: int, n_plus: int, n_minus: int) -> float:
     """
     p, q = 0.5 ** (n_plus + 1), 0.5 ** (n_minus + 1)
     return 1 - (1 - p) ** width - (1 - q) ** width + (1 - p - q) ** width
+
+
+def empty_cone_probabilities(width: int, n_plus: int, n_minus: int) -> dict[str, float]:
+    """The probabilities that S+ is empty ('plus'), that S- is ('minus'), and that either is ('either'), in the
+    setting of `assumption_3_probability`."""
+    p, q = 0.5 ** (n_plus + 1), 0.5 ** (n_minus + 1)
+    either = 1 - assumption_3_probability(width, n_plus, n_minus)
+    return {"plus": (1 - p) ** width, "minus": (1 - q) ** width, "either": either}

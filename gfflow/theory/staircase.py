@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gfflow.errors import InvalidInput, Unresolved
-from gfflow.model.data import TrainingSet
-from gfflow.model.losses import SQUARE
-from gfflow.model.neurons import Neurons
+from gfflow.model.data import Samples, TrainingSet, as_training_set
+from gfflow.model.neurons import Neurons, Start, as_neurons
 from gfflow.motion.flow.coordinates import Array, Problem, directions, enter, leave, merged
 from gfflow.theory.dormant import (
     RETURN,
@@ -140,7 +139,7 @@ def _over(needed: float, slope: float) -> float:
     return needed / slope if slope > 0 else math.inf
 
 
-def staircase(training_set: TrainingSet, start: Neurons, rtol: float = 1e-8) -> Staircase:
+def staircase(training_set: Samples, start: Start, rtol: float = 1e-8) -> Staircase:
     """The limit lambda -> 0 of gradient flow from lambda times the start (w (m, d), a (m,)), on any data.
 
     Square loss, ReLU with relu'(0) = 0; independent of any lambda. The slopes A and the losses are exact up to
@@ -151,8 +150,12 @@ def staircase(training_set: TrainingSet, start: Neurons, rtol: float = 1e-8) -> 
     process: a neuron exactly against its field, which may turn to any side; no critical point reached; a neuron that
     is not balanced and shrinks back to its first size.
     """
-    if training_set.loss is not SQUARE:
-        raise InvalidInput("loss", training_set.loss.name, "square, for the limit lambda -> 0")
+    training_set, start = as_training_set(training_set), start if isinstance(start, Neurons) else as_neurons(start)
+    if not training_set.loss.is_square:
+        why = "others have no critical points at which the loss could stand between two jumps"
+        raise InvalidInput("loss", training_set.loss.name, f"square, for the limit lambda -> 0: {why}")
+    if start.frozen is not None:
+        raise InvalidInput("frozen", start.frozen, "no frozen layer, for the limit lambda -> 0")
     if not start.activation.is_relu:
         raise InvalidInput("activation", start.activation, "the ReLU with relu'(0) = 0")
     return _Climb(training_set, start, rtol).to_the_end()

@@ -13,19 +13,28 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from gfflow.errors import InvalidInput
 from gfflow.model.activations import RELU, Activation, leaky_relu
-from gfflow.model.data import TrainingSet
+from gfflow.model.data import TrainingSet, ZeroLabel
+from gfflow.model.losses import Loss, OfFunction, WithBias
 from gfflow.model.neurons import Neurons
+from gfflow.model.options import LOSSES
 from gfflow.model.snapshot import Snapshot
 from gfflow.theory import Prediction, make_forecast, predict, with_forecast
+from gfflow.theory.prediction import CLOSED_FORM
 
 Weights = tuple[Tensor, ...]  # (w, a) or (w, a, output bias)
 WeightsOf = Callable[[Any], Weights]
+LossOf = str | Loss | Callable[[Tensor, Tensor], Tensor]  # a name, or the loss of each sample from (h, y)
 
 REMEDY = (
     "one hidden ReLU (or leaky ReLU) layer with one output, an nn.Linear, an nn.ReLU and an nn.Linear in this order; "
     "for any other module View(view=...), a function of it that returns (w (m, d), a (m,)) or (w, a, output bias)"
 )
 PASSIVE = (nn.Flatten, nn.Unflatten, nn.Identity, nn.modules.loss._Loss)  # leaves that hold nothing of the network
+KNOWN_LOSSES: dict[type[nn.Module], str] = {  # torch's, by the name that ours has
+    nn.MSELoss: "square",
+    nn.BCEWithLogitsLoss: "logistic",
+    nn.SoftMarginLoss: "logistic",
+}
 CHECKED = 256  # samples on which the module's own forward is compared with the view
 
 
@@ -59,7 +68,8 @@ def read_weights(
     module: nn.Module, view: WeightsOf | None = None, activation: Activation | None = None
 ) -> tuple[Neurons, float]:
     """The neurons as they stand, copied in float64 onto the CPU, and the output bias (0 without one). The activation
-    is the given one, or else the module's own (own_activation).
+    is the given one, or else the module's own (own_activation); a layer is frozen where it alone requires no
+    gradient.
 
     Raises InvalidInput where `view` returns something else than weights of one hidden layer with one output.
     """
@@ -71,8 +81,53 @@ def read_weights(
         a = a.flatten()
     if a.ndim != 1:
         raise InvalidInput("network", f"{a.shape[0]} outputs", REMEDY)
-    neurons = Neurons.copy_of(w, a, activation or own_activation(module))
+    neurons = Neurons.copy_of(w, a, activation or own_activation(module), _frozen(w, a))
     return neurons, float(bias[0].detach()) if bias and bias[0] is not None else 0.0
+
+
+def _frozen(w: Tensor, a: Tensor) -> str | None:
+    if w.requires_grad == a.requires_grad:
+        return None
+    return "output" if w.requires_grad else "hidden"
+
+
+def as_loss(loss: LossOf) -> Loss:
+    """The loss of that name, or that the function (h, y) -> l per sample gives; raises InvalidInput for anything
+    else."""
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str) and loss in LOSSES:
+        return LOSSES[loss]().make()
+    if callable(loss):
+        return OfFunction(loss)
+    allowed = f"one of {', '.join(LOSSES)}, or a function of (h, y) that gives the loss of each sample"
+    raise InvalidInput("loss", loss, allowed)
+
+
+def with_loss(training_set: TrainingSet, loss: LossOf | None) -> TrainingSet:
+    """The samples with that loss (None: as they are), labels 0 and 1 read as -1 and +1 where it is one of
+    classification. Raises InvalidInput where the labels do not suit it."""
+    if loss is None:
+        return training_set
+    made, test = as_loss(loss), training_set.test
+
+    def read(y: Tensor) -> Tensor:
+        return 2 * y - 1 if made.is_classification and bool(((y == 0) | (y == 1)).all()) else y
+
+    test = None if test is None else replace(test, y=read(test.y))
+    return replace(training_set, y=read(training_set.y), loss=made, test=test)
+
+
+def note_of_loss(module: nn.Module, loss: Loss) -> str | None:
+    """One line where the module holds a loss function of torch that is another than the loss that is measured; None
+    where it holds none, or that one, or the loss is given as a function, of which nothing is known."""
+    held = [leaf for leaf in module.modules() if isinstance(leaf, nn.modules.loss._Loss)]
+    names = {KNOWN_LOSSES.get(type(leaf)) for leaf in held}
+    if not held or isinstance(loss, OfFunction) or names == {loss.name}:
+        return None
+    own, known = type(held[0]).__name__, KNOWN_LOSSES.get(type(held[0]))
+    remedy = "a function of (h, y)" if known is None else repr(known)
+    return f"the module has a loss of its own, {own}; what is measured is the {loss.name} loss: View(loss={remedy})"
 
 
 def own_activation(module: nn.Module) -> Activation:
@@ -115,9 +170,10 @@ def read_samples(loader: Any) -> tuple[Tensor, Tensor]:
     return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
 
 
-def as_training_set(x: Tensor, y: Tensor, coordinates: int) -> TrainingSet:
-    """The samples for neurons of so many coordinates: inputs flattened, with a last coordinate 1 where the neurons
-    have one more than the inputs. Raises InvalidInput for several labels per sample or inputs of another size."""
+def as_training_set(x: Tensor, y: Tensor, coordinates: int, loss: LossOf | None = None) -> TrainingSet:
+    """The samples, with that loss (None: the square loss), for neurons of so many coordinates: inputs flattened, with
+    a last coordinate 1 where the neurons have one more than the inputs. Raises InvalidInput for several labels per
+    sample or inputs of another size."""
     x = x.flatten(start_dim=1).detach().to("cpu", torch.float64)
     y = y.detach().to("cpu", torch.float64)
     if y.ndim > 1 and y[0].numel() == 1:
@@ -129,13 +185,19 @@ def as_training_set(x: Tensor, y: Tensor, coordinates: int) -> TrainingSet:
     if x.shape[1] != coordinates:
         received = f"inputs with {x.shape[1]} coordinates, neurons with {coordinates}"
         raise InvalidInput("view", received, "as many in w as in the inputs, or one more, last, for a hidden bias")
-    return TrainingSet(x, y)
+    with warnings.catch_warnings():
+        if loss is not None:
+            warnings.simplefilter("ignore", ZeroLabel)  # a label 0 may stand for a class
+        return with_loss(TrainingSet(x, y), loss)
 
 
 def shifted(training_set: TrainingSet, output_bias: float) -> TrainingSet:
-    """The samples with the output bias b taken from the labels: the residuals are then y - b - h."""
+    """The samples with the output bias b taken from the labels: the residuals are then y - b - h. Another loss than
+    the square takes h + b for h instead."""
     if output_bias == 0:
         return training_set
+    if not training_set.loss.is_square:
+        return replace(training_set, loss=WithBias(training_set.loss, output_bias))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # y_k = b by chance says nothing of Assumption 2
         return replace(training_set, y=training_set.y - output_bias)
@@ -178,8 +240,10 @@ def snapshot_of(
     data: TrainingSet | DataLoader[Any],
     view: WeightsOf | None = None,
     slope: float | None = None,
+    loss: LossOf | None = None,
 ) -> Snapshot:
-    """The module as it stands on its training data; an output bias is taken from the labels.
+    """The module as it stands on its training data, by that loss (None: the data's own, or the square loss); an
+    output bias is taken from the labels.
 
     `slope` is the activation's below zero, by default that of the module's own nn.ReLU or nn.LeakyReLU. Raises
     InvalidInput as View does: for weights that are not one hidden layer's, and where the module's forward is another
@@ -187,10 +251,10 @@ def snapshot_of(
     """
     neurons, bias = read_weights(module, view, None if slope is None else leaky_relu(slope))
     if isinstance(data, TrainingSet):
-        x = data.x
+        x, data = data.x, with_loss(data, loss)
     else:
         x, y = read_samples(data)
-        data = as_training_set(x, y, neurons.w.shape[1])
+        data = as_training_set(x, y, neurons.w.shape[1], loss)
     found = Snapshot(neurons, shifted(data, bias))
     if not check_forward(module, x, found, bias):  # the module may add the last coordinate, a hidden bias, itself
         check_forward(module, x[:, :-1], found, bias)
@@ -206,24 +270,23 @@ def predict_module(
     *,
     step_size: float | None = None,
     steps: int | None = None,
+    loss: LossOf | None = None,
 ) -> Prediction:
     """What the theory says of the module's training from its weights as they stand, lambda = scale.
 
     With `step_size` and `steps`, those of plain descent on L = 1/(2n) sum_k (h(x_k) - y_k)^2 (on the mean square,
-    twice its step size), data that is not orthogonal is predicted to the end too, by a forecast
-    (theory.make_forecast). What is missing otherwise is said in one line, by a warning.
+    twice its step size) or the mean of another `loss`, what has no closed form is predicted to the end too, by a
+    forecast (theory.make_forecast). What is missing otherwise is said in one line, by a warning.
 
-    Raises InvalidInput for a network with an output bias or a leaky ReLU: the paper's model has neither.
+    Raises InvalidInput for a network with an output bias: the paper's model has none.
     """
-    start = snapshot_of(module, data, view, slope)
-    if not start.neurons.activation.is_relu:
-        raise InvalidInput("network", "a leaky ReLU", "an nn.ReLU: the theory is of that activation alone")
+    start = snapshot_of(module, data, view, slope, loss)
     if len((view or layers_weights)(module)) == 3:
         raise InvalidInput(
             "network", "an output bias", "an output layer with bias=False: the theory has no output bias"
         )
     prediction = predict(start.training_set, start.neurons, scale)
-    if prediction.orthogonal:
+    if prediction.source == CLOSED_FORM:
         return prediction
     if step_size is None or steps is None:
         line = "only the early phase is predicted: give step_size and steps, where training is plain descent on L"

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor
 
 from gfflow.errors import Interrupted
+from gfflow.measures.rest import resting
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
-from gfflow.model.snapshot import Snapshot
+from gfflow.model.snapshot import Frames, Snapshot
 from gfflow.solvers.base import Abandoned, Solver
 from gfflow.training.schedule import Schedule
 
@@ -67,8 +69,10 @@ class GradientFlowModule(pl.LightningModule):
         self.configuration: dict[str, Any] = {}  # of the run, kept with its checkpoints
         self.signal: int | None = None  # set from outside: a signal's number, to stop at the next pause
         self.train_seconds = 0.0
+        self._earlier_seconds, self._clock = 0.0, time.perf_counter()  # before this process went on, and since then
         self.last_finite: Snapshot | None = None  # at the last scheduled iteration that was not divergent
         self._snapshot: Snapshot | None = None
+        self._stride = 1  # steps between two looks at whether a signal has come, known when training begins
 
     def forward(self, x: Tensor) -> Tensor:
         """h(x), shape (n,), for inputs x (n, d)."""
@@ -84,29 +88,72 @@ class GradientFlowModule(pl.LightningModule):
         """A leap is two plain integers: nothing to move."""
         return batch
 
-    def training_step(self, leap: tuple[int, int], batch_idx: int) -> None:
-        _, stop = leap
-        stride = self.solver.stride(self.network, self.training_set)
+    def on_train_start(self) -> None:
+        self.ready()
+
+    def ready(self) -> None:
+        """Prepares the solver, which is then asked for leaps."""
         self.solver.stop_asked = self._signalled
-        began = time.perf_counter()
-        while self.iteration < stop:
-            if self.signal is not None:
-                raise Interrupted(self.signal, self.iteration)
-            pause = min(stop, (self.iteration // stride + 1) * stride)
-            try:
-                self.solver.advance(self.network, self.training_set, self.iteration, pause)
-            except Abandoned:
-                raise Interrupted(self.signal or 0, self.iteration) from None
-            self.iteration = pause
-        self.train_seconds += time.perf_counter() - began
-        self.stop_reason = self._reason_to_stop()
-        if self.stop_reason != "diverged":
-            self.last_finite = self.snapshot()
+        self._stride = self.solver.stride(self.network, self.training_set)
+
+    def training_step(self, leap: tuple[int, int], batch_idx: int) -> None:
+        self.leap(leap[1])
+        self.judge(self.snapshot())
         if self.stop_reason is not None:
             self.trainer.should_stop = True
 
+    def leap(self, stop: int) -> None:
+        """Moves the network to the iteration `stop`, once `ready` has been called; raises Interrupted where a signal
+        came meanwhile. Whether training has ended there is not looked at: `judge` does."""
+        began = time.perf_counter()
+        iteration, stride = self.iteration, self._stride  # a module's attributes cost as much as a short leap
+        solver, network, data = self.solver, self.network, self.training_set
+        try:
+            while iteration < stop:
+                if self.signal is not None:
+                    raise Interrupted(self.signal, iteration)
+                pause = min(stop, (iteration // stride + 1) * stride)
+                solver.advance(network, data, iteration, pause)
+                iteration = pause
+        except Abandoned:
+            raise Interrupted(self.signal or 0, iteration) from None
+        finally:
+            self.train_seconds += time.perf_counter() - began
+            self.iteration = iteration
+
+    def judge(self, snapshot: Snapshot) -> None:
+        """Sets stop_reason for the network as it stands, of which this is the snapshot."""
+        self.stop_reason = self._reason_to_stop(snapshot)
+        if self.stop_reason != "diverged":
+            self.last_finite = snapshot
+
+    def go_back(self, snapshot: Snapshot) -> None:
+        """Sets the network to an earlier iteration; the solver's own state stays."""
+        with torch.no_grad():
+            self.network.hidden.copy_(snapshot.neurons.w)
+            self.network.output.copy_(snapshot.neurons.a)
+        self.iteration, self._snapshot = snapshot.iteration, None
+
+    def may_stop(self, frames: Frames) -> Tensor:
+        """At which frames `judge` may find a reason to stop, boolean (T,): all frames looked at together."""
+        squares = frames.gradient_norms.square()
+        found = ~torch.isfinite(frames.losses + frames.neurons.half_norms_squared + squares)
+        if self.stop_loss is not None:
+            found |= frames.losses < self.stop_loss
+        found |= resting(frames, self.solver.resolution)
+        return found | (torch.tensor(frames.iterations) >= self.schedule.last)
+
     def _signalled(self) -> bool:
         return self.signal is not None
+
+    def start_clock(self) -> None:
+        """From now on this process trains and measures."""
+        self._clock = time.perf_counter()
+
+    @property
+    def fit_seconds(self) -> float:
+        """Training and measuring so far, in all processes that have had the run."""
+        return self._earlier_seconds + time.perf_counter() - self._clock
 
     def on_schedule(self) -> bool:
         """Whether the network stands at a scheduled iteration (a run resumed in the middle of a leap does not)."""
@@ -138,8 +185,7 @@ class GradientFlowModule(pl.LightningModule):
             self._snapshot = Snapshot(self.network.neurons(), self.training_set, self.iteration, time)
         return self._snapshot
 
-    def _reason_to_stop(self) -> str | None:
-        snapshot = self.snapshot()
+    def _reason_to_stop(self, snapshot: Snapshot) -> str | None:
         gradient = snapshot.gradient_norm
         if not math.isfinite(snapshot.loss + snapshot.neurons.half_norm_squared + gradient * gradient):
             return "diverged"
@@ -147,7 +193,7 @@ class GradientFlowModule(pl.LightningModule):
             return "loss"
         if self.solver.at_rest(snapshot):
             return "stationary"
-        return "iterations" if self.iteration >= self.schedule.last else None
+        return "iterations" if snapshot.iteration >= self.schedule.last else None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         last = self.last_finite
@@ -159,6 +205,7 @@ class GradientFlowModule(pl.LightningModule):
             "iteration": self.iteration,
             "stop_reason": self.stop_reason,
             "train_seconds": self.train_seconds,
+            "fit_seconds": self.fit_seconds,
             "last_finite": None if last is None else (last.iteration, last.neurons.w, last.neurons.a),
             "solver": self.solver.state_dict(),
         }
@@ -169,9 +216,15 @@ class GradientFlowModule(pl.LightningModule):
         self.measured = set(saved["measured"])
         self.stop_reason = saved["stop_reason"]
         self.train_seconds = saved["train_seconds"]
+        self._earlier_seconds = saved["fit_seconds"]
         if saved["last_finite"] is not None:
             iteration, w, a = saved["last_finite"]
-            self.last_finite = Snapshot(Neurons(w, a), self.training_set, iteration, self.solver.lr * iteration)
+            self.last_finite = Snapshot(
+                Neurons(w, a, self.network.activation, self.network.frozen),
+                self.training_set,
+                iteration,
+                self.solver.lr * iteration,
+            )
         self.solver.load_state_dict(saved["solver"])
         self._snapshot = None
         if self._goes_further():

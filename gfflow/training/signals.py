@@ -1,4 +1,5 @@
-"""SIGINT and SIGTERM outside training, for the process that runs the command. (Interruption has them in training.)"""
+"""The signals that stop the command, outside training, for the process that runs it. (Interruption has them in
+training.)"""
 
 from __future__ import annotations
 
@@ -7,16 +8,21 @@ import sys
 from types import TracebackType
 from typing import Any, ClassVar
 
+OF_SCHEDULERS: tuple[int, ...] = tuple(
+    int(getattr(signal, name)) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)
+)  # sent before a job's time is up; Windows has none
+
 
 class StopSignals:
-    """Within it (`with StopSignals() as signals:`) SIGTERM raises KeyboardInterrupt as SIGINT does, so that a
-    launcher ends its workers on either, and the signals that came are kept by number in `received`, also afterwards.
+    """Within it (`with StopSignals() as signals:`) SIGTERM, SIGUSR1 and SIGUSR2 raise KeyboardInterrupt as SIGINT
+    does, so that a launcher ends its workers on any, and the signals that came are kept by number in `received`, also
+    afterwards.
 
     The exception alone cannot be relied on: it is lost where a library drops all exceptions, or where Python calls
     back from collecting garbage, and turned into another where one leaves something half made. So no job begins, and
     no training, once a signal has been received (`end_if_stopped`, `first_received`).
 
-    A signal that is ignored or handled already when the block begins stays so; training handles both in its own way
+    A signal that is ignored or handled already when the block begins stays so; training handles them in its own way
     meanwhile. What Python would print of an interruption that a `__del__` dropped, such as that of Lightning's
     profiler, is not shown.
     """
@@ -30,7 +36,8 @@ class StopSignals:
         self._print_dropped: Any = None
 
     def __enter__(self) -> StopSignals:
-        usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+        usual: dict[int, Any] = dict.fromkeys((signal.SIGTERM, *OF_SCHEDULERS), signal.SIG_DFL)
+        usual[signal.SIGINT] = signal.default_int_handler
         self._before = {number: usual[number] for number in usual if signal.getsignal(number) == usual[number]}
         self._print_dropped, sys.unraisablehook = sys.unraisablehook, self._on_dropped
         StopSignals.current = self

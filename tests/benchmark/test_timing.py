@@ -112,6 +112,7 @@ def test_a_busy_process_ends_by_itself():
     assert child.wait(timeout=60) == 0
 
 
+@pytest.mark.slow
 def test_a_run_is_timed_as_typed(monkeypatch):
     """By its own summary, in the environment as it is: nothing set, nothing taken away."""
     monkeypatch.setenv("OMP_NUM_THREADS", "7")

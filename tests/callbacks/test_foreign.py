@@ -134,7 +134,7 @@ def test_layers_with_biases_adam_and_shuffled_mini_batches(tmp_path):
 
 
 def test_a_leaky_relu_is_measured_as_what_it_is(tmp_path):
-    """By hand, and the gradient's norm by autograd on the module itself; the theory is refused."""
+    """By hand, and the gradient's norm by autograd on the module itself; of the theory the early phase holds."""
     torch.manual_seed(0)
     layers = nn.Linear(3, 8, bias=False), nn.LeakyReLU(0.3), nn.Linear(8, 1, bias=False)
     module = Plain(*layers).double()
@@ -147,11 +147,22 @@ def test_a_leaky_relu_is_measured_as_what_it_is(tmp_path):
     view = cb.View(lambda m: (m.net[0].weight, m.net[2].weight), slope=0.3)
     again = fit(tmp_path, module, [view, *measurements()], loader, max_epochs=1)
     assert again[0]["loss"] == pytest.approx(float(loss.detach()), rel=1e-12)
-    with pytest.raises(InvalidInput, match="leaky"):
-        gfflow.predict_module(module, loader, scale=1.0)
-    with pytest.raises(InvalidInput, match="leaky"):
-        fit(tmp_path, module, [cb.FlowDistance(1e-2)], loader, max_epochs=1)
-    assert set(fit(tmp_path, module, [cb.Loss(), cb.AssignedAlignment()], loader, max_epochs=1)[3]) == {"loss"}
+    with pytest.warns(UserWarning, match="only the early phase"):
+        prediction = gfflow.predict_module(module, loader, scale=1.0)
+    assert prediction.source == "none" and prediction.limit is None
+    logged = set(fit(tmp_path, module, [cb.Loss(), cb.AssignedAlignment()], loader, max_epochs=1)[3])
+    assert logged == {"loss", "alignment/assigned_min", "alignment/assigned_mean"}
+
+
+def test_a_loss_of_torch_that_is_another_is_told(tmp_path):
+    module = Plain(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    module.own = nn.L1Loss()
+    with pytest.warns(UserWarning, match=r"L1Loss; what is measured is the square loss: View\(loss=a function"):
+        fit(tmp_path, module, [cb.Loss()], max_epochs=1)
+    with pytest.raises(InvalidInput, match="loss: received hinge; allowed: one of square, logistic, exponential, or"):
+        cb.View(loss="hinge")
+    with pytest.raises(InvalidInput, match=r"data labels: received .*; allowed: \+1 and -1 with loss=exponential"):
+        fit(tmp_path, module, [cb.View(loss="exponential"), cb.Loss()], max_epochs=1)
 
 
 def test_custom_forward_with_view_in_a_data_module(tmp_path):

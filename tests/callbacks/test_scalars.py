@@ -7,6 +7,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gfflow.config import RunConfig
+from gfflow.records.folder import events_folder
 from gfflow.run import build, train
 
 DATA = {
@@ -106,6 +107,17 @@ def test_every_scalar_equals_its_definition(run):
         "theory/loss",
         "saddle/nearest",
     }
+    errors = {
+        "theory/loss_error": "loss",
+        "theory/u_plus_error": "mass/u_plus",
+        "theory/u_minus_error": "mass/u_minus",
+    }
+    for row in rows:
+        for name, measured in errors.items():
+            predicted = row.get(name.removesuffix("_error"))
+            assert (name in row) == (predicted is not None)
+            assert predicted is None or row[name] == row[measured] - predicted
+    allowed |= set(errors)
     few = {"clusters", "kinks", "nuclear_norm", "stable_rank"}
     assert set().union(*rows) <= allowed | {f"structure/{name}" for name in few}
 
@@ -170,7 +182,7 @@ def test_reactivations_count_gates_that_came_on_again(run):
 
 def test_tensorboard_holds_the_scalars_the_texts_and_the_table(run):
     _, rows, _, folder = run
-    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0, "histograms": 0})
+    events = EventAccumulator(str(events_folder(folder)), size_guidance={"scalars": 0, "histograms": 0})
     events.Reload()
     names = set().union(*rows) - {"step"}
     tags = events.Tags()

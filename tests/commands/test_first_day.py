@@ -9,13 +9,19 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
+import gfflow
+from gfflow import callbacks as cb
 from gfflow.callbacks.progress import PhaseProgress
 from gfflow.commands import train as command
+from gfflow.errors import InvalidInput
 from gfflow.model.files import from_csv
 from gfflow.records.event_names import OF_GROUPS
+from gfflow.records.run import Run
 from gfflow.run import build, train
 from gfflow.terminal import closing_table
 
@@ -64,7 +70,7 @@ def test_what_is_said_to_go_on_is_the_runs_own_folder(number, times, tmp_path):
             time.sleep(0.1)
         _, error = process.communicate(timeout=60)
         assert process.returncode == 128 + number, error
-        assert error.count("\n") == 1 and "go on with 'resume='" in error and folder in error
+        assert error.count("\n") == 1 and "go on with \"resume='" in error and folder in error
         assert not (tmp_path / "outputs").exists()
 
 
@@ -122,10 +128,14 @@ def test_every_output_can_be_printed_in_any_encoding(encoding, tmp_path):
         (("lr=1",), "did you mean solver.lr?"),
         (("path=x",), "path?"),
         (("experiment=lambda",), "did you mean study/lambda?"),
-        (("solver.lr=a{b",), "in quotes: 'solver.lr="),
+        (("solver.lr=a{b",), "in quotes: \"solver.lr='a{b'\""),
         (("hydra.run.dir=afile",), "afile: cannot be written (File exists)"),
         (("hydra.run.dir=/proc/none/here",), "cannot be written"),
         (("-sc",), "-sc: received alone"),
+        (("--nonsense",), "--nonsense: no such option; --help"),
+        (("seed=1", "--cfg"), "--cfg/-c: expected one argument"),
+        (("reprt",), "reprt: not of the form KEY=VALUE; did you mean gfflow-report?"),
+        (("experiment=nothing",), "study/lambda"),
     ],
 )
 def test_a_mistake_has_one_line_with_a_hint(words, said, monkeypatch, capfd, tmp_path):
@@ -158,8 +168,6 @@ def test_a_csv_file_with_another_delimiter_is_told_so(character, name, tmp_path)
 
 @pytest.mark.parametrize("width", [40, 59, 80])
 def test_numbers_are_whole_on_a_narrow_terminal(width, tmp_path):
-    from gfflow.records.run import Run
-
     kept = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gfflow.run.write_summary", lambda path, summary: kept.append(summary))
@@ -191,3 +199,43 @@ def test_a_notebook_has_a_line_of_progress(monkeypatch, tmp_path):
 def test_a_zero_label_is_told_once():
     notes = build({"solver": {"iterations": 50_000}}, ([[1.0, 0.0], [0.0, 1.0]], [1.0, 0.0])).notes
     assert sum("Assumption 2" in note for note in notes) == 1
+
+
+QUIET = {"solver": {"iterations": 50}, "figures": False, "verbose": False}
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda at: build(QUIET, ([["a", "b"]], [1.0])), "data inputs: received list"),
+        (lambda at: build(QUIET, (np.eye(2) * 1j, [1.0, 2.0])), "real numbers"),
+        (lambda at: build(QUIET, ([[1.0], [1.0, 2.0]], [1.0, 2.0])), "rows of equal length"),
+        (lambda at: build(QUIET, 7), "a pair (x, y)"),
+        (lambda at: build(QUIET, start=5), "a pair (w, a)"),
+        (lambda at: build({"data": "csv"}), "such as {'name': 'csv'}"),
+        (lambda at: train(None, at), "configuration: received None"),
+        (lambda at: train(QUIET, None), "folder: received None"),
+        (lambda at: train(QUIET, at, solver="flow"), "solver.name"),
+        (lambda at: train(QUIET, at, callbacks=["loss"]), "Lightning's callbacks"),
+        (lambda at: train(QUIET, at, loggers=True), "Lightning's loggers"),
+        (lambda at: Run.read(at), "the folder of a run (with metrics.csv)"),
+        (lambda at: gfflow.figures.overview(at), "the folder of a run (with metrics.csv)"),
+    ],
+)
+def test_a_mistake_from_python_names_what_was_given_and_what_to_give(call, said, tmp_path):
+    with pytest.raises(InvalidInput) as raised:
+        call(tmp_path / "run")
+    assert said in str(raised.value) and not list(tmp_path.iterdir())
+
+
+def test_objects_of_any_kind_are_numbers(tmp_path):
+    """Lists, arrays of any number type, tensors that need a gradient, one callback alone, a run by its folder."""
+    x, y = [[1, 0], [0, 2]], [1, -1]
+    same = [(x, y), (np.array(x), np.array(y, dtype=np.int8)), (torch.tensor(x, dtype=torch.float32), tuple(y))]
+    assert len({build(QUIET, pair).training_set.digest for pair in same}) == 1
+    drawn = gfflow.draw_start(np.int64(4), 2, scale=np.float64(1.0), seed=np.int64(3))
+    assert torch.equal(drawn.w, gfflow.draw_start(4, 2, scale=1.0, seed=3).w)
+    w = torch.ones(3, 2, requires_grad=True)
+    assert gfflow.staircase(same[0], (w, np.ones(3))).losses[0] == pytest.approx(0.5)
+    train(QUIET, tmp_path / "run", same[1], callbacks=cb.Loss())
+    assert gfflow.figures.loss(str(tmp_path / "run")) is not None

@@ -20,6 +20,7 @@ from gfflow.commands.sweep import THREADS, OneThreadPerJob, RecordSweep, one_of_
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
 from gfflow.records.run import Run
+from gfflow.reports import Sweep
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("figures=false", "verbose=false", "solver.iterations=200", "schedule.linear=10", "schedule.ratio=2")
@@ -119,6 +120,9 @@ def test_a_failure_mended_by_resuming_the_sweep_is_forgotten(monkeypatch, capfd,
     run_command(monkeypatch, *sweep, "network.width=5")
     assert capfd.readouterr().err == ""
     assert not list((tmp_path / "sweep").glob("*/error.txt"))
+    (tmp_path / "sweep" / "1" / "summary.json").unlink()
+    run_command(monkeypatch, "-m", *QUICK, "seed=0,1", "hydra.sweep.dir=sweep", "network.width=5", "resume=true")
+    assert Sweep.read(tmp_path / "sweep").keys == []  # no key is swept because one job alone went on
 
 
 @pytest.mark.parametrize("subdir", ["a/${hydra:job.num}", "${hydra:job.override_dirname}/x", "."])
@@ -227,6 +231,71 @@ def test_a_parallel_sweep_equals_single_runs_bitwise_and_lists_its_failures(laun
         for name in ("step", "w", "a", "x", "y"):
             assert getattr(frames, name).tobytes() == getattr(expected, name).tobytes()
         assert json.loads((job / "summary.json").read_text())["seed"] == seed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker in /proc")
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_killed_from_outside_is_one_failed_job_and_the_sweep_goes_on_with_it(sent, tmp_path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    arguments = ("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *QUICK[:2], "solver.iterations=30000000")
+    arguments += ("seed=range(3)", "hydra.sweep.dir=sweep")
+    sweep = start(tmp_path, *arguments)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "sweep" / "0" / ".lock").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    held = (tmp_path / "sweep" / "0" / ".lock").stat().st_ino
+    (worker,) = {pid for pid in processes(sweep.pid) if held in _open_files(pid)}
+    os.kill(worker, sent)
+    _, told = sweep.communicate(timeout=200)
+    assert sweep.returncode == 1 and "Traceback" not in told and "1 job(s) of the sweep failed" in told
+    assert told.count(f"its process was ended from outside by {sent.name}") == 2  # at once, and at the end
+    assert [path.parent.name for path in (tmp_path / "sweep").glob("*/error.txt")] == ["0"]
+    assert len(list((tmp_path / "sweep").glob("*/summary.json"))) == 2
+    again = start(tmp_path, *arguments, "resume=true")
+    assert again.communicate(timeout=200)[1] == "" and again.returncode == 0
+    assert not list((tmp_path / "sweep").glob("*/error.txt"))
+
+
+def _open_files(pid: int) -> set[int]:
+    found = set()
+    for path in Path(f"/proc/{pid}/fd").glob("*"):
+        with suppress(OSError):
+            found.add(path.stat().st_ino)
+    return found
+
+
+def test_a_job_that_slurm_starts_again_goes_on_without_being_told(monkeypatch, capfd, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ("-m", *QUICK, "seed=0,1", "hydra.sweep.dir=sweep")
+    run_command(monkeypatch, *arguments)
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").glob("*/summary.json")}
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    run_command(monkeypatch, *arguments)
+    assert capfd.readouterr().err == "" and len(written) == 2
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
+    with pytest.raises(SystemExit):
+        run_command(monkeypatch, *arguments)
+
+
+def test_tensorboard_is_told_what_a_sweep_varies(monkeypatch, tmp_path) -> None:
+    """By TensorBoard's own reading of the events."""
+    from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
+    from tensorboard.plugins.hparams import api_pb2, metadata
+
+    monkeypatch.chdir(tmp_path)
+    run_command(
+        monkeypatch, "-m", *QUICK, "solver=fused,sgd", "init.scale=1e-2,1e-4", "seed=0", "hydra.sweep.dir=sweep"
+    )
+    events = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "sweep")).Reload()
+    assert "1/solver=fused,init.scale=0.0001" in events.Runs() and len(events.Runs()) == 4
+    for run in events.Runs():
+        content = events.SummaryMetadata(run, metadata.EXPERIMENT_TAG).plugin_data.content
+        described = {each.name: each for each in metadata.parse_experiment_plugin_data(content).hparam_infos}
+        assert {name for name, each in described.items() if each.differs} == {"solver.name", "init.scale"}
+        assert described["init.scale"].type == described["network.width"].type == api_pb2.DATA_TYPE_FLOAT64
+        assert described["solver.name"].type == api_pb2.DATA_TYPE_STRING and "seed" not in described
 
 
 def processes(session: int) -> list[int]:

@@ -124,7 +124,7 @@ def test_sweep_makes_one_run_per_job_each_equal_to_its_single_run(monkeypatch, t
         run_command(monkeypatch, *QUICK, f"seed={seed}", f"init.scale={scale}", f"hydra.run.dir=single{number}")
         job, single = tmp_path / "sweep" / str(number), tmp_path / f"single{number}"
         assert json.loads((job / "summary.json").read_text())["seed"] == seed
-        assert len(list((job / "tensorboard").glob("events.*"))) == 1
+        assert len(list((job / "tensorboard").rglob("events.*"))) == 1
         assert table(job) == table(single)  # every printed digit; repr of a float64 is exact
     assert len({(tmp_path / "sweep" / str(i) / "metrics.csv").read_text() for i in range(6)}) == 6
 
@@ -158,7 +158,13 @@ def test_failing_jobs_are_told_and_do_not_stop_the_sweep(monkeypatch, capfd, tmp
         run_command(monkeypatch, "-m", *QUICK, "network.width=0,5", "solver.lr=1e-3,1e100", "hydra.sweep.dir=sweep")
     assert ended.value.code == 3
     told = capfd.readouterr().err
-    assert "job 0 (" in told and "network.width: received 0" in told and "job 3 (" in told and "diverged" in told
+    assert (
+        "  3 (" in told
+        and "job 0 (" in told
+        and "network.width: received 0" in told
+        and "job 3 (" in told
+        and "diverged" in told
+    )
     assert "3 job(s) of the sweep failed" in told
     assert (tmp_path / "sweep" / "2" / "summary.json").is_file()
 

@@ -44,6 +44,24 @@ def test_what_hydra_reads_is_left_alone(monkeypatch, tmp_path):
     assert as_typed(["solver.lr=a b{"]) == ["solver.lr=a b{"]  # no text: Hydra says what is wrong with it
 
 
+def test_a_folder_of_runs_is_one_folder_in_a_sweep_too():
+    given = ["-m", "seed=0,1", "hydra.sweep.dir=my sweep, [1]"]
+    assert read(as_typed(given)[2]) == "my sweep, [1]" and as_typed(given)[:2] == given[:2]
+
+
+def test_a_run_that_goes_on_needs_no_other_folder(monkeypatch, tmp_path):
+    """Hydra makes the folder of hydra.run.dir, by default below the one where the command was typed, which may be
+    read-only: of a run that goes on it is its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a, [b]" / ".hydra").mkdir(parents=True)
+    (tmp_path / "a, [b]" / ".hydra" / "config.yaml").write_text("")
+    (resumed, added) = as_typed(["resume=a, [b]"])
+    assert read(resumed) == read(added) == "a, [b]" and added.startswith("hydra.run.dir=")
+    (tmp_path / "empty").mkdir()
+    for others in (["resume=empty"], ["resume=nowhere"], ["resume=auto"], ["-m", "resume=true"], ["seed=1"]):
+        assert as_typed(others) == others
+
+
 @pytest.mark.parametrize(
     ("called", "said"),
     [

@@ -38,6 +38,13 @@ SHORT: dict[str, dict[str, Any]] = {
         "init": {"scale": 1e-2},
         "solver": {"name": "flow", "iterations": 3000, "lr": 1e-2},
     },
+    "blobs": {
+        "data": {"name": "two_blobs", "n": 12},
+        "loss": "logistic",
+        "network": {"width": 12},
+        "init": {"scale": 1e-2},
+        "solver": {"iterations": 4000, "lr": 2e-2},
+    },
     "large": {"init": {"scale": 3.0}, "solver": {"iterations": 500}},  # events at once and out of turn
     "tiny": {"init": {"scale": 1e-250}, "network": {"width": 9}, "solver": {"iterations": 50}},  # masses underflow
     "dead": {"init": {"scale": 1.0}, "solver": {"lr": 6.0, "iterations": 400}},  # ends with every neuron off

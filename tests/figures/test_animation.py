@@ -14,7 +14,7 @@ from gfflow.figures.animation import animate, chosen_frames
 from gfflow.records.run import Run
 
 
-@pytest.mark.parametrize("name", ["points", "teacher"])
+@pytest.mark.parametrize("name", ["points", "teacher", "blobs"])
 def test_a_gif_of_the_recorded_frames(
     trained: Callable[[str], Run], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from PIL import Image
 from gfflow.figures import FIGURES, draw_all, draw_main, early_directions, overview, training_state
 from gfflow.figures.moments import moments
 from gfflow.figures.registry import figure as register
-from gfflow.figures.style import BY_SIGN, quantity, spread
+from gfflow.figures.style import BY_SIGN, lies_flat, quantity, spread
 from gfflow.records.event_names import OF_GROUPS
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
@@ -40,6 +40,7 @@ APPLIES = {
     "large": ON_A_LINE | {"masses", "saddle"},
     "tiny": ON_A_LINE | {"timeline", "saddle"},
     "dead": ON_A_LINE | {"masses", "saddle"},
+    "blobs": WITH_FRAMES | {"timeline", "masses", "polar", "explained_variance", "margin", "regions"},
     "bare": {"overview", "loss", "timeline"},
 }
 
@@ -53,7 +54,7 @@ def test_each_figure_applies_where_it_should(trained: Trained, name: str) -> Non
     assert all(figure is None or isinstance(figure, Figure) for figure in figures.values())
 
 
-@pytest.mark.parametrize("name", ["pair", "points", "teacher"])
+@pytest.mark.parametrize("name", ["pair", "points", "teacher", "blobs"])
 def test_every_text_lies_within_its_figure_and_has_its_glyphs(trained: Trained, name: str) -> None:
     for key, drawing in FIGURES.items():
         figure = drawing.draw(trained(name))
@@ -203,3 +204,11 @@ def test_figures_are_registered_once() -> None:
     with pytest.raises(ValueError, match="registered already"):
         register("loss", "every run")(overview)
     assert FIGURES["loss"].draw is not overview
+
+
+def test_a_curve_lies_flat_where_it_is_but_a_fall_at_the_edge() -> None:
+    step = np.array([0, 1, 10, 100, 1000, 10000], dtype=float)
+    assert lies_flat(step, np.exp(-step / 20))
+    assert not lies_flat(step, np.exp(-step / 2000))  # 1% of its top at 9210
+    assert not lies_flat(step, np.where(step < 5000, 1.0, 1e-9)[::-1])
+    assert not lies_flat(step, np.zeros(6)) and not lies_flat(step[:1], np.ones(1))

@@ -7,6 +7,7 @@ import torch
 from gfflow.measures import least_loss, lines_of
 from gfflow.measures.critical_points import _lowering
 from gfflow.model.data import TrainingSet
+from gfflow.model.losses import LOGISTIC
 
 
 def by_random_features(x, y) -> float:
@@ -56,3 +57,17 @@ def test_gates_lower_the_loss_by_opening_where_some_direction_does(seed):
     gain = (np.maximum(v @ x.T, 0) @ pulls).max()
     count, tried = _lowering(x, pulls, 1e-9)
     assert tried and (count > 0) == (gain > 1e-9)
+
+
+def test_the_least_classification_loss_of_samples_on_one_line():
+    """One free number q = h(x) on the line; the third sample is fitted ever better beside it."""
+    q = np.linspace(-3, 3, 600_001)
+    for factor in (1.0, 2.0):
+        x = torch.tensor([[1.0, 2.0], [factor, 2 * factor], [0.0, 1.0]])
+        data = TrainingSet(x, torch.tensor([1.0, -1.0, 1.0]), LOGISTIC)
+        wanted = float((np.log1p(np.exp(-q)) + np.log1p(np.exp(factor * q))).min()) / 3
+        assert least_loss(data) == pytest.approx(wanted, rel=1e-8)
+    apart = TrainingSet(
+        torch.tensor([[1.0, 2.0], [2.0, 4.0], [-1.0, -2.0]]), torch.tensor([1.0, 1.0, -1.0]), LOGISTIC
+    )
+    assert least_loss(apart) == 0.0

@@ -14,6 +14,7 @@ from gfflow.measures import Snapshot, at_rest, certify, critical_point_near
 from gfflow.model.data import TrainingSet, five_points, gaussian_teacher
 from gfflow.model.neurons import Neurons
 from gfflow.records import frames
+from gfflow.records.folder import events_folder
 from gfflow.records.passages import passages, write_saddles
 from gfflow.records.run import Run
 from gfflow.run import train
@@ -122,7 +123,7 @@ def test_distances_are_written_at_the_frames_and_writing_again_changes_nothing(r
         rows = list(csv.DictReader(file))
     assert after.splitlines()[0].startswith(before.splitlines()[0])
     trajectory = run.trajectory
-    events = EventAccumulator(str(run.folder / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    events = EventAccumulator(str(events_folder(run.folder)), size_guidance={"scalars": 0}).Reload()
     resolved = [passage for passage in passages(run) if passage.point.neurons is not None]
     for number, (entry, passage) in enumerate(zip(named, resolved, strict=True), 1):
         assert entry["scalar"] == f"saddle/{number}/distance"
@@ -136,7 +137,7 @@ def test_distances_are_written_at_the_frames_and_writing_again_changes_nothing(r
         assert entry["distance_min"] == min(column.values())
     write_saddles(Run.read(run.folder))
     assert (run.folder / "metrics.csv").read_text() == after
-    assert len(list((run.folder / "tensorboard").glob("*.saddles"))) == 1
+    assert len(list(events_folder(run.folder).glob("*.saddles"))) == 1
 
 
 def test_a_fitted_network_is_a_local_minimum_or_nothing():

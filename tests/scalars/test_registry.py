@@ -109,6 +109,13 @@ def test_charts_and_mirrored_scalars_name_registered_ones() -> None:
             assert set(tags) <= registered
 
 
+def test_only_charts_with_something_to_draw_are_laid_out() -> None:
+    layout = charts(["loss", "alignment/assigned_min", "alignment/assigned_mean"])
+    titles = {title for section in layout.values() for title in section}
+    assert "loss and its prediction" in titles and "every neuron with the direction it goes to" in titles
+    assert not any("S+" in title or "u+" in title or "saddle" in title for title in titles)
+
+
 def test_what_measures_nothing_cannot_be_made() -> None:
     class Nothing(cb.Measurement):
         pass

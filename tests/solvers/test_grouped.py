@@ -199,12 +199,14 @@ def module_of(iterations: int, stride: int = 300) -> GradientFlowModule:
         def stride(self, network, training_set):
             return stride
 
-    return GradientFlowModule(TwoLayerReLU(start), data, Strided(0.01), Schedule((0, iterations)))
+    module = GradientFlowModule(TwoLayerReLU(start), data, Strided(0.01), Schedule((0, iterations)))
+    module.trainer = SimpleNamespace(should_stop=False)
+    return module
 
 
 def test_a_signal_within_a_stride_loses_that_stride_alone_and_going_on_changes_nothing():
     whole, cut = module_of(1000), module_of(1000)
-    whole.trainer = cut.trainer = SimpleNamespace(should_stop=False)
+    whole.on_train_start()
     whole.training_step((0, 1000), 0)
     looks = 0
 
@@ -216,11 +218,12 @@ def test_a_signal_within_a_stride_loses_that_stride_alone_and_going_on_changes_n
         return cut.signal is not None
 
     cut._signalled = asked
+    cut.on_train_start()
     with pytest.raises(Interrupted):
         cut.training_step((0, 1000), 0)
     assert cut.iteration in (300, 600, 900)
     resumed = module_of(1000)
-    resumed.trainer = whole.trainer
+    resumed.on_train_start()
     resumed.load_state_dict(cut.state_dict())
     resumed.iteration = cut.iteration
     resumed.training_step((cut.iteration, 1000), 0)

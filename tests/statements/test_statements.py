@@ -12,7 +12,7 @@ from gfflow.model.activations import Activation
 from gfflow.model.data import TrainingSet, five_points, orthogonal_pair, orthonormal
 from gfflow.model.initialization import draw_start
 from gfflow.model.neurons import Neurons
-from gfflow.statements import Verdict, judge, statements, trajectory
+from gfflow.statements import Verdict, judge, margin, statements, trajectory
 from gfflow.statements.case import Case
 from gfflow.statements.verdicts import read_case
 from gfflow.theory import predict
@@ -262,6 +262,7 @@ ELSEWHERE = {
     "three_points",
     "not_fitted",
     *(entry.check.__name__ for entry in trajectory.PART.statements),  # test_trajectory.py
+    *(entry.check.__name__ for entry in margin.PART.statements),  # test_margin.py
 }
 
 

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gfflow.commands.verify import main
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
+from gfflow.records.folder import events_folder
 from gfflow.records.run import Run
 from gfflow.run import train
 from gfflow.statements import Report, verify
@@ -154,7 +155,7 @@ def test_verify_at_the_end_of_a_run_writes_json_and_text(tmp_path) -> None:
 
 
 def texts(folder: Path) -> list[str]:
-    events = EventAccumulator(str(folder / "tensorboard"))
+    events = EventAccumulator(str(events_folder(folder)))
     events.Reload()
     return events.Tags()["tensors"]
 

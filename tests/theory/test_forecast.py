@@ -10,7 +10,7 @@ from reference.plane import Plane
 
 import gfflow
 from gfflow.measures import fall, loss_events
-from gfflow.model.activations import leaky_relu
+from gfflow.model.activations import Activation
 from gfflow.model.data import TrainingSet, five_points, orthogonal_pair
 from gfflow.model.initialization import draw_start
 from gfflow.model.network import TwoLayerReLU
@@ -174,7 +174,9 @@ def test_budget_is_counted_in_evaluations_and_said_in_one_note() -> None:
 
 def test_what_cannot_be_forecast_is_said() -> None:
     start = draw_start(10, 2, 1e-4, seed=0, balanced=True)
-    assert "ReLU" in (make_forecast(five_points(), replace(start, activation=leaky_relu(0.1)), 1.0).note or "")
+    assert "ReLU" in (
+        make_forecast(five_points(), replace(start, activation=Activation(at_zero=0.5)), 1.0).note or ""
+    )
 
 
 def test_no_random_state_moves_and_twice_is_the_same() -> None:

@@ -29,8 +29,8 @@ def usual_handlers() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before[1])
 
 
-def test_both_signals_stop_the_command_and_an_ignored_one_stays_ignored() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+def test_every_signal_stops_the_command_and_an_ignored_one_stays_ignored() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         with pytest.raises(KeyboardInterrupt), StopSignals() as signals:
             signal.raise_signal(number)
         assert signals.received == [number] and first_received() is None

@@ -16,10 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from gfflow.errors import Stalled
+from gfflow.model.activations import RELU, leaky_relu
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons, row_norms
 from gfflow.motion.gates import HELD, OFF, ON, Gates, arrangement, keys_of
 from gfflow.motion.state import Start, State
+from gfflow.motion.target import Target
 
 Array = NDArray[np.float64]
 ORTHOGONAL = 1e-14  # cosines below this are rounding, and are taken to be 0: a closed gate then stays closed
@@ -34,21 +36,24 @@ class Problem:
     """What a start and its training set fix for the whole run."""
 
     x: Array  # (n, d)
-    y: Array  # (n,)
-    gram: Array  # (n, n), exactly diagonal for orthogonal inputs
+    y: Array  # (N,), the residuals at h = 0: the labels of the square loss
+    gram: Array  # (N, N), exactly diagonal for orthogonal inputs of a ReLU network
     basis: Array  # (d, q), orthonormal, of the span of the inputs
     gates: Gates
     outside: Array  # (m, d), unit: the direction of the part of w outside the span of the inputs
     rest: Array  # (m,), the output weights of neurons with w = 0, which never move
     start: Start
+    target: Target
 
     @property
     def n(self) -> int:
+        """N: how many inputs pull, twice as many for a leaky ReLU as there are samples (motion/target.py)."""
         return len(self.y)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What the training set does not tell, as plain tensors, for a checkpoint."""
-        values = {"outside": self.outside, "rest": self.rest, **self.start._asdict()}
+        slope = np.array(self.target.slope)
+        values = {"outside": self.outside, "rest": self.rest, "slope": slope, **self.start._asdict()}
         return {name: torch.from_numpy(value.copy()) for name, value in values.items()}
 
 
@@ -67,8 +72,10 @@ def merged(training_set: TrainingSet) -> TrainingSet:
 
     Such samples s_k v share every gate, and pull by sum_k (y_k - s_k h(v)) s_k v = S (q - h(v)) v with S = sum_k
     s_k^2, q = sum_k s_k y_k / S, as the one sample sqrt(S) v with the label sqrt(S) q does; another factor makes up
-    for the smaller n of the mean.
+    for the smaller n of the mean. With another loss than the square all samples stay.
     """
+    if not training_set.loss.is_square:
+        return training_set
     x, y, norms = training_set.x, training_set.y, training_set.norms
     directions = x / norms[:, None]
     near = directions @ directions.T > 1 - 1e-12
@@ -114,21 +121,29 @@ def spanned(training_set: TrainingSet) -> tuple[Array, Array, Array]:
     return basis, x @ basis, gram
 
 
-def problem_of(training_set: TrainingSet, outside: Array, rest: Array, start: Start) -> Problem:
-    """The problem of a merged training set and what stays of the start."""
+def problem_of(
+    training_set: TrainingSet, outside: Array, rest: Array, start: Start, negative_slope: float = 0.0
+) -> Problem:
+    """The problem of a merged training set and what stays of the start, for an activation of that slope below 0."""
     basis, inputs, gram = spanned(training_set)
     rank = basis.shape[1]
+    x, y = training_set.x.numpy(), training_set.pulls.numpy()
+    loss, labels = training_set.loss, np.ascontiguousarray(training_set.y.numpy())
+    target = Target(loss.is_square and negative_slope == 0, loss.code or 0, negative_slope, labels)
+    if negative_slope != 0:
+        inputs, y = np.vstack([inputs, -inputs]), 2 * np.concatenate([y, -negative_slope * y])
+        gram = np.block([[gram, -gram], [-gram, gram]])
     if np.isfinite(start.beside).any():
         inputs = np.column_stack([inputs, np.zeros(len(inputs))])
-    x, y = training_set.x.numpy(), training_set.y.numpy()
     y, gram = (np.ascontiguousarray(values) for values in (y, gram))  # compiled once, for one layout
-    return Problem(x, y, gram, basis, arrangement(inputs, rank), outside, rest, start)
+    return Problem(x, y, gram, basis, arrangement(inputs, rank), outside, rest, start, target)
 
 
 def problem_of_tensors(training_set: TrainingSet, tensors: dict[str, torch.Tensor]) -> Problem:
     """The problem of a merged training set and what Problem.tensors gave."""
     values = {name: value.cpu().numpy().copy() for name, value in tensors.items()}
-    return problem_of(training_set, values.pop("outside"), values.pop("rest"), Start(**values))
+    outside, rest, slope = (values.pop(name) for name in ("outside", "rest", "slope"))
+    return problem_of(training_set, outside, rest, Start(**values), float(slope))
 
 
 def enter(training_set: TrainingSet, neurons: Neurons, log_factors: Array | None = None) -> tuple[Problem, State]:
@@ -155,14 +170,16 @@ def enter(training_set: TrainingSet, neurons: Neurons, log_factors: Array | None
     with np.errstate(divide="ignore"):
         start = Start(imbalance, rho.copy(), np.log(length) + rho)
     outside /= np.where(length > 0, length, 1.0)[:, None]
-    problem = problem_of(training_set, outside, np.where(still, neurons.a.numpy(), 0.0), start)
+    rest = np.where(still, neurons.a.numpy(), 0.0)
+    problem = problem_of(training_set, outside, rest, start, neurons.activation.slope)
     if problem.gates.normal.shape[1] > basis.shape[1]:
         v = np.column_stack([v, length])
     size = np.linalg.norm(v, axis=1)
     v[balanced & ~still] /= size[balanced & ~still, None]
     a = np.where(balanced, np.sign(a), a)
     plus = problem.gates.side > 0
-    first = np.flatnonzero(plus)[np.argsort(problem.gates.gate[plus])]  # one sample along the normal of each gate
+    # one sample along the normal of each gate: it comes before all others of the gate, so it is none of -x_k
+    first = np.flatnonzero(plus)[np.unique(problem.gates.gate[plus], return_index=True)[1]]
     cosine = (neurons.directions.numpy() @ problem.x[first].T) / np.linalg.norm(problem.x[first], axis=1)
     gate = np.where(np.abs(cosine) <= ON_GATE, HELD, np.where(cosine > 0, ON, OFF)).astype(np.int8)
     m = len(a)
@@ -193,12 +210,14 @@ def leave(problem: Problem, state: State) -> Neurons:
     """
     scale, beside = np.exp(state.rho)[:, None], np.exp(problem.start.beside)[:, None]
     w = torch.from_numpy(beside * problem.outside + (scale * state.v[:, : problem.gates.rank]) @ problem.basis.T)
-    gate, positive = problem.gates.gate, problem.gates.side > 0
+    n = len(problem.x)  # of a leaky ReLU's inputs those of the samples: both sides of a gate cannot be off
+    gate, positive = problem.gates.gate[:n], problem.gates.side[:n] > 0
     closed = np.where(positive, state.gate[:, gate] != ON, state.gate[:, gate] != OFF)
     _close(w, torch.from_numpy(problem.x), torch.from_numpy(closed))
     balanced = problem.start.imbalance == 0
     a = np.where(balanced, state.a * row_norms(w).numpy(), scale[:, 0] * state.a) + problem.rest
-    return Neurons(w, torch.from_numpy(a))
+    slope = problem.target.slope
+    return Neurons(w, torch.from_numpy(a), leaky_relu(slope) if slope else RELU)
 
 
 def _close(w: torch.Tensor, x: torch.Tensor, off: torch.Tensor) -> None:

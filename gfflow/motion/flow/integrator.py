@@ -17,6 +17,7 @@ FLOOR = 1e-9  # residuals below this part of the labels need no relative accurac
 KNOWN = 0.1  # of rtol: how well the residual of a fitted sample is known beside others
 WARY = 0.9  # of a step that has failed: how long the next ones may be, each FORGET times as long as the one before
 FORGET = 1.25
+FADED = 1e-140  # residuals of a loss without a minimum, below which their slopes, r^2 or so, have no digits
 ROUNDING = 2e-15  # of a residual, relative to what it is a difference of
 
 
@@ -75,6 +76,11 @@ class Integrator(ABC):
             if error <= 1:
                 self.longest *= FORGET
                 self.counters["steps"] += 1
+                if not self.problem.target.plain and not np.abs(self.residual).max() > FADED:
+                    raise Stalled(
+                        f"the residuals have fallen below {FADED:g} at time {self.time:.6g}, where their slopes have "
+                        "no digits in float64: end earlier, by solver.stop_loss or solver.iterations"
+                    )
                 return
             self.counters["rejected_steps"] += 1
 

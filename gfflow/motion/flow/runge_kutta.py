@@ -30,6 +30,7 @@ from gfflow.motion.groups import regroup
 from gfflow.motion.response import active_samples, new_sums
 from gfflow.motion.sliding import resolve
 from gfflow.motion.state import group_field, new_room, take_states
+from gfflow.motion.target import steepest, to_residual
 from gfflow.motion.unbalanced import imbalance_at
 
 PAST = 1e-14  # by which rounding alone may carry <v, n_g> beyond zero
@@ -40,23 +41,25 @@ WITHIN = 1e-9  # by which rounding may carry a fraction out of [0, 1]
 
 
 @compiled
-def frozen_residual(gates, q, states, y, active):  # type: ignore[no-untyped-def]
+def frozen_residual(gates, q, states, target, active):  # type: ignore[no-untyped-def]
     """r (n,) of q = (v, a, rho) (m, Q + 2), gates that are on counted as such also beyond zero."""
-    r, size = y.copy(), q.shape[1] - 2
+    r, size = target.y.copy() if target.plain else np.zeros(active.size), q.shape[1] - 2
     for j in range(q.shape[0]):
         share = np.exp(2.0 * q[j, size + 1]) * q[j, size]
         if share == 0.0:
             continue
         for i in range(active_samples(gates, states[j], active)):
             r[active[i]] -= share * dot(gates.inputs[active[i]], q[j, :size])
+    if not target.plain:
+        to_residual(target, r)
     return r
 
 
 @compiled
-def field(gates, q, state, y, start, room, active, out, fractions):  # type: ignore[no-untyped-def]
+def field(gates, q, state, target, start, room, active, out, fractions):  # type: ignore[no-untyped-def]
     """dq/dt into out with the state's gates, and the fractions (m, g) of those at zero; returns r (n,)."""
     size = q.shape[1] - 2
-    r = frozen_residual(gates, q, state.gate, y, active)
+    r = frozen_residual(gates, q, state.gate, target, active)
     forces(gates, r, room.force, room.base)
     f, groups = room.group, room.groups
     for i in range(regroup(groups, state.key)):
@@ -202,7 +205,7 @@ class RungeKutta(Integrator):
         end = end if theta == 1 else self.q + self._weights(stages, h, theta)
         self.state, self.room.counts[:] = self._state(end, self.state), 0
         if theta < 1:
-            r = frozen_residual(self.problem.gates, end, self.state.gate, self.problem.y, self.active)
+            r = frozen_residual(self.problem.gates, end, self.state.gate, self.problem.target, self.active)
         settle_all(self.problem.gates, self.state, r, j, g, self.room)
         polish(self.problem.gates, self.state, r, self.problem.start, self.room)
         np.maximum(self.corrections, self.room.watch, out=self.corrections)
@@ -222,14 +225,16 @@ class RungeKutta(Integrator):
         problem = self.problem
         self.counters["evaluations"] += 1
         out, fractions = np.empty_like(q), np.empty(state.gate.shape)
-        r = field(problem.gates, q, state, problem.y, problem.start, self.room, self.active, out, fractions)
+        r = field(problem.gates, q, state, problem.target, problem.start, self.room, self.active, out, fractions)
         return out, fractions, r
 
     def _error(self, end: Array, r: Array, difference: Array) -> float:
         """The largest error of a direction, of a log-norm or, relative, of the residual, over the tolerance."""
         problem, gate = self.problem, self.state.gate
-        other = frozen_residual(problem.gates, end - difference, gate, problem.y, self.active)
+        other = frozen_residual(problem.gates, end - difference, gate, problem.target, self.active)
         labels, size = rms(problem.y), float(np.abs(problem.y - r).max())
+        if not problem.target.plain:  # no differences, and as small as they may be
+            labels, size = 0.0, float(np.exp(2 * end[:, -1].max())) * float(steepest(problem.target, r))
         scale = rms(r) + FLOOR * labels + ROUNDING / self.rtol * (labels + size) + float(np.finfo(float).tiny)
         largest = max(float(np.abs(difference).max()), rms(r - other) / scale)
         return largest / self.rtol if np.isfinite(largest) else np.inf

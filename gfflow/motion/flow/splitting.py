@@ -37,8 +37,8 @@ class Splitting(Integrator):
         self.tolerance = Tolerance(rtol, FLOOR, ROUNDING)
         self.machine, self._spare = machine_of(problem, rtol, eta), state.copy()
         step, room, sums = self.machine.step, self.machine.room, self.machine.sums
-        residual(problem.gates, state, problem.y, room.groups, sums, step.start[0])
-        slope(problem.gates, state, step.start[0], room.groups, sums, room, step.start[1])
+        residual(problem.gates, state, problem.target, room.groups, sums, step.start[0])
+        slope(problem.gates, state, problem.target, step.start[0], room.groups, sums, room, step.start[1])
 
     def arrays(self) -> dict[str, Array]:
         step = self.machine.step

@@ -16,6 +16,7 @@ from gfflow.motion.flow.integrator import KNOWN
 from gfflow.motion.frozen_residual import move
 from gfflow.motion.response import Sums, heaviest, new_sums, relaxation, residual, slope
 from gfflow.motion.state import Room, new_room
+from gfflow.motion.target import steepest, to_relaxation
 
 NODES = (0.5 - math.sqrt(3) / 6, 0.5 + math.sqrt(3) / 6)  # Gauss
 NEAR, FAR = 0.5 + math.sqrt(3) / 3, 0.5 - math.sqrt(3) / 3  # weights of the nodes in the two motions
@@ -34,11 +35,12 @@ class Step(NamedTuple):
     course: Any  # (4, n), coefficients in t/h of the cubic that the neurons are moved along
     final: Any  # (4, n), of the cubic through the ends that have come out
     decay: Any  # (n, n), h K
-    matrix: Any  # (n, n), the Cholesky factor of 1 + h K / 2 + (h K)^2 / 12
+    matrix: Any  # (n, n), the Cholesky factor of 1 + h K / 2 + (h K)^2 / 12; its inverse where K is not symmetric
     mass: Any  # (m,), max(||w_j||, |a_j|)^2 where K was computed; NaN before
     v: Any  # (m, Q), as they were there
     gate: Any  # (m, g) int8
     kernel: Any  # (n, n), that K
+    symmetric: bool  # whether K is
 
 
 class Tolerance(NamedTuple):
@@ -56,6 +58,7 @@ class Machine(NamedTuple):
     origin: Any  # Start
     gram: Any
     y: Any
+    target: Any  # Target
     room: Room
     sums: Sums
     step: Step
@@ -68,11 +71,12 @@ def machine_of(problem: Problem, rtol: float, eta: float = 0.0) -> Machine:
     size = problem.gates.normal.shape[1]
     courses = (np.zeros((rows, n)) for rows in (3, 3, 4, 4, n, n))
     network = np.full(m, np.nan), np.zeros((m, size)), np.zeros((m, len(problem.gates.normal)), np.int8)
-    step = Step(*(np.ascontiguousarray(part) for part in (*courses, *network, np.zeros((n, n)))))
+    parts = (np.ascontiguousarray(part) for part in (*courses, *network, np.zeros((n, n))))
+    step = Step._make([*parts, problem.target.plain])
     room, sums = new_room(problem.gates, m), new_sums(n, size)
     for field in (room.group, room.alone):
         field.slack[0] = max(field.slack[0], KNOWN * rtol)
-    return Machine(problem.gates, problem.start, problem.gram, problem.y, room, sums, step, eta)
+    return Machine(problem.gates, problem.start, problem.gram, problem.y, problem.target, room, sums, step, eta)
 
 
 @compiled
@@ -110,8 +114,11 @@ def _row_sum(matrix):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _relaxed(lower, b):  # type: ignore[no-untyped-def]
-    """(1 + h K / 2 + (h K)^2 / 12)^{-1} b, by the Cholesky factor."""
+def _relaxed(step, b):  # type: ignore[no-untyped-def]
+    """(1 + h K / 2 + (h K)^2 / 12)^{-1} b, by the Cholesky factor where K is symmetric."""
+    lower = step.matrix
+    if not step.symmetric:
+        return np.dot(lower, b)
     x, n = b.copy(), b.size
     for i in range(n):
         total = x[i]
@@ -140,11 +147,17 @@ def copy_state(state, other):  # type: ignore[no-untyped-def]
 
 @compiled
 def factor(step):  # type: ignore[no-untyped-def]
-    """The Cholesky factor of 1 + h K / 2 + (h K)^2 / 12, positive definite whatever the rounding in K."""
+    """The Cholesky factor of 1 + h K / 2 + (h K)^2 / 12, positive definite whatever the rounding in K; the inverse
+    where K is a product of two positive matrices, so that its eigenvalues are real and not negative."""
     matrix = np.dot(step.decay, step.decay) / 12.0 + 0.5 * step.decay
     for k in range(matrix.shape[0]):
         matrix[k, k] += 1.0
-    step.matrix[:] = np.linalg.cholesky(matrix)
+    if step.symmetric:
+        step.matrix[:] = np.linalg.cholesky(matrix)
+    elif np.isfinite(matrix).all():
+        step.matrix[:] = np.linalg.inv(matrix)
+    else:
+        step.matrix[:] = np.nan  # beyond the finite numbers: the step fails
 
 
 @compiled
@@ -175,6 +188,8 @@ def relax(machine, origin, h, rtol):  # type: ignore[no-untyped-def]
     for k in range(n):
         bound += machine.gram[k, k]
     bound *= h * heaviest(origin)[1] / n
+    if not machine.target.plain:
+        bound *= steepest(machine.target, step.start[0])
     if bound < FREE:
         step.decay[:] = 0.0
         step.matrix[:] = 0.0
@@ -187,6 +202,8 @@ def relax(machine, origin, h, rtol):  # type: ignore[no-untyped-def]
         step.v[:] = origin.v
         step.gate[:] = origin.gate
     step.decay[:] = h * step.kernel
+    if not machine.target.plain:
+        to_relaxation(machine.target, step.start[0], step.decay)
     factor(step)
 
 
@@ -196,8 +213,8 @@ def _predict(step, h):  # type: ignore[no-untyped-def]
     r, dr, ddr, decay = step.start[0], step.start[1], step.start[2], step.decay
     excess = h * h * ddr + h * np.dot(decay, dr)
     for _ in range(3):  # the cubic's second derivative is wrong by up to (h K)^4 / 12 of a stiff residual
-        excess = _relaxed(step.matrix, excess)
-    rise = _relaxed(step.matrix, h * dr + 0.5 * excess)
+        excess = _relaxed(step, excess)
+    rise = _relaxed(step, h * dr + 0.5 * excess)
     _hermite(r, dr, r + rise, dr + (excess - np.dot(decay, rise)) / h, h, step.course)
 
 
@@ -205,7 +222,7 @@ def _predict(step, h):  # type: ignore[no-untyped-def]
 def _correct(step, h):  # type: ignore[no-untyped-def]
     """The course anew, from where the network has come to along it."""
     end, expected = step.end, value(step.course, 1.0)
-    corrected = expected + _relaxed(step.matrix, end[0] - expected)
+    corrected = expected + _relaxed(step, end[0] - expected)
     dend = end[1] - np.dot(step.decay, corrected - end[0]) / h
     _hermite(step.start[0], step.start[1], corrected, dend, h, step.course)
 
@@ -216,8 +233,11 @@ def _judge(machine, h, size, tolerance):  # type: ignore[no-untyped-def]
     which drives the log-norms; told by the sweep's correction and, for the drive, by the cubic term (mean 1/12).
 
     An error of the residual r is relative to r itself, but to no less than `floor` of the labels, nor than leaves the
-    tolerance above rounding, which slopes and the step amplify by the stiffness."""
+    tolerance above rounding, which slopes and the step amplify by the stiffness. Residuals of another loss than the
+    square are no differences, and as small as they may be: they have no floor, and their rounding is that of h."""
     step, labels = machine.step, _rms(machine.y)
+    if not machine.target.plain:
+        labels, size = 0.0, size * steepest(machine.target, step.end[0])
     stiffness = min(STIFFEST, 1.0 + _row_sum(step.decay))
     _hermite(step.start[0], step.start[1], step.end[0], step.end[1], h, step.final)
     step.end[2] = (2.0 * step.final[2] + 6.0 * step.final[3]) / (h * h)
@@ -265,10 +285,10 @@ def travel(machine, origin, state, h, sweeps, tolerance):  # type: ignore[no-unt
             move(machine.gates, state, 0.5 * h, mean, machine.origin, machine.eta, room)
         if turn == sweeps:
             return 0.0
-        size = residual(machine.gates, state, machine.y, room.groups, sums, step.end[0])
+        size = residual(machine.gates, state, machine.target, room.groups, sums, step.end[0])
         if not np.abs(step.end[0]).max() < WILD * (_rms(machine.y) + _rms(step.start[0])):
             return np.inf
-        slope(machine.gates, state, step.end[0], room.groups, sums, room, step.end[1])
+        slope(machine.gates, state, machine.target, step.end[0], room.groups, sums, room, step.end[1])
         if turn == 1:
             break
     return np.inf if room.counts[2] > 0 else _judge(machine, h, size, tolerance)

@@ -69,5 +69,5 @@ class Trajectory:
 
     def loss(self, state: State) -> float:
         """L (Eq. 1) of a state."""
-        r = self.training_set.y - self.neurons(state).outputs(self.training_set.x)
-        return float(r.square().mean() / 2)
+        h = self.neurons(state).outputs(self.training_set.x)
+        return float(self.training_set.loss.value(h, self.training_set.y).mean())

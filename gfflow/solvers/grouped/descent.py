@@ -38,7 +38,7 @@ class Grouped:
 
     A call does `steps` steps in place on w (m, d) and a (m,), float64 or float32 (groups compute in float64). What is
     kept between calls is the weights alone. Raises Abandoned, with w and a as they were, where `stop` says so.
-    `always` forms groups whatever they cost, to see that they are right.
+    `always` forms groups whatever they cost, to see that they are right; `code` is the loss's.
     """
 
     def __init__(
@@ -48,7 +48,9 @@ class Grouped:
         lr: float,
         direct: Callable[[Any, Any, int], None],
         always: bool = False,
+        code: int = 0,
     ) -> None:
+        self.code = code
         self.x, self.y, self.lr = x.astype(np.float64), y.astype(np.float64), float(lr)
         self.direct, self.always = direct, always
         words = np.random.default_rng(0).integers(1, 2**63, size=len(x), dtype=np.int64)
@@ -91,7 +93,8 @@ class Grouped:
             while done < steps and why == loop.DONE:
                 if stop():
                     raise Abandoned
-                count, why = loop.descend_grouped(state, self.lr, min(PIECE, steps - done), direct, build, theta)
+                piece = min(PIECE, steps - done)
+                count, why = loop.descend_grouped(state, self.lr, self.code, piece, direct, build, theta)
                 done += count
             forming.write_back(state, theta)
             if why == loop.REBUILD and (done - began) * direct < 2 * build:

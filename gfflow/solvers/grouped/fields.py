@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gfflow.compiled import compiled
+from gfflow.model.compiled_losses import residual_at
 from gfflow.solvers.grouped.state import INPUTS, PULLS, SUMS
 
 
@@ -32,11 +33,11 @@ def find_outputs(sample, planes, patterns, count, edge, total):  # type: ignore[
 
 
 @compiled
-def find_fields(sample, planes, patterns, count, edge, fields, lr):  # type: ignore[no-untyped-def]
+def find_fields(sample, planes, patterns, count, edge, fields, lr, code):  # type: ignore[no-untyped-def]
     """lr D of every pattern, from its parent's; returns the largest lr ||D||."""
     n, d = planes.shape[1:]
     for k in range(n):
-        c = lr * ((sample[k].y - sample[k].h) / n)
+        c = lr * (residual_at(code, sample[k].h, sample[k].y) / n)
         for i in range(d):
             planes[PULLS, k, i] = c * planes[INPUTS, k, i]
     most = 0.0

@@ -44,7 +44,7 @@ def sweep(s, move):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def descend_grouped(arrays, lr, steps, direct, build, out):  # type: ignore[no-untyped-def]
+def descend_grouped(arrays, lr, code, steps, direct, build, out):  # type: ignore[no-untyped-def]
     """Up to `steps` steps. Returns how many were done, and why it ended: DONE; REBUILD, where groups are to be formed
     afresh; HAND_OVER, where a step of the direct form, of cost `direct`, would be cheaper. Costs are in nanoseconds
     of one machine, counted, never measured: `build` is that of forming the groups."""
@@ -55,7 +55,7 @@ def descend_grouped(arrays, lr, steps, direct, build, out):  # type: ignore[no-u
         if done < 0:
             sweep(s, done >= 0)  # moves nothing: finds the outputs
             continue
-        step = find_fields(s.sample, s.planes, s.patterns, s.counts[PATTERNS], s.edge, s.fields, lr)
+        step = find_fields(s.sample, s.planes, s.patterns, s.counts[PATTERNS], s.edge, s.fields, lr, code)
         step = max(step, bound_fields(s.pages, s.page_gates, s.counts[PAGES], s.planes, s.fields))
         if s.clock[WIDTH] == 0:
             s.clock[WIDTH] = max(SLOT_STEPS * step, 1e-15)

@@ -1,0 +1,185 @@
+"""One member: trained and measured by the pieces of a single run, without Lightning's trainer, frames together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gfflow.cautions import why_diverged
+from gfflow.config import RunConfig
+from gfflow.errors import Diverged, Interrupted, InvalidInput
+from gfflow.experiment import Experiment, assemble, base_schedule, frames_of, measures_of, uses_cuda
+from gfflow.model.data import TrainingSet
+from gfflow.model.neurons import Neurons
+from gfflow.model.snapshot import Frames
+from gfflow.records.ensemble import Kept, Member, member_of
+from gfflow.records.measured_events import Table
+from gfflow.records.summarise import summarise
+from gfflow.records.summary import Summary
+from gfflow.scalars import Measure
+from gfflow.solvers import Solver
+from gfflow.training.module import GradientFlowModule
+from gfflow.training.schedule import FEW
+
+LEAPS = 200  # measured at once at most: training goes on to the last of them before a reason to stop is seen
+LEAPS_TO_A_LOSS = 40  # the same where training is to end at a loss
+NUMBERS = 2**20  # held at once, of weights or of pre-activations
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A training that has ended: its module at its last measurement, the scalars, and the frames that are kept."""
+
+    experiment: Experiment
+    table: Table
+    kept: Kept | None
+
+
+Watch = Callable[[GradientFlowModule], AbstractContextManager[Any]]  # within it a signal sets the module's `signal`
+
+
+def train_member(config: RunConfig, index: int, data: TrainingSet, watch: Watch = nullcontext) -> Member:
+    """The member of that index of the ensemble `config`, on its data. What ends a single run with an error is the
+    member's failure; a signal raises Interrupted."""
+    own = config.member(index)
+    try:
+        own_data = own.make_data() if config.ensemble.data == "redrawn" else data
+        trained = train_alone(own, assemble(own, own_data), index < config.ensemble.kept, watch)
+    except (InvalidInput, Diverged) as error:
+        return Member(own.seed, failure=str(error))
+    module = trained.experiment.module
+    summary = summarise({"name": own.name, "seed": own.seed}, module, trained.experiment.prediction, trained.table)
+    return finished(config, trained.experiment, summary, trained.table, trained.kept)
+
+
+def finished(
+    config: RunConfig, experiment: Experiment, summary: Summary, table: Table, kept: Kept | None = None
+) -> Member:
+    """What is left of a member whose training has ended, also of the first, which is trained as a single run."""
+    module = experiment.module
+    failure = "" if module.measurable() else why_diverged(module, experiment.start)
+    return member_of(summary.seed, summary.to_dict(), table, base_schedule(config), kept, failure)
+
+
+def train_alone(config: RunConfig, experiment: Experiment, keep: bool, watch: Watch = nullcontext) -> Trained:
+    """Trains the experiment of a single run to its end, with all of its measurements; `keep`: also its frames."""
+    module = experiment.module
+    if uses_cuda(config):
+        module.to("cuda")
+    training = _Training(module, measures_of(config, experiment))
+    wanted = frames_of(config, experiment) if keep and config.callbacks.trajectory else None
+    kept: list[tuple[int, Array, Array]] = []
+    with watch(module):
+        for frames in training.run():
+            if wanted is not None:
+                last = frames.iterations[-1] if module.stop_reason is not None else None
+                chosen = [i for i, step in enumerate(frames.iterations) if step in wanted or step == last]
+                kept += [
+                    (frames.iterations[i], frames.neurons.w[i].numpy(), frames.neurons.a[i].numpy()) for i in chosen
+                ]
+        if module.signal is not None:  # it came after the last leap
+            raise Interrupted(module.signal, module.iteration)
+    return Trained(experiment, training.table(), Kept.of(kept, experiment.training_set) if kept else None)
+
+
+class _Training:
+    """The loop: some leaps of the solver, then all their frames measured and judged together."""
+
+    def __init__(self, module: GradientFlowModule, measures: list[tuple[Measure, bool]]) -> None:
+        self.module, self.measures = module, measures
+        self.few = module.schedule.thinned(FEW)
+        self.steps: list[int] = []
+        self.parts: list[tuple[int, dict[str, Array]]] = []  # how many measurements, and their scalars
+        m, d = module.network.hidden.shape
+        most = LEAPS if module.stop_loss is None else LEAPS_TO_A_LOSS
+        most = min(most, max(1, NUMBERS // (m * (max(d, module.training_set.n) + 1))))
+        blocks = -(-len(module.schedule) // most)
+        # what a solver says of itself holds at the iteration where it stands
+        self.together = -(-len(module.schedule) // blocks) if _says_nothing(module.solver) else 1
+
+    def run(self) -> Iterator[Frames]:
+        """The frames that were measured, in their order, some at a time; at the end the module stands where training
+        has ended."""
+        module, schedule = self.module, self.module.schedule
+        module.ready()
+        times = [module.solver.lr * step for step in schedule]
+        for source, _ in self.measures:
+            source.begin(module.snapshot(), times)
+        for first in range(0, len(schedule), self.together):
+            frames = self._moved(schedule.iterations[first : first + self.together])
+            end = self._judged(frames)
+            count = len(frames.iterations) if end is None else end + module.measurable()
+            frames = frames if count == len(frames.iterations) else frames.until(count)
+            if count:
+                self._measure(frames)
+                yield frames
+            if end is not None:
+                return
+
+    def table(self) -> Table:
+        """The scalars by name, `step` first, NaN where one was not measured."""
+        names = dict.fromkeys(name for _, part in self.parts for name in part)
+        columns: Table = {"step": np.array(self.steps, dtype=np.float64)}
+        for name in names:
+            values = np.concatenate([part.get(name, np.full(count, np.nan)) for count, part in self.parts])
+            if not np.isnan(values).all():
+                columns[name] = values
+        return columns
+
+    def _moved(self, stops: tuple[int, ...]) -> Frames:
+        """The network moved to each of the iterations in turn, and its weights there."""
+        module = self.module
+        hidden, output = module.network.hidden.detach(), module.network.output.detach()
+        w = torch.empty(len(stops), *hidden.shape, dtype=torch.float64)
+        a = torch.empty(len(stops), *output.shape, dtype=torch.float64)
+        for stop, hidden_there, output_there in zip(stops, w.unbind(), a.unbind(), strict=True):
+            if stop > module.iteration:
+                module.leap(stop)
+            hidden_there.copy_(hidden)
+            output_there.copy_(output)
+        times = tuple(module.solver.lr * stop for stop in stops)
+        neurons = Neurons(w, a, module.network.activation, module.network.frozen)
+        return Frames(neurons, module.training_set, iterations=stops, times=times)
+
+    def _judged(self, frames: Frames) -> int | None:
+        """The first frame at which training ends, to which the module then goes back; None where it goes on."""
+        module = self.module
+        for i in torch.nonzero(self._suspects(frames)).flatten().tolist():
+            if frames.iterations[i] == 0:
+                continue
+            if i > 0:
+                module.last_finite = frames.at(i - 1)
+            module.judge(frames.at(i))
+            if module.stop_reason is not None:
+                if i < len(frames.iterations) - 1:
+                    module.go_back(frames.at(i))
+                return i
+        module.last_finite = frames.at(len(frames.iterations) - 1)
+        return None
+
+    def _suspects(self, frames: Frames) -> torch.Tensor:
+        return self.module.may_stop(frames) if self.together > 1 else torch.ones(1)
+
+    def _measure(self, frames: Frames) -> None:
+        found: dict[str, Array] = {}
+        few = [i for i, step in enumerate(frames.iterations) if step in self.few]
+        for source, costly in self.measures:
+            if not costly:
+                found |= source.measure_frames(frames)
+                continue
+            for i in few:
+                for name, value in source.measure(frames.at(i)).items():
+                    found.setdefault(name, np.full(len(frames.iterations), np.nan))[i] = value
+        self.steps += frames.iterations
+        self.parts.append((len(frames.iterations), found))
+
+
+def _says_nothing(solver: Solver) -> bool:
+    return type(solver).at_rest is Solver.at_rest and type(solver).scalars is Solver.scalars
