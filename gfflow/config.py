@@ -141,8 +141,11 @@ class RunConfig(Options):
             raise InvalidInput("verify", True, "false, or callbacks.trajectory=true: it reads the recorded frames")
         if self.solver.batch_size is not None:
             self.solver.chosen()  # raises where the solver takes no mini-batches
-        known = self.network.make_activation().is_usual and self.network.frozen is None
-        if self.callbacks.flow and not (self.solver.chosen().is_descent and known):
+        if self.callbacks.flow and not (
+            self.solver.chosen().is_descent
+            and self.network.frozen is None
+            and self.network.make_activation().is_usual  # which imports torch
+        ):
             where = "with solver=flow, with a frozen layer and where relu'(0) is not 0"
             allowed = f"false {where}: it compares descent with the flow"
             raise InvalidInput("callbacks.flow", True, allowed)

@@ -88,8 +88,8 @@ WRONG = [
     ("seed", -1, "an integer from 0 to 2^63 - 1"),
     ("figures", "yes", "true or false"),
     ("optimized_metric", 3, "a word"),
-    ("data", 3, "a group of keys"),
-    ("network", [1], "a group of keys"),
+    ("data", 3, "keys and their values"),
+    ("network", [1], "keys and their values"),
 ]
 
 

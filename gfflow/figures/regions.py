@@ -74,23 +74,24 @@ def _grid(data: TrainingSet) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def prepare_regions(axes: Axes, data: TrainingSet) -> None:
-    """The samples, and the limits of the axes."""
+    """The limits of the axes, and their labels."""
     left, right, below, above = _edges(data)
+    axes.set(xlim=(left, right), ylim=(below, above), xlabel="$x_1$", ylabel="$x_2$")
+
+
+def draw_regions(axes: Axes, shot: Snapshot) -> None:
+    """The samples, the sign of h, and the line h = 0 where there is one, of one snapshot."""
+    data = shot.training_set
+    first, second, inputs = _grid(data)
+    h = shot.neurons.outputs(inputs).reshape(CELLS, CELLS)
+    h = h / h.abs().max().clamp(min=1e-300)
+    edges = _edges(data)
+    axes.imshow(h > 0, extent=edges, origin="lower", aspect="auto", cmap=TINTS, vmin=0, vmax=1, zorder=0)
+    if bool((h > 0).any() and (h <= 0).any()):
+        axes.contour(first, second, h, levels=[0.0], colors=INK, linewidths=0.9, zorder=3)
     for sign, look in BY_SIGN.items():
         x = data.x[data.y == sign]
         axes.scatter(
             x[:, 0], x[:, 1], s=14, marker="o" if sign > 0 else "s", facecolors=look.face, edgecolors=look.color,
             linewidths=0.8, zorder=4,
         )  # fmt: skip
-    axes.set(xlim=(left, right), ylim=(below, above), xlabel="$x_1$", ylabel="$x_2$")
-
-
-def draw_regions(axes: Axes, shot: Snapshot) -> None:
-    """The sign of h, and the line h = 0 where there is one, of one snapshot."""
-    first, second, inputs = _grid(shot.training_set)
-    h = shot.neurons.outputs(inputs).reshape(CELLS, CELLS)
-    h = h / h.abs().max().clamp(min=1e-300)
-    edges = _edges(shot.training_set)
-    axes.imshow(h > 0, extent=edges, origin="lower", aspect="auto", cmap=TINTS, vmin=0, vmax=1, zorder=0)
-    if bool((h > 0).any() and (h <= 0).any()):
-        axes.contour(first, second, h, levels=[0.0], colors=INK, linewidths=0.9, zorder=3)

@@ -11,13 +11,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gfflow.compiled import compiled, lean
-from gfflow.motion.gates import OFF, ON, copy, dot, forces
+from gfflow.motion.gates import OFF, ON, copy, dot, forces, put
 from gfflow.motion.groups import regroup
+from gfflow.motion.span import span_zero
 from gfflow.motion.state import group_field
 from gfflow.motion.target import to_residual, to_slope
 
 NEGLIGIBLE = 1e-12  # of the largest mass, below which a neuron is left out of the relaxation
 BLOCK = 128  # rows of factors of the relaxation that are multiplied at a time
+
+
+class Block(NamedTuple):
+    """Rows <vector, x_k> for active samples k that are multiplied together."""
+
+    vectors: Any  # (BLOCK, Q)
+    masks: Any  # (BLOCK, n), 1 for an active sample, 0 for others
+    rows: Any  # (BLOCK, n) float32: K is known to no more digits anyway (motion/flow/step.py)
+    count: Any  # (1,) int64
 
 
 class Sums(NamedTuple):
@@ -27,16 +37,19 @@ class Sums(NamedTuple):
     mask: Any  # (n,), 1 for an active sample, 0 for others
     vector: Any  # (Q,)
     matrix: Any  # (Q, Q)
-    block: Any  # (BLOCK, n), rows of factors of the relaxation
-    minus: Any  # (BLOCK, n), those that sliding takes away
-    on: Any  # (BLOCK, n), active samples of groups
+    plus: Block  # rows of factors of the relaxation
+    minus: Block  # those that sliding takes away
+    on: Any  # (BLOCK, n) float32, active samples of groups
 
 
 def new_sums(n: int, q: int) -> Sums:
     """Room for the sums of a group on n samples in Q coordinates."""
-    return Sums(
-        np.zeros(n, np.int64), np.zeros(n), np.zeros(q), np.zeros((q, q)), *(np.zeros((BLOCK, n)) for _ in range(3))
+    plus, minus = (
+        Block(np.zeros((BLOCK, q)), np.zeros((BLOCK, n)), np.zeros((BLOCK, n), np.float32), np.zeros(1, np.int64))
+        for _ in range(2)
     )
+    on = np.zeros((BLOCK, n), np.float32)
+    return Sums(np.zeros(n, np.int64), np.zeros(n), np.zeros(q), np.zeros((q, q)), plus, minus, on)
 
 
 @lean
@@ -164,24 +177,29 @@ def _factorise(matrix):  # type: ignore[no-untyped-def]
             matrix[p, q] = matrix[p, q] / root if root > 0.0 else 0.0
 
 
-@lean
-def _put_row(gates, vector, scale, active, row):  # type: ignore[no-untyped-def]
-    """scale <vector, x_k> for the active samples k, 0 for the others, into the row (n,)."""
-    for k in range(row.size):
-        row[k] = 0.0
-    for q in range(vector.size):
-        part = scale * vector[q]
-        for k in range(row.size):
-            row[k] += part * gates.samples[q, k]
-    for k in range(row.size):
-        row[k] *= active[k]
+@compiled
+def _add_block(kernel, samples, block, sign):  # type: ignore[no-untyped-def]
+    """Adds sign B^T B of the rows B of the block, which is empty afterwards."""
+    rows = block.count[0]
+    if rows == 0:
+        return
+    products = np.dot(block.vectors[:rows], samples)
+    for i in range(rows):
+        for k in range(products.shape[1]):
+            block.rows[i, k] = products[i, k] * block.masks[i, k]
+    kernel += np.float32(sign) * np.dot(block.rows[:rows].T, block.rows[:rows])
+    block.count[0] = 0
 
 
 @compiled
-def _add_square(kernel, block, rows, sign):  # type: ignore[no-untyped-def]
-    """Adds sign B^T B of the first rows B of the block."""
-    if rows > 0:
-        kernel += sign * np.dot(block[:rows].T, block[:rows])
+def _put_row(kernel, samples, block, vector, scale, mask, sign):  # type: ignore[no-untyped-def]
+    """Adds, in the end, sign b^T b of the row b = scale <vector, x_k> for the samples of the mask."""
+    if block.count[0] == BLOCK:
+        _add_block(kernel, samples, block, sign)
+    row = block.count[0]
+    put(vector, block.vectors[row], scale)
+    copy(mask, block.masks[row])
+    block.count[0] += 1
 
 
 @compiled
@@ -192,47 +210,40 @@ def relaxation(gates, state, groups, sums, room, gram, kernel):  # type: ignore[
     For a group with the active samples X, the projection P off its gates at zero, A = sum_j a_j^2 and
     M = sum_j w_j w_j^T it is X (A P + M) X^T: the first part A (G - X B^T B X^T), the second by its factors, which
     are the neurons or, where there are more of them than dimensions, those of M. Those below NEGLIGIBLE are left out.
+    To seven digits, relative to the heaviest neuron and the longest input.
     """
-    f, matrix, size = room.group, sums.matrix, sums.matrix.shape[0]
+    f, matrix, size, mask, samples = room.group, sums.matrix, sums.matrix.shape[0], sums.mask, gates.samples
     kernel[:] = 0.0
-    least = NEGLIGIBLE * heaviest(state)[0]
-    rows, minus, on = 0, 0, 0
+    largest, longest, on = heaviest(state)[0], gates.length.max(), 0
+    least, unit = NEGLIGIBLE * largest, 1.0 / (np.sqrt(largest) * longest)
     for i in range(regroup(groups, state.key)):
         lead = groups.order[groups.first[i]]
         total, heavy = _group_matrix(state, groups, i, least, matrix)
         if heavy == 0:
             continue
-        group_field(gates, state, lead, room)
+        copy(state.gate[lead], f.state)
+        span_zero(gates, f)
         if on == BLOCK:
-            kernel += np.dot(sums.on.T, sums.on) * gram
+            kernel += np.dot(sums.on.T, sums.on) * (gram / longest**2)
             on = 0
         for k in range(gram.shape[0]):
-            sums.mask[k] = f.state[gates.gate[k]] == (ON if gates.side[k] > 0 else OFF)
-            sums.on[on, k] = np.sqrt(total) * sums.mask[k]
+            mask[k] = f.state[gates.gate[k]] == (ON if gates.side[k] > 0 else OFF)
+            sums.on[on, k] = np.sqrt(total / largest) * mask[k]
         on += 1
         for b in range(f.info[0]):
-            if minus == BLOCK:
-                _add_square(kernel, sums.minus, minus, -1.0)
-                minus = 0
-            _put_row(gates, f.basis[b], np.sqrt(total), sums.mask, sums.minus[minus])
-            minus += 1
+            _put_row(kernel, samples, sums.minus, f.basis[b], np.sqrt(total) * unit, mask, -1.0)
         members = groups.first[i + 1] - groups.first[i]
         if members > size:
             _factorise(matrix)
         for b in range(min(size, members)):
-            if rows == BLOCK:
-                _add_square(kernel, sums.block, rows, 1.0)
-                rows = 0
             if members > size:
                 for p in range(b):
                     matrix[b, p] = 0.0
-                _put_row(gates, matrix[b], 1.0, sums.mask, sums.block[rows])
+                _put_row(kernel, samples, sums.plus, matrix[b], unit, mask, 1.0)
             else:
                 j = groups.order[groups.first[i] + b]
-                _put_row(gates, state.v[j], np.exp(state.rho[j]), sums.mask, sums.block[rows])
-            rows += 1
-    if on > 0:
-        kernel += np.dot(sums.on[:on].T, sums.on[:on]) * gram
-    _add_square(kernel, sums.minus, minus, -1.0)
-    _add_square(kernel, sums.block, rows, 1.0)
-    kernel /= gram.shape[0]
+                _put_row(kernel, samples, sums.plus, state.v[j], np.exp(state.rho[j]) * unit, mask, 1.0)
+    kernel += np.dot(sums.on[:on].T, sums.on[:on]) * (gram / longest**2)
+    _add_block(kernel, samples, sums.minus, -1.0)
+    _add_block(kernel, samples, sums.plus, 1.0)
+    kernel *= largest * longest**2 / gram.shape[0]

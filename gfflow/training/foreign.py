@@ -123,7 +123,7 @@ def note_of_loss(module: nn.Module, loss: Loss) -> str | None:
     where it holds none, or that one, or the loss is given as a function, of which nothing is known."""
     held = [leaf for leaf in module.modules() if isinstance(leaf, nn.modules.loss._Loss)]
     names = {KNOWN_LOSSES.get(type(leaf)) for leaf in held}
-    if not held or isinstance(loss, OfFunction) or names == {loss.name}:
+    if not held or isinstance(loss, OfFunction) or loss.name in names:
         return None
     own, known = type(held[0]).__name__, KNOWN_LOSSES.get(type(held[0]))
     remedy = "a function of (h, y)" if known is None else repr(known)

@@ -156,7 +156,7 @@ def test_a_leaky_relu_is_measured_as_what_it_is(tmp_path):
 
 def test_a_loss_of_torch_that_is_another_is_told(tmp_path):
     module = Plain(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
-    module.own = nn.L1Loss()
+    module.loss = nn.L1Loss()
     with pytest.warns(UserWarning, match=r"L1Loss; what is measured is the square loss: View\(loss=a function"):
         fit(tmp_path, module, [cb.Loss()], max_epochs=1)
     with pytest.raises(InvalidInput, match="loss: received hinge; allowed: one of square, logistic, exponential, or"):
@@ -340,7 +340,7 @@ def test_a_snapshot_with_a_view_has_the_modules_activation(own):
     torch.testing.assert_close(found.outputs, expected, rtol=0, atol=1e-5)  # float32
     given = gfflow.snapshot_of(module, gfflow.TrainingSet(torch.cat([x, torch.ones(20, 1)], 1), y), view, 0.2)
     assert torch.equal(given.outputs, found.outputs)
-    with pytest.raises(InvalidInput, match="leaky"):
+    with pytest.raises(InvalidInput, match="an output bias"):
         gfflow.predict_module(module, loader, 1.0, view, 0.2)
 
 

@@ -289,7 +289,7 @@ def test_tensorboard_is_told_what_a_sweep_varies(monkeypatch, tmp_path) -> None:
         monkeypatch, "-m", *QUICK, "solver=fused,sgd", "init.scale=1e-2,1e-4", "seed=0", "hydra.sweep.dir=sweep"
     )
     events = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "sweep")).Reload()
-    assert "1/solver=fused,init.scale=0.0001" in events.Runs() and len(events.Runs()) == 4
+    assert "1/tensorboard/solver=fused,init.scale=0.0001" in events.Runs() and len(events.Runs()) == 4
     for run in events.Runs():
         content = events.SummaryMetadata(run, metadata.EXPERIMENT_TAG).plugin_data.content
         described = {each.name: each for each in metadata.parse_experiment_plugin_data(content).hparam_infos}

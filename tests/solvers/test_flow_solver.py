@@ -2,17 +2,19 @@
 
 import io
 from dataclasses import replace
+from time import process_time
 
 import numpy as np
 import pytest
 import torch
-from flow_runs import METHODS, by_scipy, loss, started, trained
+from flow_runs import METHODS, by_scipy, loss, random_set, started, trained
 
 from gfflow.errors import InvalidInput, Stalled
 from gfflow.model.activations import Activation
 from gfflow.model.data import five_points, orthogonal_pair
 from gfflow.model.network import TwoLayerReLU
 from gfflow.motion.flow import integrator
+from gfflow.motion.flow.splitting import Splitting
 from gfflow.records.run import Run
 from gfflow.run import train
 from gfflow.solvers import make_solver
@@ -83,6 +85,53 @@ def test_never_spins(method, monkeypatch):
 def test_what_it_cannot_do_is_refused(options, key):
     with pytest.raises(InvalidInput, match=key):
         make_solver("flow", 1e-3, **options)
+
+
+def test_a_method_that_cannot_do_a_problem_says_so_at_once():
+    """Runge-Kutta would stop at each of tens of thousands of gate changes; it printed nothing for minutes."""
+    training_set = random_set(300, 50, 0)
+    network = TwoLayerReLU(started(training_set, 200, 1e-6, "width_dim"))
+    began = process_time()
+    with pytest.raises(InvalidInput, match=r"solver.method.*auto or splitting for 200 neurons and 300 samples"):
+        Flow(1e-3, 1e-3, "runge_kutta").check(network, training_set)
+    assert process_time() - began < 10  # loading compiled code included
+
+
+def test_a_state_that_has_lost_its_digits_ends_the_run_with_one_line(monkeypatch, tmp_path):
+    """The directions are rounded to half precision after each step; what that does is measured, not assumed."""
+    attempt = Splitting.attempt
+
+    def coarse(integrator, h):
+        error = attempt(integrator, h)
+        integrator.state.v[:] = integrator.state.v.astype(np.float16)
+        return error
+
+    values = {
+        "data": {"name": "five_points"},
+        "init": {"scale": 1e-4},
+        "solver": {"name": "flow", "iterations": 100_000},
+        "forecast": False,
+        "figures": False,
+        "verbose": False,
+    }
+    monkeypatch.setattr(Splitting, "attempt", coarse)
+    with pytest.raises(Stalled, match=r"lost its digits at time .*lengths, gates, balance\) is off by") as told:
+        train(values, tmp_path)
+    assert "\n" not in str(told.value)
+    assert Run.read(tmp_path).summary is None
+
+
+def test_what_the_flow_conserves_is_told_in_the_summary():
+    """Neurons that shrink by a hundred e-folds, slide and grow again: what is put right is rounding, and no output
+    weight changes its sign."""
+    data = five_points()
+    start, solver = started(data, 60, 1e-60, "none"), Flow(1.0)
+    (frame,) = trained(solver, data, start, [3300])
+    assert loss(frame, data) < 0.01
+    assert torch.equal(frame.a.sign(), start.a.sign())
+    corrections = solver.summary()["corrections"]
+    assert set(corrections) == {"length", "gates", "balance"}
+    assert max(corrections.values()) < 1e-12
 
 
 def test_another_derivative_at_zero_is_refused():

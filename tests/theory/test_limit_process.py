@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from reference.plane import Plane
 from scipy.integrate import solve_ivp
 
 from gfflow.model.data import TrainingSet, orthonormal
@@ -186,3 +187,21 @@ def test_huge_times_overflow_nowhere() -> None:
     alive = process.rate > 0
     assert log_norms[alive] == pytest.approx(process.rate[alive] * 1e8 + process.log_amplitude[alive], rel=1e-14)
     assert np.linalg.norm(directions, axis=1) == pytest.approx(np.ones(50), abs=1e-14)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_log_norm_is_that_of_the_flow_from_1e_minus_100(seed: int) -> None:
+    """The whole network's flow in logarithm and angle, while it is small; neurons shrink on the way, and turn."""
+    rng = np.random.default_rng(seed)
+    lengths, labels = rng.uniform(0.5, 2, 2), rng.choice([-1, 1], 2) * rng.uniform(0.5, 2, 2)
+    x = np.diag(lengths)  # a rotation of it would be orthogonal to 1e-17, which turns neurons after 38 e-folds
+    w, signs = rng.standard_normal((40, 2)), rng.choice([-1.0, 1.0], 40)
+    flow, scale = Plane(x, labels, w, signs, -100 * np.log(10)), 1e-100
+    flow.run(40.0)
+    start = Neurons(torch.from_numpy(w * scale), torch.from_numpy(signs * np.hypot(*w.T) * scale))
+    data = TrainingSet(torch.from_numpy(x), torch.from_numpy(labels))
+    log_norms, directions = solve_limit_process(data, start).at(40.0)
+    there = log_norms > -np.inf  # others have vanished
+    assert there.sum() > 20
+    assert np.abs(log_norms - flow.rho)[there].max() < 1e-6  # the reference, at 1e-10 a step
+    assert np.abs(directions - np.stack([np.cos(flow.phi), np.sin(flow.phi)], axis=1))[there].max() < 1e-6

@@ -15,6 +15,8 @@ SHORTEST = 1e-13  # a step shorter than this part of the time reached no longer 
 MOST_STEPS = 1_000_000
 FLOOR = 1e-9  # residuals below this part of the labels need no relative accuracy
 KNOWN = 0.1  # of rtol: how well the residual of a fitted sample is known beside others
+WARY = 0.9  # of a step that has failed: how long the next ones may be, each FORGET times as long as the one before
+FORGET = 1.25
 FADED = 1e-140  # residuals of a loss without a minimum, below which their slopes, r^2 or so, have no digits
 ROUNDING = 2e-15  # of a residual, relative to what it is a difference of
 
@@ -37,6 +39,7 @@ class Integrator(ABC):
         self.state = self.origin = state
         c = problem.y / problem.n
         self.h = 0.1 / float(np.sqrt(c @ problem.gram @ c) or 1.0)
+        self.longest = np.inf  # that the next step may be, soon after one has failed
         self.counters = {"evaluations": 0, "steps": 0, "rejected_steps": 0, "gate_events": 0, "sliding_episodes": 0}
         self.corrections = np.zeros(3)  # the largest by which a neuron's length, gates, balance have been put right
 
@@ -67,8 +70,11 @@ class Integrator(ABC):
                 )
             error = self.attempt(self.h)
             growth = 0.9 * error ** (-1 / self.order) if error > 0 else np.inf
-            self.h *= min(10.0, max(0.2, growth)) if np.isfinite(error) else 0.2
+            if error > 1:
+                self.longest = WARY * self.h
+            self.h = min(self.longest, self.h * (min(10.0, max(0.2, growth)) if np.isfinite(error) else 0.2))
             if error <= 1:
+                self.longest *= FORGET
                 self.counters["steps"] += 1
                 if not self.problem.target.plain and not np.abs(self.residual).max() > FADED:
                     raise Stalled(
@@ -90,6 +96,7 @@ class Integrator(ABC):
             "time": self.time,
             "began": self.began,
             "h": self.h,
+            "longest": self.longest,
             "state": to_tensors(self.state),
             "origin": to_tensors(self.origin),
             "counters": dict(self.counters),
@@ -101,6 +108,7 @@ class Integrator(ABC):
         """Takes back what state_dict gave."""
         self.time, self.began, self.h = saved["time"], saved["began"], saved["h"]
         self.state, self.origin = of_tensors(saved["state"]), of_tensors(saved["origin"])
+        self.longest = saved["longest"]
         self.counters, self.corrections = dict(saved["counters"]), np.array(saved["corrections"])
         for name, value in self.arrays().items():
             value[...] = saved["arrays"][name].cpu().numpy()

@@ -42,7 +42,7 @@ class Splitting(Integrator):
 
     def arrays(self) -> dict[str, Array]:
         step = self.machine.step
-        names = ("start", "final", "decay", "kernel", "mass", "v", "key")
+        names = ("start", "final", "decay", "kernel", "mass", "v", "gate")
         return {name: getattr(step, name) for name in names}
 
     @property

@@ -23,7 +23,7 @@ NEAR, FAR = 0.5 + math.sqrt(3) / 3, 0.5 - math.sqrt(3) / 3  # weights of the nod
 STIFFEST = 100.0  # h ||K|| up to which the rounding that it amplifies is let pass
 WILD = 100.0  # a residual that has grown by this factor is no step's solution
 TINY = 2.3e-308  # no division by zero
-STALE = 1e-3  # part of the network that may have changed since K was computed
+STALE = 0.05  # part of the network that may have changed since K was computed, at most; K steers, it does not judge
 FREE = 1e-7  # h ||K|| below which nothing relaxes within the step
 
 
@@ -38,7 +38,7 @@ class Step(NamedTuple):
     matrix: Any  # (n, n), the Cholesky factor of 1 + h K / 2 + (h K)^2 / 12; its inverse where K is not symmetric
     mass: Any  # (m,), max(||w_j||, |a_j|)^2 where K was computed; NaN before
     v: Any  # (m, Q), as they were there
-    key: Any  # (m,) int64
+    gate: Any  # (m, g) int8
     kernel: Any  # (n, n), that K
     symmetric: bool  # whether K is
 
@@ -70,7 +70,7 @@ def machine_of(problem: Problem, rtol: float, eta: float = 0.0) -> Machine:
     n, m = problem.n, len(problem.rest)
     size = problem.gates.normal.shape[1]
     courses = (np.zeros((rows, n)) for rows in (3, 3, 4, 4, n, n))
-    network = np.full(m, np.nan), np.zeros((m, size)), np.zeros(m, np.int64)
+    network = np.full(m, np.nan), np.zeros((m, size)), np.zeros((m, len(problem.gates.normal)), np.int8)
     parts = (np.ascontiguousarray(part) for part in (*courses, *network, np.zeros((n, n))))
     step = Step._make([*parts, problem.target.plain])
     room, sums = new_room(problem.gates, m), new_sums(n, size)
@@ -161,28 +161,29 @@ def factor(step):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _changed(step, origin):  # type: ignore[no-untyped-def]
-    """By what part the network has changed since K was computed; infinite where it was not. Neurons whose gates have
-    changed count whole."""
+def _changed(step, origin, by_gate):  # type: ignore[no-untyped-def]
+    """By what part the network has changed since K was computed; infinite where it was not. A neuron that has changed
+    its state at a gate counts whole for the samples there, of which those that have changed most are told."""
     change, total = 0.0, 0.0
+    by_gate[:] = 0.0
     for j in range(step.mass.size):
         mass = np.exp(2.0 * origin.rho[j])
         total += mass
-        if step.mass[j] == mass and step.key[j] == origin.key[j]:
-            continue
-        if step.key[j] != origin.key[j]:
-            change += mass
-            continue
         square = 0.0
         for q in range(step.v.shape[1]):
             square += (step.v[j, q] - origin.v[j, q]) ** 2
         change += abs(mass - step.mass[j]) + mass * np.sqrt(square)
+        for g in range(by_gate.size):
+            if step.gate[j, g] != origin.gate[j, g]:
+                by_gate[g] += mass
+    change += by_gate.max()
     return change / total if change < np.inf else np.inf
 
 
 @compiled
-def relax(machine, origin, h):  # type: ignore[no-untyped-def]
-    """h K and its factor into the step."""
+def relax(machine, origin, h, rtol):  # type: ignore[no-untyped-def]
+    """h K and its factor into the step; K from a step before where it is right to the root of rtol: each of the two
+    corrections of a step leaves that part of the error."""
     step, n, bound = machine.step, machine.y.size, 0.0
     for k in range(n):
         bound += machine.gram[k, k]
@@ -195,11 +196,11 @@ def relax(machine, origin, h):  # type: ignore[no-untyped-def]
         for k in range(n):
             step.matrix[k, k] = 1.0
         return
-    if _changed(step, origin) > STALE:
+    if _changed(step, origin, machine.room.z) > min(STALE, np.sqrt(rtol)):
         relaxation(machine.gates, origin, machine.room.groups, machine.sums, machine.room, machine.gram, step.kernel)
         step.mass[:] = np.exp(2.0 * origin.rho)
         step.v[:] = origin.v
-        step.key[:] = origin.key
+        step.gate[:] = origin.gate
     step.decay[:] = h * step.kernel
     if not machine.target.plain:
         to_relaxation(machine.target, step.start[0], step.decay)
@@ -210,7 +211,9 @@ def relax(machine, origin, h):  # type: ignore[no-untyped-def]
 def _predict(step, h):  # type: ignore[no-untyped-def]
     """The course of the residual by its relaxation, with the second derivative where that is not stiff."""
     r, dr, ddr, decay = step.start[0], step.start[1], step.start[2], step.decay
-    excess = _relaxed(step, _relaxed(step, h * h * ddr + h * np.dot(decay, dr)))
+    excess = h * h * ddr + h * np.dot(decay, dr)
+    for _ in range(3):  # the cubic's second derivative is wrong by up to (h K)^4 / 12 of a stiff residual
+        excess = _relaxed(step, excess)
     rise = _relaxed(step, h * dr + 0.5 * excess)
     _hermite(r, dr, r + rise, dr + (excess - np.dot(decay, rise)) / h, h, step.course)
 
@@ -262,7 +265,7 @@ def travel(machine, origin, state, h, sweeps, tolerance):  # type: ignore[no-unt
     """
     step, room, sums = machine.step, machine.room, machine.sums
     if sweeps == 2:
-        relax(machine, origin, h)
+        relax(machine, origin, h, tolerance.rtol)
     elif sweeps == 1:
         factor(step)
     size = 0.0
