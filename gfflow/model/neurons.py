@@ -136,15 +136,14 @@ Start = Neurons | tuple[Any, Any]  # or w (m, d) and a (m,), as numpy or torch r
 
 def as_neurons(start: Start) -> Neurons:
     """The neurons, copied; made of a pair (w, a) where it is one. Raises InvalidInput for anything else."""
-    if isinstance(start, Neurons):
-        w, a = start.w, start.a
-    else:
+    if not isinstance(start, Neurons):
         try:
             w, a = start
         except (TypeError, ValueError):
             allowed = "Neurons, or a pair (w, a) with w (m, d) and a (m,)"
             raise InvalidInput("start", type(start).__name__, allowed) from None
-    made = Neurons(as_numbers(w, "start w"), as_numbers(a, "start a"))
+        start = Neurons(as_numbers(w, "start w"), as_numbers(a, "start a"))
+    made = Neurons.copy_of(start.w, start.a, start.activation, start.frozen)
     if not bool(torch.isfinite(made.w).all() and torch.isfinite(made.a).all()):
         raise InvalidInput("start", "weights that are not finite", "finite weights")
     return made

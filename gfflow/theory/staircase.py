@@ -150,7 +150,7 @@ def staircase(training_set: Samples, start: Start, rtol: float = 1e-8) -> Stairc
     process: a neuron exactly against its field, which may turn to any side; no critical point reached; a neuron that
     is not balanced and shrinks back to its first size.
     """
-    training_set, start = as_training_set(training_set), start if isinstance(start, Neurons) else as_neurons(start)
+    training_set, start = as_training_set(training_set), as_neurons(start)
     if not training_set.loss.is_square:
         why = "others have no critical points at which the loss could stand between two jumps"
         raise InvalidInput("loss", training_set.loss.name, f"square, for the limit lambda -> 0: {why}")

@@ -12,6 +12,7 @@ from gfflow.model.activations import Activation
 from gfflow.model.data import TrainingSet, five_points, gaussian_teacher, orthogonal_pair
 from gfflow.model.initialization import draw_start
 from gfflow.model.network import TwoLayerReLU
+from gfflow.model.neurons import Neurons
 from gfflow.solvers import SGD, Captured, make_solver
 from gfflow.solvers.captured import BLOCK, descend_step
 
@@ -62,10 +63,16 @@ def test_on_a_cpu_names_who_can():
         Captured(1e-3).advance(TwoLayerReLU(draw_start(3, 2, 0.1, seed=0)), orthogonal_pair(), 0, 1)
 
 
-def test_another_derivative_at_zero_is_for_sgd():
-    network = TwoLayerReLU(replace(draw_start(3, 2, 0.1, seed=0), activation=Activation(at_zero=0.5)))
-    with pytest.raises(InvalidInput, match="solver=sgd"):
-        Captured(1e-3).check(network, orthogonal_pair())
+def test_step_takes_another_derivative_at_zero():
+    """Neurons put exactly on gates, against autograd."""
+    on_gates = Neurons(torch.tensor([[1.0, 2.0], [2.0, 4.0]]).double(), torch.tensor([1.0, -0.5]).double())
+    start = replace(on_gates, activation=Activation(at_zero=0.5))
+    data = TrainingSet(torch.tensor([[2.0, -1.0]]).double(), torch.ones(1).double())
+    written, wanted = TwoLayerReLU(start), TwoLayerReLU(start)
+    law = data.loss, start.activation
+    descend_step(written.hidden.detach(), written.output.detach(), data.x, data.y, 0.125, *law)
+    SGD(0.125).advance(wanted, data, 0, 1)
+    assert relative_distance(written, wanted) < 1e-15 < written.neurons().distance(start)
 
 
 def test_is_the_default_on_cuda():

@@ -59,9 +59,10 @@ def test_residuals_their_slopes_and_their_relaxation_are_those_of_autograd(
     found, slope = (torch.from_numpy(part[: data.n]) / share for part in flow.machine.step.start[:2])
     assert (found - r).abs().max() < 1e-13 * r.abs().max()
     assert (slope - dr).abs().max() < 1e-12 * dr.abs().max()
-    relax(flow.machine, flow.state, 1.0)
+    relax(flow.machine, flow.state, 1.0, 1e-6)
     relaxed = -flow.machine.step.decay @ flow.residual
-    assert np.abs(relaxed - flow.machine.step.start[1]).max() < 1e-12 * np.abs(relaxed).max()
+    # K is assembled in single precision, 6e-8 a sum: it steers the steps, and what they come to is corrected
+    assert np.abs(relaxed - flow.machine.step.start[1]).max() < 2e-6 * np.abs(relaxed).max()
 
 
 @pytest.mark.parametrize(

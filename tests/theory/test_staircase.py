@@ -1,6 +1,7 @@
 """The limit lambda -> 0: against Theorem 1, against flows at scales down to 1e-2000, and against the references'."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from reference.staircase_plane import STAIRCASES
 
 import gfflow
 from gfflow.errors import InvalidInput, Unresolved
+from gfflow.model.activations import leaky_relu
 from gfflow.model.data import TrainingSet, five_points, orthogonal_pair, orthonormal
 from gfflow.model.initialization import draw_start
 from gfflow.model.losses import Square
@@ -254,10 +256,12 @@ def test_what_it_is_not_for():
     data, start = orthogonal_pair(), drawn()
 
     class Another(Square):
-        name = "another"
+        name, is_square = "another", False
 
     with pytest.raises(InvalidInput, match="loss"):
         staircase(TrainingSet(data.x, data.y, Another()), start)
+    with pytest.raises(InvalidInput, match="activation"):
+        staircase(data, replace(start, activation=leaky_relu(0.1)))
     against = given([[1.0, 0.0], [0.0, 1.0]], [1.0, 1.0], [[1.0, 1.0]], [-math.sqrt(2)])
     with pytest.raises(Unresolved, match="neuron 0 stands exactly against its field"):
         staircase(*against)
