@@ -130,6 +130,7 @@ def test_products_are_those_of_torch() -> None:
             assert torch.equal(weighted_sum(left[i, :, 0].clone(), found[i].clone()), sums[i])
 
 
+@pytest.mark.slow
 def test_an_ensemble_has_the_statistics_of_its_single_runs(tmp_path: Path) -> None:
     values = {**SHORT, **KINDS["fused"], "data": {"name": "random_points", "n": 3}, "forecast": False}
     asked = RunConfig.of({**values, "ensemble": {"size": 6, "kept": 3, "data": "redrawn", "processes": 2}})

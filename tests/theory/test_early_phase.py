@@ -139,7 +139,7 @@ def test_neurons_that_only_shrink_go_nowhere():
     assert bool(phase.cosines(start)[start.signs > 0].isnan().all())
 
 
-@pytest.mark.parametrize("seed", range(7))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 7))])
 def test_log_norms_and_directions_are_those_of_the_flow_from_e_to_the_minus_10000(seed):
     """The whole network's flow in logarithm and angle, at a scale from which time 1000 is still the early phase.
     Neurons that turn, slide, and shrink by up to 390 e-folds, pinned to a gate."""

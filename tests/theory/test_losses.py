@@ -89,7 +89,9 @@ SETS = {
 }
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize(
+    "name", ["apart", *(pytest.param(name, marks=pytest.mark.slow) for name in ("blobs", "random"))]
+)
 def test_forecast_and_measured_loss_agree_within_one_percent(name: str) -> None:
     data, loss, scale = SETS[name]
     data, lr, steps = replace(data, loss=loss), 0.02, 20000
