@@ -216,7 +216,7 @@ def test_a_batch_job_that_is_started_again_goes_on(tasks, slurm, tmp_path) -> No
     """After SIGUSR1, which `sbatch --signal=B:USR1@60` sends before its time is up; also where two tasks are asked
     for: a run is one process, whatever SLURM is asked for."""
     script = tmp_path / "job.sh"
-    options = "figures=false verbose=false network.width=60 solver.iterations=60000000 hydra.run.dir=run"
+    options = "figures=false verbose=false network.width=60 solver.iterations=400000000 hydra.run.dir=run"
     script.write_text(f"#!/bin/sh\nexec {sys.executable} {ROOT}/scripts/train.py {options}\n")
     answer = asked("sbatch", "--parsable", "--requeue", f"--chdir={tmp_path}", "--output=log", *tasks, str(script))
     job, metrics = answer.strip(), tmp_path / "run" / "metrics.csv"
@@ -226,7 +226,7 @@ def test_a_batch_job_that_is_started_again_goes_on(tasks, slurm, tmp_path) -> No
     assert "interrupted at iteration" in (tmp_path / "log").read_text()
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
     subprocess.run(["scontrol", "requeue", job], check=True)
-    wait_for(lambda: states([job])[job] == "COMPLETED", 120)
+    wait_for(lambda: states([job])[job] == "COMPLETED", 240)
     assert (tmp_path / "run" / "summary.json").exists()
 
 
