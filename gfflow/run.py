@@ -18,22 +18,19 @@ from rich.console import Console
 from gfflow import callbacks as cb
 from gfflow.cautions import why_diverged
 from gfflow.config import RunConfig
-from gfflow.ensemble import Ensemble, check_objects, forget_store, train_others
+from gfflow.ending import log_statistics, write_ending
+from gfflow.ensemble import check_objects, forget_store, train_others
 from gfflow.errors import Diverged, Interrupted, InvalidInput
 from gfflow.experiment import Experiment, as_given, build, measuring_callbacks, typed, with_given
 from gfflow.model.data import Samples
 from gfflow.model.neurons import Start
 from gfflow.records.dashboard import (
     run_label,
-    write_closing,
-    write_figure,
     write_hyperparameters,
-    write_image,
     write_opening,
 )
 from gfflow.records.files import UNFINISHED, write_text
 from gfflow.records.folder import (
-    ERROR_FILE,
     check_same_configuration,
     claimed,
     goes_further,
@@ -43,14 +40,11 @@ from gfflow.records.folder import (
     reason_of,
 )
 from gfflow.records.loggers import EventLogger, MetricsTable
-from gfflow.records.members import Members
-from gfflow.records.run import Run, as_path
+from gfflow.records.run import as_path
 from gfflow.records.summarise import summarise
-from gfflow.records.summary import Summary, write_summary
 from gfflow.records.trackers import record_configuration, trackers
 from gfflow.solvers import Solver
-from gfflow.statements.output import as_markdown, print_report, write
-from gfflow.statements.verdicts import Report, verify
+from gfflow.statements.output import print_report
 from gfflow.terminal import announce_compilation, print_closing, print_notes
 from gfflow.threads import at_most, threads_for
 from gfflow.training.environment import OneProcess, first_of_all
@@ -190,9 +184,9 @@ def _run_to_the_end(
     if config.ensemble.many:
         ensemble = train_others(config, experiment, folder, summary, table.columns())
         summary = replace(summary, ensemble=ensemble.numbers)
-        _log_statistics(ensemble, table, events, loggers)
+        log_statistics(ensemble, table, events, loggers)
     write_hyperparameters(events.experiment, summary.config, summary, varied)
-    report = _write_ending(config, experiment, folder, summary, table, events)
+    report = write_ending(config, experiment, folder, summary, table, events)
     if config.verbose:
         print_closing(Console(), summary, folder, None if ensemble is None else ensemble.members)
         if report is not None:
@@ -202,16 +196,6 @@ def _run_to_the_end(
     elif not module.measurable():
         raise Diverged(why_diverged(module, experiment.start))
     return summary.to_dict()
-
-
-def _log_statistics(ensemble: Ensemble, table: MetricsTable, events: EventLogger, loggers: list[Logger]) -> None:
-    """The statistics over members, into events of their own, which a resumed run writes anew."""
-    events.save()
-    for step, row in ensemble.curves.items():
-        for logger in (table, events, *loggers):
-            logger.log_metrics(row, step)
-    table.save()
-    events.save()
 
 
 def _restore(
@@ -278,46 +262,6 @@ def _fit(
 
 def _as_note(message: Warning | str, *_: Any, **__: Any) -> None:
     print_notes(Console(), (str(message),))
-
-
-def _write_ending(
-    config: RunConfig,
-    experiment: Experiment,
-    folder: Path,
-    summary: Summary,
-    table: MetricsTable,
-    events: EventLogger,
-) -> Report | None:
-    """Closing table, figures and verification, and summary.json as the last; returns the verification, if any."""
-    members = Members.read(folder) if summary.ensemble is not None else None
-    run = Run(folder, summary.config, table.columns(), summary.to_dict())
-    write_closing(events.experiment, summary, experiment.notes, run.metrics, members)
-    if config.figures:
-        _draw(run, events)
-    report = _verify(run, events) if config.verify else None
-    events.close()
-    write_summary(folder / "summary.json", summary)
-    (folder / ERROR_FILE).unlink(missing_ok=True)  # of an earlier try
-    return report
-
-
-def _draw(run: Run, events: EventLogger) -> None:
-    """The run's main figures, as files and as images in TensorBoard."""
-    from gfflow.figures import draw_main, states_of_training  # matplotlib is imported only when it is needed
-
-    for path in draw_main(run):
-        if path.suffix == ".png":
-            write_image(events.experiment, path.stem, path.read_bytes(), int(run.metrics["step"][-1]))
-    for step, figure in states_of_training(run) if run.members is None else ():
-        write_figure(events.experiment, "state of training", figure, step)
-
-
-def _verify(run: Run, events: EventLogger) -> Report:
-    """Every statement of the paper judged on the run, into verification.json and TensorBoard."""
-    report = verify(run)
-    write(report, run.folder)
-    events.experiment.add_text("verification", as_markdown(report), int(run.metrics["step"][-1]))
-    return report
 
 
 def _announced_compilation(config: RunConfig) -> AbstractContextManager[None]:

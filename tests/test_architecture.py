@@ -19,13 +19,13 @@ FLOORS = [
     {"records"},
     {"callbacks"},
     {"statements", "figures", "reports"},
-    {"config", "reference", "cautions", "terminal", "experiment", "ensemble", "run"},
+    {"config", "reference", "cautions", "terminal", "experiment", "ensemble", "ending", "run"},
     {"commands", "benchmark"},
     {"__main__"},
 ]
 MATHEMATICS = {"errors", "registry", "compiled", "model", "motion", "measures", "theory"}
 READERS = {"figures", "reports"}  # they read finished runs and never train
-TRAINING = {"solvers", "training", "callbacks", "experiment", "ensemble", "run"}
+TRAINING = {"solvers", "training", "callbacks", "experiment", "ensemble", "ending", "run"}
 
 
 def imported(path: Path) -> set[str]:

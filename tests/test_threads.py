@@ -114,12 +114,12 @@ def test_a_run_computes_with_what_its_size_asks_for(per_thread, expected, two, m
 
         monkeypatch.setattr(running, name, watched)
 
-    for name in ("build", "_fit", "summarise", "_draw"):
+    for name in ("build", "_fit", "summarise", "write_ending"):
         watch(name)
     monkeypatch.setattr(threads, "PER_THREAD", per_thread)
     running.train(RunConfig.of({**BRIEF, "figures": True}), tmp_path / "run")
     assert seen["build"] == dict.fromkeys(two, 1)
-    assert [seen[name] for name in ("_fit", "summarise", "_draw")] == [dict.fromkeys(two, expected)] * 3
+    assert [seen[name] for name in ("_fit", "summarise", "write_ending")] == [dict.fromkeys(two, expected)] * 3
     assert in_use() == two
 
 

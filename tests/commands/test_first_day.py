@@ -173,7 +173,7 @@ def test_a_csv_file_with_another_delimiter_is_told_so(character, name, tmp_path)
 def test_numbers_are_whole_on_a_narrow_terminal(width, tmp_path):
     kept = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gfflow.run.write_summary", lambda path, summary: kept.append(summary))
+        patch.setattr("gfflow.ending.write_summary", lambda path, summary: kept.append(summary))
         train({"solver": {"iterations": 300}, "figures": False, "verbose": False}, tmp_path)
     assert Run.read(tmp_path).metrics["step"][-1] == 300
     console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
