@@ -24,14 +24,11 @@ def residual_at(code, h, y):  # type: ignore[no-untyped-def]
 
 
 @lean
-def curvature_at(code, h, y):  # type: ignore[no-untyped-def]
-    """d^2 l/dh^2."""
+def curvature_from(code, r):  # type: ignore[no-untyped-def]
+    """d^2 l/dh^2 where the residual is r: of these losses it is a function of r."""
     if code == LOGISTIC:
-        e = np.exp(-abs(h))
-        return e / ((1.0 + e) * (1.0 + e))
-    if code == EXPONENTIAL:
-        return np.exp(-(y * h))
-    return 1.0
+        return abs(r) * (1.0 - abs(r))
+    return abs(r) if code == EXPONENTIAL else 1.0
 
 
 @lean

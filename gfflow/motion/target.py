@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gfflow.compiled import lean
-from gfflow.model.compiled_losses import EXPONENTIAL, LOGISTIC, residual_at
+from gfflow.model.compiled_losses import EXPONENTIAL, LOGISTIC, curvature_from, residual_at
 
 
 class Target(NamedTuple):
@@ -28,51 +28,46 @@ class Target(NamedTuple):
 
 
 @lean
-def _curvature(code, r):  # type: ignore[no-untyped-def]
-    """d^2 l/dh^2 where the residual is r: for these losses it is a function of r."""
-    if code == LOGISTIC:
-        return abs(r) * (1.0 - abs(r))
-    return abs(r) if code == EXPONENTIAL else 1.0
+def _joined(target, values, k):  # type: ignore[no-untyped-def]
+    """The part of the sample k in what the N inputs put out."""
+    n = target.y.size
+    return values[k] - target.slope * values[n + k] if values.size > n else values[k]
+
+
+@lean
+def _shared_out(target, values, k, value):  # type: ignore[no-untyped-def]
+    """Puts the value of the sample k in its place, and what is left of it on the other side."""
+    n = target.y.size
+    values[k] = value
+    if values.size > n:
+        values[n + k] = -target.slope * value
 
 
 @lean
 def to_residual(target, r):  # type: ignore[no-untyped-def]
     """The residuals of the N inputs in the place of minus their outputs H, in r (N,)."""
-    n = target.y.size
-    share = r.size / n
-    for k in range(n):
-        h = -r[k]
-        if r.size > n:
-            h += target.slope * r[n + k]
-        r[k] = share * residual_at(target.code, h, target.y[k])
-        if r.size > n:
-            r[n + k] = -target.slope * r[k]
+    share = r.size / target.y.size
+    for k in range(target.y.size):
+        _shared_out(target, r, k, share * residual_at(target.code, -_joined(target, r, k), target.y[k]))
 
 
 @lean
 def to_slope(target, r, dr):  # type: ignore[no-untyped-def]
     """The slopes of the residuals r (N,) in the place of minus those of the outputs H, in dr (N,)."""
-    n = target.y.size
-    share = r.size / n
-    for k in range(n):
-        rise = dr[k] - target.slope * dr[n + k] if r.size > n else dr[k]
-        dr[k] = share * _curvature(target.code, r[k] / share) * rise
-        if r.size > n:
-            dr[n + k] = -target.slope * dr[k]
+    share = r.size / target.y.size
+    for k in range(target.y.size):
+        bend = share * curvature_from(target.code, r[k] / share)
+        _shared_out(target, dr, k, bend * _joined(target, dr, k))
 
 
 @lean
 def to_relaxation(target, r, kernel):  # type: ignore[no-untyped-def]
     """K with dr/dt = -K r in the place of that for outputs, dH/dt = K r, in kernel (N, N)."""
-    n = target.y.size
-    share = r.size / n
-    for k in range(n):
-        bend = share * _curvature(target.code, r[k] / share)
+    share = r.size / target.y.size
+    for k in range(target.y.size):
+        bend = share * curvature_from(target.code, r[k] / share)
         for o in range(r.size):
-            row = kernel[k, o] - target.slope * kernel[n + k, o] if r.size > n else kernel[k, o]
-            kernel[k, o] = bend * row
-            if r.size > n:
-                kernel[n + k, o] = -target.slope * kernel[k, o]
+            _shared_out(target, kernel[:, o], k, bend * _joined(target, kernel[:, o], k))
 
 
 @lean
@@ -80,7 +75,7 @@ def steepest(target, r):  # type: ignore[no-untyped-def]
     """The largest change of a residual for a unit change of an output."""
     largest, share = 0.0, r.size / target.y.size
     for k in range(target.y.size):
-        largest = max(largest, share * _curvature(target.code, r[k] / share))
+        largest = max(largest, share * curvature_from(target.code, r[k] / share))
     return largest * (1.0 + target.slope * target.slope)
 
 
