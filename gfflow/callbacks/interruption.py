@@ -43,9 +43,7 @@ class Interruption(pl.Callback):
         meant_for = self._before.get(self.module.signal or 0) if self.module.signal in OF_SCHEDULERS else None
         while self._before:
             signal.signal(*self._before.popitem())
-        of_command = isinstance(
-            getattr(meant_for, "__self__", None), StopSignals
-        )  # which Interrupted stops by itself
+        of_command = isinstance(getattr(meant_for, "__self__", None), StopSignals)  # Interrupted ends that by itself
         if callable(meant_for) and not of_command:
             meant_for(self.module.signal, None)
 

@@ -122,7 +122,7 @@ def orthogonally_separable(n: int = 8, d: int = 3, seed: int = 0) -> TrainingSet
     """n samples y_k v_k, v_k uniform in [0.1, 1.1]^d, labels +1 and -1 in turn: <x_k, x_l> > 0 for equal labels and
     < 0 for different ones, which Phuong and Lampert (2021) call orthogonally separable."""
     OrthogonallySeparable(n, d, seed)  # checks them
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     y = _in_turn(n)
     return TrainingSet(y[:, None] * (0.1 + torch.rand(n, d, generator=generator, dtype=torch.float64)), y)
 
@@ -131,7 +131,7 @@ def two_blobs(n: int = 40, distance: float = 2.5, spread: float = 0.5, seed: int
     """n points of the plane, with bias, labels +1 and -1 in turn: normal with deviation `spread` about two centres
     at (+-distance / 2, 0)."""
     TwoBlobs(n, distance, spread, seed)  # checks them
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     y, x = _in_turn(n), spread * torch.randn(n, 2, generator=generator, dtype=torch.float64)
     x[:, 0] += y * distance / 2
     return TrainingSet(torch.cat([x, torch.ones(n, 1, dtype=torch.float64)], dim=1), y)

@@ -35,6 +35,12 @@ def _separated(case: Case) -> None:
         raise NotApplicable("the samples were not separated")
 
 
+def _orthogonally_separated(case: Case) -> None:
+    _separated(case)
+    if not is_orthogonally_separable(case.data):
+        raise OutsideSetting("the data is not orthogonally separable")
+
+
 @PART.statement(
     "Lyu, Li: Theorem 4.1",
     "once L < ℓ(0)/n the smoothed margin, -ln(nL)/||θ||² or -ln(e^(nL) - 1)/||θ||², does not fall (largest relative "
@@ -74,10 +80,8 @@ def near_a_kkt_point(case: Case) -> Finding:
     epsilon=False,
 )
 def along_max_margin(case: Case) -> Finding:
-    _separated(case)
+    _orthogonally_separated(case)
     data, neurons = case.data, case.end.neurons
-    if not is_orthogonally_separable(data):
-        raise OutsideSetting("the data is not orthogonally separable")
     if neurons.activation.slope != 0 or neurons.frozen is not None or not case.imbalance <= BALANCED:
         raise OutsideSetting("it is of balanced ReLU networks with both layers trained")
     least = 1.0
@@ -98,9 +102,7 @@ def along_max_margin(case: Case) -> Finding:
     epsilon=False,
 )
 def classes_apart(case: Case) -> Finding:
-    _separated(case)
-    if not is_orthogonally_separable(case.data):
-        raise OutsideSetting("the data is not orthogonally separable")
+    _orthogonally_separated(case)
     neurons, gates = case.end.neurons, case.end.gates
     heavy = neurons.norms > HEAVY * neurons.norms.max()
     own = neurons.signs[heavy][:, None] == case.data.y
