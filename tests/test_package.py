@@ -107,6 +107,7 @@ def test_without_a_home_folder_everything_can_be_imported_and_compiled(place, tm
     assert Path(file).is_relative_to(root) and 0 < float(loss) < 1
 
 
+@pytest.mark.slow
 def test_without_fcntl_the_package_can_be_imported(tmp_path):
     """As on Windows, which has no such module."""
     code = "import sys; sys.modules['fcntl'] = None; import gfflow.callbacks, gfflow.run; print('imported')"

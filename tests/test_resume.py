@@ -72,11 +72,12 @@ def test_stopped_before_the_first_step(monkeypatch, tmp_path):
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_dead_between_the_closing_table_and_the_summary(monkeypatch, tmp_path):
     for name in ("whole", "cut"):
         with monkeypatch.context() as patch:
             if name == "cut":
-                patch.setattr("gfflow.run.write_summary", lambda *_: 1 / 0)
+                patch.setattr("gfflow.ending.write_summary", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError) if name == "cut" else nullcontext():
                 train(config("unrolled", figures=True, verify=True), tmp_path / name)
     train(config("unrolled", figures=True, verify=True), tmp_path / "cut")

@@ -361,6 +361,7 @@ def test_two_sweeps_started_at_the_same_moment_do_not_collide(tmp_path) -> None:
     assert sorted(seeds) == [[0, 1], [2, 3]]
 
 
+@pytest.mark.slow
 def test_one_job_of_each_kind_is_composed_before_the_sweep(monkeypatch, tmp_path: Path) -> None:
     """Independent truth: the config groups of conf/ by hand. Values of plain keys do not tell jobs apart, choices of
     groups and lists do, since what they compose to can differ in kind."""
