@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gfflow.measures import Snapshot, fall, loss_events
 from gfflow.statements.base import Finding, Part
@@ -13,6 +14,7 @@ from gfflow.statements.case import Case, NotApplicable, OutsideSetting
 from gfflow.theory import escape, solve_early_phase, takes_seconds
 from gfflow.theory.prediction import INTEGRATED
 
+Array = NDArray[np.float64]
 PART = Part("trajectory", "from saddle to saddle, on any data")
 MASS = 0.99  # share of the mass whose neurons are looked at
 FITTED = 1e-3  # of the loss at the start, below which the labels count as fitted
@@ -28,6 +30,14 @@ BELOW = 0.05  # relative, by which the norm may lie below the minimum
 def _forecast(case: Case) -> None:
     if case.prediction.source != INTEGRATED:
         raise OutsideSetting("no forecast was made (the inputs are orthogonal, or a note says why)")
+
+
+def _losses(case: Case) -> tuple[Array, Array, Array]:
+    """The frames' times, their losses, and those of the forecast then, NaN where it does not reach."""
+    course = case.prediction.course
+    assert course is not None
+    times = np.array([case.lr * s.iteration for s in case.snapshots])
+    return times, np.array([s.loss for s in case.snapshots]), np.asarray(course.loss(times))
 
 
 def _heavy(case: Case, at: int) -> torch.Tensor:
@@ -67,15 +77,17 @@ def aligned_to_the_assigned(case: Case) -> Finding:
     epsilon=False,
 )
 def on_time(case: Case) -> Finding:
-    """Relative to the time predicted; infinite for an event that does not come."""
+    """Relative to the time predicted; infinite for an event that does not come. Both times are read off the same
+    frames, which may lie far apart."""
     _forecast(case)
-    times = np.array([case.lr * s.iteration for s in case.snapshots])
-    losses = np.array([s.loss for s in case.snapshots])
+    times, losses, course = _losses(case)
+    there = np.isfinite(course)
     off = []
     for name, span in loss_events(case.prediction.levels, case.prediction.ended).items():
         predicted, measured = case.prediction.events[name], fall(times, losses, span)
         if predicted is not None and 0 < predicted <= times[-1] / (1 + LATE):  # else it may come after the run
-            off.append(math.inf if measured is None else abs(measured / predicted - 1))
+            expected = fall(times[there], course[there], span) or predicted
+            off.append(math.inf if measured is None else abs(measured / expected - 1))
     if not off:
         raise NotApplicable("no event is predicted within the run")
     return Finding(max(off), "<=", LATE)
@@ -88,10 +100,7 @@ def on_time(case: Case) -> Finding:
 )
 def loss_as_predicted(case: Case) -> Finding:
     _forecast(case)
-    course = case.prediction.course
-    assert course is not None
-    times = np.array([case.lr * s.iteration for s in case.snapshots])
-    losses, predicted = np.array([s.loss for s in case.snapshots]), course.loss(times)
+    _, losses, predicted = _losses(case)
     there = np.isfinite(predicted)
     return Finding(float(np.abs(losses - predicted)[there].max()) / case.start.loss, "<=", SAME_LOSS)
 

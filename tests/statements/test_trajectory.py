@@ -2,14 +2,16 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from gfflow import Run, train
-from gfflow.measures import Snapshot
+from gfflow.measures import Snapshot, fall, loss_events
 from gfflow.model.neurons import Neurons
 from gfflow.statements import judge, statements
 from gfflow.statements.case import Case
+from gfflow.statements.trajectory import LATE
 from gfflow.statements.verdicts import read_case
 
 BY_NAME = {entry.check.__name__: entry for entry in statements()}
@@ -71,6 +73,19 @@ def interpolator(case: Case) -> Neurons:
     w[: len(x)] = torch.stack([torch.ones_like(places), -places], dim=1)
     a[: len(x)] = torch.linalg.solve(torch.relu(case.data.x @ w[: len(x)].T), case.data.y)
     return Neurons(w, a)
+
+
+def test_frames_far_apart_tell_whether_an_event_is_on_time(case: Case) -> None:
+    """Read off frames so few, its time is off by more than what may be missed; that of the forecast, alike."""
+    few = dataclasses.replace(case, snapshots=(case.start, *case.snapshots[3:-1:25], case.end))
+    times, losses = (
+        np.array(values) for values in zip(*((few.lr * s.iteration, s.loss) for s in few.snapshots), strict=True)
+    )
+    spans = loss_events(few.prediction.levels, few.prediction.ended)
+    read_off = [(fall(times, losses, span), few.prediction.events[name]) for name, span in spans.items()]
+    assert max(abs(at / known - 1) for at, known in read_off if at and known) > LATE
+    assert judge(BY_NAME["on_time"], few).word == "holds"
+    assert judge(BY_NAME["on_time"], with_iterations(few, 1.2)).word == "violated"
 
 
 def test_a_point_of_zero_loss_is_no_strict_saddle(case: Case) -> None:
