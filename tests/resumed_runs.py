@@ -66,14 +66,14 @@ def events(folder: Path) -> list[tuple]:
 
 def stop_after(iteration: int, asked: RunConfig, folder: Path, monkeypatch) -> None:
     """Runs the configuration, with a signal that comes in the first leap begun after the iteration."""
-    step = GradientFlowModule.training_step
+    leap = GradientFlowModule.leap
 
-    def signalled(self, leap, number):
-        self.signal = signal.SIGTERM if leap[0] > iteration else self.signal
-        return step(self, leap, number)
+    def signalled(self, stop):
+        self.signal = signal.SIGTERM if self.iteration > iteration else self.signal
+        return leap(self, stop)
 
     with monkeypatch.context() as patch:
-        patch.setattr(GradientFlowModule, "training_step", signalled)
+        patch.setattr(GradientFlowModule, "leap", signalled)
         with pytest.raises(Interrupted):
             train(asked, folder)
 

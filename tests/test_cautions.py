@@ -98,14 +98,14 @@ def test_what_numbers_cannot_hold_is_refused_by_name(values, key):
 def test_a_divergence_says_when_from_what_and_why_and_keeps_the_trajectory(cut, monkeypatch, tmp_path):
     wanted = config(data=FIVE, solver={"lr": 5.0}, init={"scale": 1.0}, callbacks={"checkpoint_seconds": 1e-9})
     if cut:  # a resumed run says the same
-        step = GradientFlowModule.training_step
+        leap = GradientFlowModule.leap
 
-        def signalled(self, leap, number):
-            self.signal = 15 if leap[0] == 2 else self.signal
-            return step(self, leap, number)
+        def signalled(self, stop):
+            self.signal = 15 if self.iteration == 2 else self.signal
+            return leap(self, stop)
 
         with monkeypatch.context() as patch:
-            patch.setattr(GradientFlowModule, "training_step", signalled)
+            patch.setattr(GradientFlowModule, "leap", signalled)
             with pytest.raises(Interrupted):
                 train(wanted, tmp_path)
     with pytest.raises(Diverged) as told:

@@ -1,6 +1,7 @@
 """Random configurations, good and bad: each ends in success or in the one-line error, never in a traceback, and no
 record holds a NaN; a run that was stopped and resumed on the way has the records of one that was not."""
 
+import itertools
 import json
 import math
 import os
@@ -159,14 +160,14 @@ def outcome(values: dict, folder: Path) -> str:
 
 def stopped_and_resumed(values: dict, folder: Path, leap: int) -> str:
     """As `outcome`, with a signal at the given leap, after which the run is resumed."""
-    step = GradientFlowModule.training_step
+    move, count = GradientFlowModule.leap, itertools.count()
 
-    def signalled(self, bounds, number):
-        self.signal = signal.SIGTERM if number == leap else self.signal
-        return step(self, bounds, number)
+    def signalled(self, stop):
+        self.signal = signal.SIGTERM if next(count) == leap else self.signal
+        return move(self, stop)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GradientFlowModule, "training_step", signalled)
+        patch.setattr(GradientFlowModule, "leap", signalled)
         try:
             return outcome(values, folder)
         except Interrupted:

@@ -60,9 +60,9 @@ def test_stopped_before_the_first_step(monkeypatch, tmp_path):
     train(config("unrolled"), tmp_path / "whole")
     step = GradientFlowModule.training_step
 
-    def signalled(self, leap, number):
+    def signalled(self, block, number):
         self.signal = signal.SIGTERM
-        return step(self, leap, number)
+        return step(self, block, number)
 
     with monkeypatch.context() as patch:
         patch.setattr(GradientFlowModule, "training_step", signalled)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.loggers.logger import Logger
 
 from gfflow.callbacks.observed import View, observed
-from gfflow.model.snapshot import Snapshot
+from gfflow.model.snapshot import Frames, Snapshot
 
 
 class Measurement(pl.Callback, ABC):
@@ -19,11 +21,16 @@ class Measurement(pl.Callback, ABC):
     or a random state.
     """
 
+    takes_blocks = True  # of a GradientFlowModule
     _measured: int | None = None  # the last measured iteration: several batches may make one optimiser step
 
     @abstractmethod
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         """The scalars to log, by name."""
+
+    def measure_frames(self, frames: Frames) -> list[dict[str, float]]:
+        """The same at several iterations, in their order."""
+        return [self.measure(frames.at(i)) for i in range(len(frames.iterations))]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._measured = None
@@ -32,7 +39,11 @@ class Measurement(pl.Callback, ABC):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._log(trainer, pl_module)
+        frames = observed(trainer, pl_module).frames
+        if frames is None:
+            self._log(trainer, pl_module)
+        elif self is (together := _measurements(trainer))[0]:
+            _log_frames(together, frames, trainer.loggers)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._log(trainer, pl_module, ended=True)
@@ -48,3 +59,19 @@ class Measurement(pl.Callback, ABC):
             network.logged |= scalars.keys()
         for logger in trainer.loggers if scalars else ():
             logger.log_metrics(scalars, step=network.iteration)
+
+
+def _measurements(trainer: pl.Trainer) -> list[Measurement]:
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    return [callback for callback in callbacks if isinstance(callback, Measurement)]
+
+
+def _log_frames(measurements: list[Measurement], frames: Frames, loggers: Sequence[Logger]) -> None:
+    """Logs what all measurements find, one iteration after the other: many loggers take no earlier one again."""
+    found = [measurement.measure_frames(frames) for measurement in measurements]
+    for measurement in measurements:
+        measurement._measured = frames.iterations[-1]
+    for step, *parts in zip(frames.iterations, *found, strict=True):
+        row = {name: value for part in parts for name, value in part.items()}
+        for logger in loggers if row else ():
+            logger.log_metrics(row, step=step)

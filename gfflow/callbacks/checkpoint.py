@@ -33,6 +33,8 @@ class LastCheckpoint(pl.Callback):
     callbacks: their states at the same iteration go into the file.
     """
 
+    takes_blocks = True
+
     def __init__(self, path: Path, every_seconds: float = 30.0) -> None:
         self.path = path
         self.every_seconds = every_seconds

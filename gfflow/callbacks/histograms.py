@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gfflow.callbacks.observed import observed
 from gfflow.measures.alignment import own_cosines
+from gfflow.model.snapshot import Snapshot
 from gfflow.training.schedule import FEW, Schedule
 
 BINS = 40
@@ -22,6 +23,8 @@ class Histograms(pl.Callback):
     """At the schedule's iterations (a few by default), into TensorBoard: `neurons/log10_norm` (log10 ||w_j||),
     `neurons/own_cosine` (the cosine with s_j D_j) and, in the plane, `neurons/angle` (of w_j, in degrees from -180
     to 180)."""
+
+    takes_blocks = True
 
     def __init__(self, schedule: Schedule | None = None) -> None:
         self.wanted = schedule
@@ -36,10 +39,10 @@ class Histograms(pl.Callback):
         self._write(trainer, pl_module)
 
     def _write(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        network = observed(trainer, module)
-        if self.wanted is None or network.iteration not in self.wanted or not network.measurable():
-            return
-        snapshot = network.snapshot()
+        for snapshot in observed(trainer, module).passed(self.wanted) if self.wanted is not None else ():
+            self._write_one(trainer, snapshot)
+
+    def _write_one(self, trainer: pl.Trainer, snapshot: Snapshot) -> None:
         neurons = snapshot.neurons
         values = {"log10_norm": neurons.norms[neurons.norms > 0].log10(), "own_cosine": own_cosines(snapshot)}
         if neurons.w.shape[1] == 2:
@@ -49,7 +52,7 @@ class Histograms(pl.Callback):
                 for name, value in values.items():
                     if value.numel():
                         logger.experiment.add_histogram(
-                            f"neurons/{name}", value, network.iteration, bins=bin_edges(value)
+                            f"neurons/{name}", value, snapshot.iteration, bins=bin_edges(value)
                         )
 
 

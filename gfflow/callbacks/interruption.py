@@ -27,6 +27,8 @@ class Interruption(pl.Callback):
     they are replaced when training begins. Does nothing outside the main thread, which alone receives signals.
     """
 
+    takes_blocks = True
+
     def __init__(self, module: GradientFlowModule) -> None:
         self.module = module
         self._before: dict[int, Any] = {}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
+from numpy.typing import NDArray
 
 from gfflow import scalars
 from gfflow.callbacks.base import Measurement
 from gfflow.callbacks.observed import observed
-from gfflow.model.snapshot import Snapshot
+from gfflow.model.snapshot import Frames, Snapshot
 from gfflow.scalars import Measure
 from gfflow.solvers import Solver
 from gfflow.theory import Prediction
@@ -46,11 +49,27 @@ class Measured(Measurement):
             return {}
         return self.source.measure(snapshot)
 
+    def measure_frames(self, frames: Frames) -> list[dict[str, float]]:
+        if self.wanted is not None:
+            due = enumerate(step in self.wanted for step in frames.iterations)
+            return [self.source.measure(frames.at(i)) if wanted else {} for i, wanted in due]
+        return as_rows(self.source.measure_frames(frames), len(frames.iterations))
+
     def state_dict(self) -> dict[str, Any]:
         return self.source.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.source.load_state_dict(state_dict)
+
+
+def as_rows(columns: Mapping[str, NDArray[np.float64]], count: int) -> list[dict[str, float]]:
+    """Scalars by name, each of shape (count,), as one dictionary an iteration, without those that are NaN."""
+    rows: list[dict[str, float]] = [{} for _ in range(count)]
+    for name, values in columns.items():
+        for row, value in zip(rows, values.tolist(), strict=True):
+            if value == value:
+                row[name] = value
+    return rows
 
 
 class Margin(Measured):

@@ -15,7 +15,7 @@ from gfflow.errors import InvalidInput
 from gfflow.model.activations import leaky_relu
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
-from gfflow.model.snapshot import Snapshot
+from gfflow.model.snapshot import Frames, Snapshot
 from gfflow.records.dashboard import charts
 from gfflow.records.event_file import add_layout
 from gfflow.training.foreign import (
@@ -39,6 +39,7 @@ class Observed(Protocol):
 
     schedule: Schedule
     training_set: TrainingSet
+    frames: Frames | None  # the network at the several iterations passed since the last batch; None: at one alone
 
     @property
     def iteration(self) -> int: ...
@@ -57,6 +58,10 @@ class Observed(Protocol):
         """Whether training has ended at this iteration."""
 
     def snapshot(self) -> Snapshot: ...
+
+    def passed(self, wanted: Schedule) -> list[Snapshot]:
+        """The network at those iterations of `wanted` that were passed since the last batch, as far as it is
+        measurable."""
 
 
 class View(pl.Callback):
@@ -78,6 +83,8 @@ class View(pl.Callback):
     directions D_j of a leaky network are its own, and what the paper says of ReLU networks does not hold of it.
     Raises InvalidInput at the start of training.
     """
+
+    frames: Frames | None = None
 
     def __init__(
         self,
@@ -155,6 +162,9 @@ class View(pl.Callback):
             samples = shifted(self.training_set, bias)
             self._snapshot = Snapshot(neurons, samples, self.iteration, time)
         return self._snapshot
+
+    def passed(self, wanted: Schedule) -> list[Snapshot]:
+        return [self.snapshot()] if self.iteration in wanted and self.measurable() else []
 
 
 def observed(trainer: pl.Trainer, module: pl.LightningModule) -> Observed:

@@ -19,6 +19,8 @@ class PhaseProgress(pl.Callback):
     """Shows iteration, loss, phase and time left on a terminal, all but the time in a notebook; prints nothing where
     there is neither."""
 
+    takes_blocks = True
+
     def __init__(self, prediction: Prediction | None = None, console: Console | None = None) -> None:
         self.prediction = prediction
         self.console = console or Console(stderr=True)

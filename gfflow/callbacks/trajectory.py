@@ -30,6 +30,8 @@ class TrajectoryRecorder(pl.Callback):
     run has the latter two in its configuration; of a module, redraw only what is of a plain ReLU network.
     """
 
+    takes_blocks = True
+
     def __init__(self, path: str | Path, schedule: Schedule | None = None) -> None:
         self.path = Path(path)
         self.wanted = schedule
@@ -69,10 +71,11 @@ class TrajectoryRecorder(pl.Callback):
             )
 
     def _record(self, network: Observed, last: bool = False) -> None:
-        wanted = self.wanted is not None and network.iteration in self.wanted
-        if (wanted or network.ended() or last) and network.measurable():
-            neurons = network.snapshot().neurons
-            self.frames[network.iteration] = (neurons.w, neurons.a)
+        passed = [] if self.wanted is None else network.passed(self.wanted)
+        if (network.ended() or last) and network.measurable():
+            passed.append(network.snapshot())
+        for snapshot in passed:
+            self.frames[snapshot.iteration] = (snapshot.neurons.w, snapshot.neurons.a)
 
     def state_dict(self) -> dict[str, Any]:
         steps = sorted(self.frames)

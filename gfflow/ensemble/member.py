@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gfflow.cautions import why_diverged
@@ -16,20 +15,16 @@ from gfflow.config import RunConfig
 from gfflow.errors import Diverged, Interrupted, InvalidInput
 from gfflow.experiment import Experiment, assemble, base_schedule, frames_of, measures_of, uses_cuda
 from gfflow.model.data import TrainingSet
-from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Frames
 from gfflow.records.ensemble import Kept, Member, member_of
 from gfflow.records.measured_events import Table
 from gfflow.records.summarise import summarise
 from gfflow.records.summary import Summary
 from gfflow.scalars import Measure
-from gfflow.solvers import Solver
+from gfflow.training.block import judge, move
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.schedule import FEW
 
-LEAPS = 200  # measured at once at most: training goes on to the last of them before a reason to stop is seen
-LEAPS_TO_A_LOSS = 40  # the same where training is to end at a loss
-NUMBERS = 2**20  # held at once, of weights or of pre-activations
 Array = NDArray[np.float64]
 
 
@@ -97,12 +92,6 @@ class _Training:
         self.few = module.schedule.thinned(FEW)
         self.steps: list[int] = []
         self.parts: list[tuple[int, dict[str, Array]]] = []  # how many measurements, and their scalars
-        m, d = module.network.hidden.shape
-        most = LEAPS if module.stop_loss is None else LEAPS_TO_A_LOSS
-        most = min(most, max(1, NUMBERS // (m * (max(d, module.training_set.n) + 1))))
-        blocks = -(-len(module.schedule) // most)
-        # what a solver says of itself holds at the iteration where it stands
-        self.together = -(-len(module.schedule) // blocks) if _says_nothing(module.solver) else 1
 
     def run(self) -> Iterator[Frames]:
         """The frames that were measured, in their order, some at a time; at the end the module stands where training
@@ -112,16 +101,15 @@ class _Training:
         times = [module.solver.lr * step for step in schedule]
         for source, _ in self.measures:
             source.begin(module.snapshot(), times)
-        for first in range(0, len(schedule), self.together):
-            frames = self._moved(schedule.iterations[first : first + self.together])
-            end = self._judged(frames)
-            count = len(frames.iterations) if end is None else end + module.measurable()
-            frames = frames if count == len(frames.iterations) else frames.until(count)
-            if count:
+        blocks = -(-len(schedule) // module.together)
+        count = -(-len(schedule) // blocks)
+        stops = schedule.iterations
+        while stops and module.stop_reason is None:
+            frames = judge(module, move(module, stops[:count]))
+            if frames.iterations:
                 self._measure(frames)
                 yield frames
-            if end is not None:
-                return
+            stops = schedule.after(module.iteration)
 
     def table(self) -> Table:
         """The scalars by name, `step` first, NaN where one was not measured."""
@@ -132,40 +120,6 @@ class _Training:
             if not np.isnan(values).all():
                 columns[name] = values
         return columns
-
-    def _moved(self, stops: tuple[int, ...]) -> Frames:
-        """The network moved to each of the iterations in turn, and its weights there."""
-        module = self.module
-        hidden, output = module.network.hidden.detach(), module.network.output.detach()
-        w = torch.empty(len(stops), *hidden.shape, dtype=torch.float64)
-        a = torch.empty(len(stops), *output.shape, dtype=torch.float64)
-        for stop, hidden_there, output_there in zip(stops, w.unbind(), a.unbind(), strict=True):
-            if stop > module.iteration:
-                module.leap(stop)
-            hidden_there.copy_(hidden)
-            output_there.copy_(output)
-        times = tuple(module.solver.lr * stop for stop in stops)
-        neurons = Neurons(w, a, module.network.activation, module.network.frozen)
-        return Frames(neurons, module.training_set, iterations=stops, times=times)
-
-    def _judged(self, frames: Frames) -> int | None:
-        """The first frame at which training ends, to which the module then goes back; None where it goes on."""
-        module = self.module
-        for i in torch.nonzero(self._suspects(frames)).flatten().tolist():
-            if frames.iterations[i] == 0:
-                continue
-            if i > 0:
-                module.last_finite = frames.at(i - 1)
-            module.judge(frames.at(i))
-            if module.stop_reason is not None:
-                if i < len(frames.iterations) - 1:
-                    module.go_back(frames.at(i))
-                return i
-        module.last_finite = frames.at(len(frames.iterations) - 1)
-        return None
-
-    def _suspects(self, frames: Frames) -> torch.Tensor:
-        return self.module.may_stop(frames) if self.together > 1 else torch.ones(1)
 
     def _measure(self, frames: Frames) -> None:
         found: dict[str, Array] = {}
@@ -179,7 +133,3 @@ class _Training:
                     found.setdefault(name, np.full(len(frames.iterations), np.nan))[i] = value
         self.steps += frames.iterations
         self.parts.append((len(frames.iterations), found))
-
-
-def _says_nothing(solver: Solver) -> bool:
-    return type(solver).at_rest is Solver.at_rest and type(solver).scalars is Solver.scalars

@@ -18,11 +18,15 @@ from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Frames, Snapshot
 from gfflow.solvers.base import Abandoned, Solver
+from gfflow.training.block import judge, largest_block, move
 from gfflow.training.schedule import Schedule
 
+SECONDS = 0.1  # that a block may take, besides its last leap
 
-class _Leaps:
-    """The data loader: leaps (start, stop), from the module's own iteration on, so that a resumed run goes on."""
+
+class _Blocks:
+    """The data loader: blocks, each of the next scheduled iterations from where the module stands, so that a resumed
+    run goes on. As many as there are leaps at most."""
 
     def __init__(self, module: GradientFlowModule) -> None:
         self.module = module
@@ -30,16 +34,20 @@ class _Leaps:
     def __len__(self) -> int:
         return len(self.module.schedule) - 1
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter(self.module.schedule.leaps_after(self.module.iteration))
+    def __iter__(self) -> Iterator[tuple[int, ...]]:
+        module = self.module
+        while block := module.schedule.after(module.iteration, module.together):
+            yield block
 
 
 class GradientFlowModule(pl.LightningModule):
     """Trains a two-layer ReLU network by leaps.
 
-    One Lightning batch is a leap: all the steps from one scheduled iteration to the next, done by the solver
-    (manual optimisation). `on_train_batch_end` therefore falls exactly on scheduled iterations; callbacks
-    measure there, through `snapshot()`. `iteration` counts steps and is saved in checkpoints.
+    A leap is all the steps from one scheduled iteration to the next, done by the solver (manual optimisation). One
+    Lightning batch is a block of leaps, about a tenth of a second's worth, where every callback of the trainer
+    `takes_blocks`: they then find the networks passed in `frames`. Otherwise a batch is one leap, `frames` is None,
+    and `on_train_batch_end` falls exactly on scheduled iterations; callbacks measure there, through `snapshot()`.
+    `iteration` counts steps and is saved in checkpoints.
 
     Training ends at the schedule's last iteration, or at the first scheduled one where the loss is below
     stop_loss, where the weights or the gradient squared are no longer finite, or where at positive loss every neuron
@@ -73,6 +81,8 @@ class GradientFlowModule(pl.LightningModule):
         self.last_finite: Snapshot | None = None  # at the last scheduled iteration that was not divergent
         self._snapshot: Snapshot | None = None
         self._stride = 1  # steps between two looks at whether a signal has come, known when training begins
+        self.together = 1  # leaps in a block at most, known when training begins
+        self.frames: Frames | None = None  # at the leaps of the last block, if it was of several
 
     def forward(self, x: Tensor) -> Tensor:
         """h(x), shape (n,), for inputs x (n, d)."""
@@ -82,23 +92,31 @@ class GradientFlowModule(pl.LightningModule):
         """None: the solver moves the weights."""
 
     def train_dataloader(self) -> Any:
-        return _Leaps(self)
+        return _Blocks(self)
 
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
-        """A leap is two plain integers: nothing to move."""
+        """A block is plain integers: nothing to move."""
         return batch
 
     def on_train_start(self) -> None:
         self.ready()
+        callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
+        if not all(getattr(callback, "takes_blocks", False) for callback in callbacks):
+            self.together = 1
 
     def ready(self) -> None:
         """Prepares the solver, which is then asked for leaps."""
         self.solver.stop_asked = self._signalled
         self._stride = self.solver.stride(self.network, self.training_set)
+        self.together = largest_block(self)
 
-    def training_step(self, leap: tuple[int, int], batch_idx: int) -> None:
-        self.leap(leap[1])
-        self.judge(self.snapshot())
+    def training_step(self, block: tuple[int, ...], batch_idx: int) -> None:
+        if len(block) == 1:
+            self.frames = None
+            self.leap(block[0])
+            self.judge(self.snapshot())
+        else:
+            self.frames = judge(self, move(self, block, SECONDS))
         if self.stop_reason is not None:
             self.trainer.should_stop = True
 
@@ -184,6 +202,12 @@ class GradientFlowModule(pl.LightningModule):
             time = self.solver.lr * self.iteration
             self._snapshot = Snapshot(self.network.neurons(), self.training_set, self.iteration, time)
         return self._snapshot
+
+    def passed(self, wanted: Schedule) -> list[Snapshot]:
+        """The network at those iterations of `wanted` that the last block has passed, where it is finite."""
+        if self.frames is not None:
+            return [self.frames.at(i) for i, step in enumerate(self.frames.iterations) if step in wanted]
+        return [self.snapshot()] if self.iteration in wanted and self.measurable() else []
 
     def _reason_to_stop(self, snapshot: Snapshot) -> str | None:
         gradient = snapshot.gradient_norm

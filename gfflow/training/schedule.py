@@ -7,7 +7,6 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 from gfflow.solvers.options import SolverOptions
 from gfflow.training.options import ScheduleOptions
@@ -56,10 +55,10 @@ class Schedule:
         """The final iteration."""
         return self.iterations[-1]
 
-    def leaps_after(self, iteration: int) -> list[tuple[int, int]]:
-        """The leaps (start, stop) from `iteration` on, one scheduled iteration to the next; none after the last."""
-        stops = self.iterations[bisect_right(self.iterations, iteration) :]
-        return list(pairwise((iteration, *stops)))
+    def after(self, iteration: int, count: int | None = None) -> tuple[int, ...]:
+        """The next `count` scheduled iterations after this one, or all."""
+        first = bisect_right(self.iterations, iteration)
+        return self.iterations[first : None if count is None else first + count]
 
     def thinned(self, count: int, always: Iterable[int] = ()) -> Schedule:
         """At most `count` (at least 2) of these iterations: log-spaced and equally spaced half and half.

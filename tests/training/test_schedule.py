@@ -49,16 +49,16 @@ def test_without_either_only_the_ends_are_left() -> None:
 
 
 @given(lasts, ratios, st.integers(0, 50), st.data())
-def test_leaps_tile_what_is_left(last: int, ratio: float | None, linear: int, data: st.DataObject) -> None:
+def test_what_is_scheduled_after_an_iteration(
+    last: int, ratio: float | None, linear: int, data: st.DataObject
+) -> None:
     schedule = Schedule.of(last, ratio, linear)
-    start = data.draw(st.integers(0, last) | st.sampled_from(schedule.iterations))
-    leaps = schedule.leaps_after(start)
-    assert [stop for _, stop in leaps] == [i for i in schedule if i > start]
-    assert [begin for begin, _ in leaps] == [start, *(stop for _, stop in leaps)][: len(leaps)]
-
-
-def test_no_leap_is_left_after_the_last_iteration() -> None:
-    assert Schedule.of(100).leaps_after(100) == []
+    start, count = (
+        data.draw(st.integers(0, last) | st.sampled_from(schedule.iterations)),
+        data.draw(st.integers(0, 9)),
+    )
+    assert schedule.after(start) == tuple(i for i in schedule if i > start)
+    assert schedule.after(start, count) == schedule.after(start)[:count]
 
 
 @given(lasts, ratios, linears, st.integers(2, 250))
