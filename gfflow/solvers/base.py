@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
+
+from torch import Tensor
 
 from gfflow.errors import InvalidInput
 from gfflow.measures.rest import at_rest
@@ -77,6 +79,14 @@ class Solver(ABC):
     @abstractmethod
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
         """Moves the network, which stands at iteration `start`, to iteration `stop`; or raises Abandoned."""
+
+    def advance_through(
+        self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stops: Sequence[int]
+    ) -> tuple[Tensor, Tensor] | None:
+        """Moves the network to each of the iterations `stops` (T,) in turn, none before `start`, in one call: its
+        weights at each, float64 and copied, w (T, m, d) and a (T, m). None, and nothing done, where the solver cannot,
+        or it would not pay."""
+        return None
 
     def at_rest(self, snapshot: Snapshot) -> bool:
         """Whether the loss is positive and nothing moves any more, to what the solver can tell from zero."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from gfflow.errors import Interrupted
 from gfflow.model.neurons import Neurons
@@ -18,7 +19,7 @@ from gfflow.solvers.base import Solver
 if TYPE_CHECKING:
     from gfflow.training.module import GradientFlowModule
 
-LEAPS = 200  # in a block at most: training goes on to the last of them before a reason to stop is seen
+LEAPS = 400  # in a block at most: training goes on to the last of them before a reason to stop is seen
 LEAPS_TO_A_LOSS = 40  # the same where training is to end at a loss
 NUMBERS = 2**20  # held at once, of weights or of pre-activations
 
@@ -42,26 +43,27 @@ def move(module: GradientFlowModule, stops: Sequence[int], seconds: float = math
     A signal ends the block where it comes, so that what has passed by then can be measured; it raises Interrupted
     where nothing has.
     """
-    hidden, output = module.network.hidden.detach(), module.network.output.detach()
-    w = torch.empty(len(stops), *hidden.shape, dtype=torch.float64)
-    a = torch.empty(len(stops), *output.shape, dtype=torch.float64)
-    count, began = 0, time.perf_counter()
-    for stop, hidden_there, output_there in zip(stops, w.unbind(), a.unbind(), strict=True):
+    parts: list[tuple[Tensor, Tensor]] = []
+    passed, began = 0, time.perf_counter()
+    while passed < len(stops) and (not parts or time.perf_counter() - began < seconds):
+        ahead = module.within_a_stride(stops[passed:])
+        if (found := module.leap_through(ahead)) is not None:
+            parts.append(found)
+            passed += len(ahead)
+            continue
         try:
-            if stop > module.iteration:
-                module.leap(stop)
+            module.leap(stops[passed])
         except Interrupted:
-            if count == 0:
+            if not parts:
                 raise
             break
-        hidden_there.copy_(hidden)
-        output_there.copy_(output)
-        count += 1
-        if time.perf_counter() - began > seconds:
-            break
-    neurons = Neurons(w[:count], a[:count], module.network.activation, module.network.frozen)
-    passed = tuple(stops[:count])
-    return Frames(neurons, module.training_set, iterations=passed, times=tuple(module.solver.lr * i for i in passed))
+        neurons = module.network.neurons()
+        parts.append((neurons.w[None], neurons.a[None]))
+        passed += 1
+    w, a = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    neurons = Neurons(w, a, module.network.activation, module.network.frozen)
+    times = tuple(module.solver.lr * stop for stop in stops[:passed])
+    return Frames(neurons, module.training_set, iterations=tuple(stops[:passed]), times=times)
 
 
 def judge(module: GradientFlowModule, frames: Frames) -> Frames:

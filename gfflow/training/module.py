@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -138,6 +139,23 @@ class GradientFlowModule(pl.LightningModule):
         finally:
             self.train_seconds += time.perf_counter() - began
             self.iteration = iteration
+
+    def within_a_stride(self, stops: Sequence[int]) -> Sequence[int]:
+        """Those of the iterations ahead that come before the solver is to look whether a signal has come."""
+        return stops[: bisect_right(stops, (self.iteration // self._stride + 1) * self._stride)]
+
+    def leap_through(self, stops: Sequence[int]) -> tuple[Tensor, Tensor] | None:
+        """Moves the network to each of several iterations (T,) within a stride, in one call of the solver: its weights
+        at each, w (T, m, d) and a (T, m). None, and nothing done, where the solver has no such call or a signal has
+        come."""
+        if len(stops) < 2 or self.signal is not None:
+            return None
+        began = time.perf_counter()
+        found = self.solver.advance_through(self.network, self.training_set, self.iteration, stops)
+        if found is not None:
+            self.iteration = stops[-1]
+        self.train_seconds += time.perf_counter() - began
+        return found
 
     def judge(self, snapshot: Snapshot) -> None:
         """Sets stop_reason for the network as it stands, of which this is the snapshot."""
