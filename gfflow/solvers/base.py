@@ -83,9 +83,9 @@ class Solver(ABC):
     def advance_through(
         self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stops: Sequence[int]
     ) -> tuple[Tensor, Tensor] | None:
-        """Moves the network to each of the iterations `stops` (T,) in turn, none before `start`, in one call: its
-        weights at each, float64 and copied, w (T, m, d) and a (T, m). None, and nothing done, where the solver cannot,
-        or it would not pay."""
+        """Moves the network to each of the iterations `stops` (T,) in turn, none before `start`, in one call; returns
+        its weights at each, float64 and copied, w (T, m, d) and a (T, m). None, and nothing done, where the solver
+        cannot, or it would not pay."""
         return None
 
     def at_rest(self, snapshot: Snapshot) -> bool:

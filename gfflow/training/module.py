@@ -145,8 +145,8 @@ class GradientFlowModule(pl.LightningModule):
         return stops[: bisect_right(stops, (self.iteration // self._stride + 1) * self._stride)]
 
     def leap_through(self, stops: Sequence[int]) -> tuple[Tensor, Tensor] | None:
-        """Moves the network to each of several iterations (T,) within a stride, in one call of the solver: its weights
-        at each, w (T, m, d) and a (T, m). None, and nothing done, where the solver has no such call or a signal has
+        """Moves the network to each of several iterations (T,) within a stride, in one call of the solver; its weights
+        at each, w (T, m, d) and a (T, m). None, and nothing done, where the solver has no such call, or a signal has
         come."""
         if len(stops) < 2 or self.signal is not None:
             return None
