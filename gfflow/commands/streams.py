@@ -1,4 +1,4 @@
-"""What is printed, in whatever encoding the terminal or the pipe has."""
+"""What is printed, in whatever encoding the terminal or the pipe has, and as far as it is read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import codecs
 import io
 import logging
 import os
+import stat
 import sys
+from typing import Any
 
 SPELT = {
     "λ": "lambda", "ε": "eps", "η": "eta", "α": "alpha", "β": "beta", "Σ": "sum", "θ": "theta", "≤": "<=", "≥": ">=",
@@ -31,9 +33,38 @@ def any_encoding() -> None:
             stream.reconfigure(errors="gfflow")
 
 
+class _AsFarAsRead(io.FileIO):
+    """A pipe that, once its reader has gone, takes what is written and gives it to nobody."""
+
+    def write(self, content: Any, /) -> int:
+        try:
+            return super().write(content)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())  # for the processes that are started from here, too
+            os.close(nowhere)
+            return super().write(content)
+
+
+def as_far_as_read() -> None:
+    """Lets the command work on to its end, without a traceback, where its output goes into a pipe whose reader has
+    gone (`gfflow-report DIR | head`): a run that lasts for hours is not lost with the window that showed it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if type(stream) is not io.TextIOWrapper or not stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
+            continue
+        if not isinstance(getattr(stream.buffer, "raw", None), _AsFarAsRead):
+            stream.flush()
+            binary = io.BufferedWriter(_AsFarAsRead(stream.fileno(), "w", closefd=False))
+            line_by_line, at_once = stream.line_buffering, stream.write_through
+            setattr(sys, name, io.TextIOWrapper(binary, stream.encoding, stream.errors, None, line_by_line, at_once))
+
+
 def prepare() -> None:
-    """What every command sets first: its output in any encoding, and figures drawn without a window, whatever a
-    notebook's environment says, and without matplotlib's lines on a home folder that cannot be written."""
+    """What every command sets first: its output in any encoding and into any pipe, and figures drawn without a
+    window, whatever a notebook's environment says, and without matplotlib's lines on a home folder that cannot be
+    written."""
+    as_far_as_read()
     any_encoding()
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     os.environ["MPLBACKEND"] = "Agg"

@@ -167,7 +167,7 @@ def main(session: Session | None = None) -> None:
     one stopped it; after a sweep, the largest of its failed jobs' statuses."""
     prepare()
     if answer := _answer(sys.argv[1:]):
-        _show(answer)
+        print(answer)
         return
     sys.argv[1:] = as_typed(sys.argv[1:])
     if wrong := refused(sys.argv[1:]):
@@ -226,14 +226,6 @@ def _answer(arguments: Sequence[str]) -> str:
     return ""
 
 
-def _show(text: str) -> None:
-    """Prints, as far as it is read: `--help | head` ends without a traceback."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left goes nowhere
-
-
 def _what_ended(error: BaseException, session: Session) -> tuple[str, int]:
     """Message and exit status for what ended the command outside a job of its own; raises the error again where it
     has its own way out, as that of --help. After a signal the message is that of an interruption, whatever exception
@@ -282,6 +274,7 @@ def command() -> None:
     except SystemExit as ended:
         if ended.code not in (130, 143) or session.sweep:  # a sweep's workers are still to be ended
             raise
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # closed by whoever called
+                stream.flush()
         os._exit(ended.code)

@@ -1,0 +1,48 @@
+"""What is printed goes where it is read, and nowhere once nobody reads."""
+
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+
+from gfflow.commands.streams import as_far_as_read
+
+SHORT = """
+import sys
+from gfflow.commands.streams import prepare
+prepare()
+print("x" * 100_000, flush=True)
+print("y", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_pipe_whose_reader_has_gone_takes_what_is_left(name, monkeypatch):
+    reading, writing = os.pipe()
+    given = io.TextIOWrapper(os.fdopen(writing, "wb"), "ascii", "replace", line_buffering=True)
+    monkeypatch.setattr(sys, name, given)
+    as_far_as_read()
+    as_far_as_read()  # changes nothing more
+    stream = getattr(sys, name)
+    print("read: \N{GREEK SMALL LETTER LAMDA}", file=stream)
+    assert os.read(reading, 100) == b"read: ?\n"
+    os.close(reading)
+    for _ in range(3):
+        print("x" * 100_000, file=stream, flush=True)
+    given.close()
+
+
+def test_a_command_ends_quietly_when_its_reader_has_gone():
+    process = subprocess.Popen([sys.executable, "-c", SHORT], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b"y\n" and process.wait(timeout=60) == 0
+
+
+def test_what_is_no_pipe_is_left_alone(monkeypatch, tmp_path):
+    with open(tmp_path / "log", "w") as log:
+        monkeypatch.setattr(sys, "stdout", log)
+        monkeypatch.setattr(sys, "stderr", None)  # closed by whoever called
+        as_far_as_read()
+        assert sys.stdout is log and sys.stderr is None
