@@ -3,11 +3,15 @@ pyproject.toml admits."""
 
 from __future__ import annotations
 
+import os
+import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import config, njit
 from numba.core import event
 from numba.cpython.unsafe import tuple as _tuples
 
@@ -19,8 +23,9 @@ kept_nowhere: list[str] = []  # functions whose code no folder could be found fo
 
 
 def compiled(function: Any = None, **options: Any) -> Any:
-    """numba's njit with numpy's rules of division, its code kept on the disk for later processes. Where no folder for
-    that can be written (neither that of the module nor the person's cache folder), each process compiles anew.
+    """numba's njit with numpy's rules of division, its code kept on the disk for later processes: beside the module,
+    or in the person's cache folder, or, where neither can be written, in a folder of theirs among the temporary
+    files. Where not even that is to be had, each process compiles anew.
 
     `options` are njit's, such as fastmath; with options alone it gives the decorator.
     """
@@ -31,8 +36,26 @@ def compiled(function: Any = None, **options: Any) -> Any:
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
-        kept_nowhere.append(function.__name__)
-        return njit(error_model="numpy", **options)(function)
+    if not config.CACHE_DIR and (folder := own_temporary_folder()) is not None:
+        config.CACHE_DIR = str(folder)
+        return compiled(function, **options)
+    kept_nowhere.append(function.__name__)
+    return njit(error_model="numpy", **options)(function)
+
+
+def own_temporary_folder() -> Path | None:
+    """A folder among the temporary files, the same for all processes of a person, that nobody else can write: what
+    lies there is executed. None where there is none, or where somebody else has taken its name."""
+    if not hasattr(os, "getuid"):  # Windows, where everybody has temporary files of their own, and a cache folder
+        return None
+    try:
+        folder = Path(tempfile.gettempdir()) / f"gfflow-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+    return folder if own and os.access(folder, os.W_OK) else None
 
 
 def lean(function: Any = None, **options: Any) -> Any:

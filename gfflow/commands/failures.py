@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
+from gfflow.commands.session import Session
 from gfflow.commands.words import command_of, misused_option, override, unreadable
 from gfflow.config import RunConfig, presets
 from gfflow.errors import Diverged, InvalidInput
@@ -46,11 +49,17 @@ def status_of(error: BaseException) -> int:
     """The exit status of a command that ends with this error."""
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return BAD_INPUT
-    if isinstance(error, (InvalidInput, HydraException, OmegaConfBaseException)):
+    if isinstance(error, (InvalidInput, HydraException, OmegaConfBaseException)) or _of_memory(error):
         return BAD_INPUT
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DISK_FULL
     return DIVERGED if isinstance(error, Diverged) else UNEXPECTED
+
+
+def _of_memory(error: BaseException) -> bool:
+    """Whether the memory was too small: numpy's error, torch's on a GPU, and torch's on a CPU, known by its words."""
+    asked_in_vain = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or asked_in_vain
 
 
 def explains_itself(error: Exception) -> bool:
@@ -67,19 +76,34 @@ def one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return unwritable(error)
     text = "; ".join(lines)
+    if _of_memory(error):
+        asked = re.search(r"allocate (\d+) bytes", text)  # torch's words; numpy's are good as they are
+        reason = f"{int(asked[1]):,} bytes were asked for at once" if asked else text[:200]
+        return f"not enough memory for so many samples, coordinates and neurons ({reason})"
     if unknown := re.match(r"Could not override '([^']+)'", text):
         return f"{unknown[1]}: no such key; {_nearest_key(unknown[1])}all keys: --cfg job"
-    if absent := re.match(r"In '\S+': Could not find '(\S+)/([^'/]+)'; Available options in '\S+':; (.+)", text):
+    if absent := re.match(r"In '\S+': Could not find '(\S+)/([^'/]*)'; Available options in '\S+':; (.+)", text):
         listed = absent[3].split("; Config search path")[0].split("; ")
-        allowed = ", ".join(experiments() if absent[1] == "experiment" else listed)
-        return f"{absent[1]}: received {absent[2]}; {_nearest_choice(*absent.groups()[:2])}allowed: {allowed}"
+        group, name = absent[1], absent[2]
+        if group == "experiment/study":  # a folder of the group, whose names begin with it
+            group, name = "experiment", f"study/{name}"
+        allowed = ", ".join(experiments() if group == "experiment" else listed)
+        return f"{group}: received {name or 'nothing'}; {_nearest_choice(group, name)}allowed: {allowed}"
     return text
 
 
 def unwritable(error: OSError) -> str:
     """What is said where a run's folder cannot be written."""
     where = error.filename2 or error.filename or Path.cwd()
-    return f"{where}: cannot be written ({error.strerror}); choose another folder with hydra.run.dir=DIR"
+    key = "hydra.sweep.dir" if _sweeping() else "hydra.run.dir"
+    return f"{where}: cannot be written ({error.strerror}); choose another folder with {key}=DIR"
+
+
+def _sweeping() -> bool:
+    """Whether the error is that of a sweep, or of one of its jobs, which may have a process of its own."""
+    if Session.current is not None and Session.current.sweep is not None:
+        return True
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def refused(arguments: Sequence[str]) -> str:

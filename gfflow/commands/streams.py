@@ -8,7 +8,13 @@ import logging
 import os
 import stat
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+PACKAGE = Path(__file__).parents[1]
 
 SPELT = {
     "λ": "lambda", "ε": "eps", "η": "eta", "α": "alpha", "β": "beta", "Σ": "sum", "θ": "theta", "≤": "<=", "≥": ">=",
@@ -58,6 +64,23 @@ def as_far_as_read() -> None:
             binary = io.BufferedWriter(_AsFarAsRead(stream.fileno(), "w", closefd=False))
             line_by_line, at_once = stream.line_buffering, stream.write_through
             setattr(sys, name, io.TextIOWrapper(binary, stream.encoding, stream.errors, None, line_by_line, at_once))
+
+
+@contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """Within it gfflow's own warnings are printed as lines of the command, without the file and the line of code that
+    Python names; those of other packages as ever."""
+    usual = warnings.formatwarning
+
+    def shown(message: Warning | str, category: type[Warning], filename: str, *others: Any) -> str:
+        own = category is UserWarning and Path(filename).is_relative_to(PACKAGE)
+        return f"gfflow: {message}\n" if own else usual(message, category, filename, *others)
+
+    warnings.formatwarning = shown
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def prepare() -> None:

@@ -4,9 +4,7 @@ pickles, .pt and .pth with torch's loading of tensors alone."""
 from __future__ import annotations
 
 import csv
-import pickle
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ from gfflow.errors import InvalidInput
 from gfflow.model.data import TestSet, TrainingSet
 
 KINDS = (".csv", ".npz", ".npy", ".pt", ".pth")
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError)
 
 
 def from_file(
@@ -62,7 +59,7 @@ def read_weights(path: str | Path, frame: int = -1) -> tuple[Tensor, Tensor]:
 
     Raises InvalidInput where there is no such file or frame, or the arrays have other shapes.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     recorded = path / "trajectory.npz"
     held = _read_arrays(recorded if path.is_dir() else path, "init.path", "w and a, or a run's folder")
     if not isinstance(held, Mapping) or not {"w", "a"} <= set(held):
@@ -114,8 +111,9 @@ def _read_arrays(path: Path, key: str, holds: str) -> Any:
             return (
                 {name: loaded[name] for name in loaded.files} if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
             )
-    except _DAMAGE as error:
-        reason = " ".join(str(error).split())[:120]
+    except Exception as error:  # of damaged bytes torch's reader raises whatever comes of them, IndexError too
+        reason = "" if isinstance(error, OSError) else "its content is of no such kind: "
+        reason += " ".join(str(error).split("\n")[0].split(". ")[0].split())[:120]
         raise InvalidInput(key, str(path), f"a readable file with {holds} ({reason})") from None
 
 
@@ -136,6 +134,8 @@ def _read_csv(path: Path, key: str, columns: Sequence[str] | None, label: str) -
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(key, str(path), f"a readable CSV file ({error})") from None
+    if label in (columns or ()):
+        raise InvalidInput("data.label", label, "a column that is not among data.columns")
     header = [name.strip() for name in rows[0]] if rows else []
     inputs = _input_columns(header, columns, label)
     if inputs is None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import gfflow
 from gfflow import callbacks as cb
 from gfflow.callbacks.progress import PhaseProgress
 from gfflow.commands import train as command
+from gfflow.commands.failures import one_line, status_of
 from gfflow.errors import InvalidInput
 from gfflow.model.files import from_csv
 from gfflow.records.event_names import OF_GROUPS
@@ -125,17 +127,22 @@ def test_every_output_can_be_printed_in_any_encoding(encoding, tmp_path):
     ("words", "said"),
     [
         (("data.path=x.csv",), "data.path: no such key; it belongs to data=csv"),
+        (("data=csv", "data.path="), "data.path: received nothing; allowed: the path of a file"),
         (("lr=1",), "did you mean solver.lr?"),
         (("path=x",), "path?"),
         (("experiment=lambda",), "did you mean study/lambda?"),
         (("solver.lr=a{b",), "in quotes: \"solver.lr='a{b'\""),
         (("hydra.run.dir=afile",), "afile: cannot be written (File exists)"),
-        (("hydra.run.dir=/proc/none/here",), "cannot be written"),
+        (("hydra.run.dir=/proc/none/here",), "choose another folder with hydra.run.dir=DIR"),
+        (("-m", "seed=0,1", "hydra.sweep.dir=/proc/none/here"), "choose another folder with hydra.sweep.dir=DIR"),
         (("-sc",), "-sc: received alone"),
         (("--nonsense",), "--nonsense: no such option; --help"),
         (("seed=1", "--cfg"), "--cfg/-c: expected one argument"),
         (("reprt",), "reprt: not of the form KEY=VALUE; did you mean gfflow-report?"),
         (("experiment=nothing",), "study/lambda"),
+        (("experiment=study/lamda",), "experiment: received study/lamda; did you mean study/lambda?; allowed: early"),
+        (("data=",), "data: received nothing; allowed: correlated_teacher, csv"),
+        (("seed=",), "seed: received nothing; allowed: an integer from 0"),
     ],
 )
 def test_a_mistake_has_one_line_with_a_hint(words, said, monkeypatch, capfd, tmp_path):
@@ -144,6 +151,15 @@ def test_a_mistake_has_one_line_with_a_hint(words, said, monkeypatch, capfd, tmp
     assert run_command(monkeypatch, *words) == 2
     error = capfd.readouterr().err
     assert error.count("\n") == 1 and said in error
+
+
+@pytest.mark.parametrize("make", [torch.empty, np.empty])
+def test_too_little_memory_is_told_in_one_line(make):
+    with pytest.raises((MemoryError, RuntimeError)) as told:
+        make(2**58)  # more bytes than a process can have addresses for
+    assert status_of(told.value) == 2
+    assert re.match(r"not enough memory for so many samples, coordinates and neurons \(.+\)$", one_line(told.value))
+    assert status_of(RuntimeError("shapes cannot be multiplied")) == 1
 
 
 def test_csv_columns_of_any_names(tmp_path):
@@ -156,6 +172,8 @@ def test_csv_columns_of_any_names(tmp_path):
         from_csv(path, columns=["age", "weight"], label="price")
     with pytest.raises(ValueError, match=r"data\.columns=\[NAME,\.\.\.\]"):
         from_csv(path)
+    with pytest.raises(ValueError, match=r"data\.label: received price; allowed: a column that is not among"):
+        from_csv(path, columns=["age", "price"], label="price")
     path.write_text("1,2,-1.5e3\n3,4,1\n")
     with pytest.raises(ValueError, match="named in its first line"):
         from_csv(path)

@@ -93,4 +93,14 @@ def test_two_signals_at_once_in_training_end_it_with_the_way_to_go_on(number, mo
             signal.signal(one, handler)
 
 
+def test_what_a_second_signal_adds_is_not_told_again():
+    session = Session()
+    session.failures = [("interrupted at iteration 3; go on with resume=run", 130)]
+    command._note_end(KeyboardInterrupt(), session)
+    assert len(session.failures) == 1
+    session.failures = []
+    command._note_end(KeyboardInterrupt(), session)
+    assert session.failures == [("interrupted", 130)]
+
+
 DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}

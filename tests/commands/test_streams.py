@@ -4,10 +4,12 @@ import io
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
-from gfflow.commands.streams import as_far_as_read
+import gfflow.model.data
+from gfflow.commands.streams import as_far_as_read, warnings_in_one_line
 
 SHORT = """
 import sys
@@ -46,3 +48,13 @@ def test_what_is_no_pipe_is_left_alone(monkeypatch, tmp_path):
         monkeypatch.setattr(sys, "stderr", None)  # closed by whoever called
         as_far_as_read()
         assert sys.stdout is log and sys.stderr is None
+
+
+def test_own_warnings_are_lines_of_the_command():
+    own = UserWarning("labels say little"), UserWarning, gfflow.model.data.__file__, 7
+    others = UserWarning("labels say little"), UserWarning, __file__, 7
+    usual = warnings.formatwarning(*own)
+    with warnings_in_one_line():
+        assert warnings.formatwarning(*own) == "gfflow: labels say little\n"
+        assert warnings.formatwarning(*others).startswith(f"{__file__}:7: UserWarning")
+    assert warnings.formatwarning(*own) == usual
