@@ -3,6 +3,14 @@
 from typing import Any
 
 
+def _like_a_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
 class InvalidInput(ValueError):
     """Input that cannot be used: one line naming the key, the value received and what is allowed.
 
@@ -10,7 +18,9 @@ class InvalidInput(ValueError):
     """
 
     def __init__(self, key: str, received: Any, allowed: str) -> None:
-        shown = (received or "nothing") if isinstance(received, str) else repr(received)
+        shown = repr(received)
+        if isinstance(received, str) and not _like_a_number(received):
+            shown = received or "nothing"
         super().__init__(f"{key}: received {shown}; allowed: {allowed}")
         self.key = key
 

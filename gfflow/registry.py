@@ -103,7 +103,8 @@ class Options:
         wrong type, or lies outside its limit."""
         fields = {f.name: f for f in dataclasses.fields(cls)}
         if not isinstance(values, Mapping):
-            allowed = f"keys and their values, such as {{{next(iter(fields))!r}: ...}}"
+            example = {next(iter(fields)): ...} if cls.group else {"seed": 1}
+            allowed = f"keys and their values, such as {example}".replace("Ellipsis", "...")
             raise InvalidInput(cls.group or "configuration", values, allowed)
         hints = get_type_hints(cls)
         made = {}

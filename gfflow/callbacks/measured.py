@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 from gfflow import scalars
 from gfflow.callbacks.base import Measurement
 from gfflow.callbacks.observed import observed
+from gfflow.errors import InvalidInput
 from gfflow.model.snapshot import Snapshot
 from gfflow.scalars import Measure
 from gfflow.solvers import Solver
@@ -24,6 +25,8 @@ class Measured(Measurement):
     """
 
     def __init__(self, source: Measure, *, few: bool = False, schedule: Schedule | None = None) -> None:
+        if not isinstance(source, Measure):
+            raise InvalidInput("Measured", source, "a measure, such as Measured(MyMeasure())")
         self.source = source
         self.few, self.wanted = few, schedule
 

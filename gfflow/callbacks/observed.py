@@ -18,6 +18,7 @@ from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
 from gfflow.records.dashboard import charts
 from gfflow.records.event_file import add_layout
+from gfflow.solvers.options import SolverOptions
 from gfflow.training.foreign import (
     LossOf,
     WeightsOf,
@@ -88,6 +89,12 @@ class View(pl.Callback):
         slope: float | None = None,
         loss: LossOf | None = None,
     ) -> None:
+        if not (view is None or callable(view)):
+            raise InvalidInput("View(view=)", view, "a function of the module that returns (w, a)")
+        if not (schedule is None or isinstance(schedule, Schedule)):
+            raise InvalidInput("View(schedule=)", schedule, "a gfflow.Schedule")
+        if step_size is not None:
+            SolverOptions.check(lr=step_size)
         self.loss = loss if loss is None else as_loss(loss)
         self.view, self.activation = view, None if slope is None else leaky_relu(slope)
         self.given, self.given_schedule, self.step_size = training_set, schedule, step_size

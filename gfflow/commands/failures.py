@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -49,7 +50,9 @@ def status_of(error: BaseException) -> int:
     """The exit status of a command that ends with this error."""
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return BAD_INPUT
-    if isinstance(error, (InvalidInput, HydraException, OmegaConfBaseException)) or _of_memory(error):
+    if isinstance(error, (InvalidInput, HydraException, OmegaConfBaseException)):
+        return BAD_INPUT
+    if _of_memory(error) or _of_hydra(error):
         return BAD_INPUT
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DISK_FULL
@@ -60,6 +63,14 @@ def _of_memory(error: BaseException) -> bool:
     """Whether the memory was too small: numpy's error, torch's on a GPU, and torch's on a CPU, known by its words."""
     asked_in_vain = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or asked_in_vain
+
+
+def _of_hydra(error: BaseException) -> bool:
+    """Whether Hydra itself raised the error, while it read the command line: some are ordinary ValueErrors."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    raised_in = frames[-1].f_globals.get("__name__", "") if frames else ""
+    ordinary = isinstance(error, (ValueError, TypeError, AssertionError))
+    return ordinary and raised_in.startswith(("hydra.", "omegaconf."))
 
 
 def explains_itself(error: Exception) -> bool:
@@ -80,6 +91,10 @@ def one_line(error: Exception) -> str:
         asked = re.search(r"allocate (\d+) bytes", text)  # torch's words; numpy's are good as they are
         reason = f"{int(asked[1]):,} bytes were asked for at once" if asked else text[:200]
         return f"not enough memory for so many samples, coordinates and neurons ({reason})"
+    if several := re.match(r"Ambiguous value for argument '([^=]+)=(.*?)';", text):
+        return f"{several[1]}: received {several[2]}; allowed: one value; with -m, a sweep, one for each of its runs"
+    if text.startswith("Error merging override ") and error.__cause__ is not None:
+        return f"{text.removeprefix('Error merging override ')}: {str(error.__cause__).splitlines()[0]}"
     if unknown := re.match(r"Could not override '([^']+)'", text):
         return f"{unknown[1]}: no such key; {_nearest_key(unknown[1])}all keys: --cfg job"
     if absent := re.match(r"In '\S+': Could not find '(\S+)/([^'/]*)'; Available options in '\S+':; (.+)", text):
@@ -110,7 +125,8 @@ def refused(arguments: Sequence[str]) -> str:
     """What is wrong with the form of the command line, '' where nothing is."""
     if misused := misused_option(arguments):
         return misused
-    if (given := unreadable(arguments)) is not None:
+    given = next((word for word in arguments if word.startswith("=")), None) or unreadable(arguments)
+    if given is not None:
         return _unread(given)
     completion = {"-sc", "--shell-completion"}.intersection(arguments)
     if completion and not any(word.startswith(("install=", "uninstall=", "query=")) for word in arguments):

@@ -172,6 +172,8 @@ def _launch_workers(self: Any, job_overrides: Sequence[Sequence[str]], initial_j
     from joblib.externals.loky import ProcessPoolExecutor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    if (workers_asked := self.joblib.get("n_jobs", -1)) == 0:
+        raise InvalidInput("hydra.launcher.n_jobs", 0, "how many jobs run at once; -1: one on each core")
     setup_globals()
     _folder_of_sweep(self).mkdir(parents=True, exist_ok=True)
     state, returned = Singleton.get_state(), dict[int, JobReturn]()
@@ -187,7 +189,7 @@ def _launch_workers(self: Any, job_overrides: Sequence[Sequence[str]], initial_j
         running[workers.submit(execute_job, *job, state)] = index, workers
 
     try:
-        for _ in range(min(effective_n_jobs(self.joblib.get("n_jobs", -1)), len(job_overrides))):
+        for _ in range(min(effective_n_jobs(workers_asked), len(job_overrides))):
             begin(ProcessPoolExecutor(max_workers=1))
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:

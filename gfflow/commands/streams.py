@@ -59,11 +59,13 @@ def as_far_as_read() -> None:
         stream = getattr(sys, name)
         if type(stream) is not io.TextIOWrapper or not stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
             continue
-        if not isinstance(getattr(stream.buffer, "raw", None), _AsFarAsRead):
+        at_once = stream.write_through  # python -u, PYTHONUNBUFFERED
+        if not isinstance(getattr(stream.buffer, "raw", stream.buffer), _AsFarAsRead):
             stream.flush()
-            binary = io.BufferedWriter(_AsFarAsRead(stream.fileno(), "w", closefd=False))
-            line_by_line, at_once = stream.line_buffering, stream.write_through
-            setattr(sys, name, io.TextIOWrapper(binary, stream.encoding, stream.errors, None, line_by_line, at_once))
+            pipe = _AsFarAsRead(stream.fileno(), "w", closefd=False)
+            binary: Any = pipe if at_once else io.BufferedWriter(pipe)
+            shown = stream.encoding, stream.errors, None, stream.line_buffering, at_once
+            setattr(sys, name, io.TextIOWrapper(binary, *shown))
 
 
 @contextmanager

@@ -228,7 +228,7 @@ def _answer(arguments: Sequence[str]) -> str:
 
 
 def _note_end(error: BaseException, session: Session) -> None:
-    """Notes for `_report` what ended the command; of several signals, which a run has already been stopped by, once."""
+    """Notes for `_report` what ended the command; of several signals the first alone."""
     ended = _what_ended(error, session)
     if not any(status > 128 for _, status in session.failures):
         session.failures.append(ended)

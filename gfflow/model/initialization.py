@@ -33,6 +33,8 @@ def draw_start(width: int, d: int, scale: float, seed: int, balanced: bool = Tru
     the seed alone: the same seed gives the same g_j and s_j at every scale. Raises InvalidInput where a
     weight underflows to zero, since a zero neuron never moves.
     """
+    StartOptions.check(scale=scale)
+    NetworkOptions.check(width=width)
     generator = seeded(seed)
     w = scale * torch.randn(width, d, generator=generator, dtype=torch.float64)
     if balanced:

@@ -44,6 +44,8 @@ def find_layers(module: nn.Module) -> tuple[nn.Linear, nn.ReLU | nn.LeakyReLU, n
     Layers count in the order in which they are defined; loss functions and metrics are passed over. Raises
     InvalidInput for anything else.
     """
+    if not isinstance(module, nn.Module):
+        raise InvalidInput("network", type(module).__name__, REMEDY)
     leaves = [leaf for leaf in module.modules() if not any(leaf.children()) and not _passive(leaf)]
     if leaves == [module]:
         leaves = []
@@ -155,7 +157,7 @@ def read_samples(loader: Any) -> tuple[Tensor, Tensor]:
         "a DataLoader of pairs (inputs, labels) from a map-style dataset, or View(training_set=TrainingSet(x, y))"
     )
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
-        raise InvalidInput("training data", f"a {type(loader).__name__} that cannot be read twice", remedy)
+        raise InvalidInput("training data", f"{type(loader).__name__}, which cannot be read twice", remedy)
     with torch.random.fork_rng(devices=[]):
         batches = list(
             DataLoader(

@@ -20,10 +20,13 @@ print("y", file=sys.stderr)
 """
 
 
+@pytest.mark.parametrize("unbuffered", [False, True])
 @pytest.mark.parametrize("name", ["stdout", "stderr"])
-def test_a_pipe_whose_reader_has_gone_takes_what_is_left(name, monkeypatch):
+def test_a_pipe_whose_reader_has_gone_takes_what_is_left(name, unbuffered, monkeypatch):
+    """As it is, and with python -u: what is printed arrives at once."""
     reading, writing = os.pipe()
-    given = io.TextIOWrapper(os.fdopen(writing, "wb"), "ascii", "replace", line_buffering=True)
+    raw = os.fdopen(writing, "wb", buffering=0 if unbuffered else -1)
+    given = io.TextIOWrapper(raw, "ascii", "replace", line_buffering=not unbuffered, write_through=unbuffered)
     monkeypatch.setattr(sys, name, given)
     as_far_as_read()
     as_far_as_read()  # changes nothing more
