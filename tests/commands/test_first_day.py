@@ -244,7 +244,7 @@ QUIET = {"solver": {"iterations": 50}, "figures": False, "verbose": False}
         (lambda at: gfflow.Neurons([[1.0]], [1.0]), "neurons: received w list, a list; allowed: tensors"),
         (lambda at: gfflow.orthonormal(3), "data.labels: received 3"),
         (lambda at: gfflow.draw_start(5, 2, scale=-1.0, seed=0), "init.scale: received -1.0"),
-        (lambda at: gfflow.draw_start(5.5, 2, scale=1.0, seed=0), "network.width: received 5.5"),
+        (lambda at: gfflow.draw_start(5.5, 2, scale=1.0, seed=0), "network.width: received 5.5, of 2 inputs"),
         (lambda at: gfflow.from_csv(5), "data.path: received 5; allowed: the path of a file"),
         (lambda at: gfflow.staircase(gfflow.five_points(), gfflow.draw_start(5, 3, 1.0, 0)), "weights of 3 inputs"),
         (lambda at: gfflow.snapshot_of(3, None), "network: received int"),
