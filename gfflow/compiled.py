@@ -19,6 +19,7 @@ tuple_setitem: Any = _tuples.tuple_setitem
 """tuple_setitem(values, i, value): inside compiled code, the tuple with one entry replaced."""
 
 
+CHOSEN = "CACHE_DIR"  # the folder that NUMBA_CACHE_DIR names, of numba's configuration
 kept_nowhere: list[str] = []  # functions whose code no folder could be found for
 
 
@@ -36,8 +37,8 @@ def compiled(function: Any = None, **options: Any) -> Any:
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
-    if not config.CACHE_DIR and (folder := own_temporary_folder()) is not None:
-        config.CACHE_DIR = str(folder)
+    if not getattr(config, CHOSEN) and (folder := own_temporary_folder()) is not None:
+        setattr(config, CHOSEN, str(folder))
         return compiled(function, **options)
     kept_nowhere.append(function.__name__)
     return njit(error_model="numpy", **options)(function)

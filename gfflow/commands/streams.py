@@ -74,9 +74,11 @@ def warnings_in_one_line() -> Iterator[None]:
     Python names; those of other packages as ever."""
     usual = warnings.formatwarning
 
-    def shown(message: Warning | str, category: type[Warning], filename: str, *others: Any) -> str:
-        own = category is UserWarning and Path(filename).is_relative_to(PACKAGE)
-        return f"gfflow: {message}\n" if own else usual(message, category, filename, *others)
+    def shown(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        own = issubclass(category, UserWarning) and Path(filename).is_relative_to(PACKAGE)
+        return f"gfflow: {message}\n" if own else usual(message, category, filename, lineno, line)
 
     warnings.formatwarning = shown
     try:
