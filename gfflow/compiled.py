@@ -37,11 +37,15 @@ def compiled(function: Any = None, **options: Any) -> Any:
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
-    if not getattr(config, CHOSEN) and (folder := own_temporary_folder()) is not None:
-        setattr(config, CHOSEN, str(folder))
-        return compiled(function, **options)
-    kept_nowhere.append(function.__name__)
-    return njit(error_model="numpy", **options)(function)
+    folder = own_temporary_folder()
+    if folder is None or getattr(config, CHOSEN):
+        kept_nowhere.append(function.__name__)
+        return njit(error_model="numpy", **options)(function)
+    setattr(config, CHOSEN, str(folder))
+    try:
+        return njit(cache=True, error_model="numpy", **options)(function)
+    finally:
+        setattr(config, CHOSEN, "")  # what other packages compile is kept as ever
 
 
 def own_temporary_folder() -> Path | None:
