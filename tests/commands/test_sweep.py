@@ -168,7 +168,9 @@ def test_of_a_search_the_best_trial_is_told() -> None:
 def test_a_study_without_m_says_that_it_is_one(monkeypatch, capfd, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)
     run_command(monkeypatch, "experiment=study/lambda", *QUICK[2:], "solver.name=fused")
-    assert "is a study: this is one run of it; -m runs all (init.scale, seed)" in capfd.readouterr().err
+    told = capfd.readouterr()
+    assert "is a study: this is one run of it; -m runs all (init.scale, seed)" in told.err
+    assert "theory beside measurement" in told.out and "files  " in told.out
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -188,7 +190,7 @@ def test_every_study_is_a_sweep_of_valid_configurations(study: str) -> None:
             for value in override.sweep_string_iterator():
                 config = compose("config", [f"experiment=study/{study}", f"name={study}", f"{key}={value}"])
                 settings = RunConfig.of(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-                assert not settings.figures and not settings.verbose
+                assert not settings.figures
 
 
 @pytest.mark.parametrize("study", STUDIES)
