@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from gfflow.commands import train as command
 from gfflow.commands.jobs import RECORDS, Ended, Watch, count_summaries, number_at
+from gfflow.commands.launchers import sessions_of_their_own
 from gfflow.commands.sweep import THREADS, OneThreadPerJob, RecordSweep, one_of_each_kind
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
@@ -211,6 +212,19 @@ def _first(values: str) -> str:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     return next(iter(OverridesParser.create().parse_override(f"key={values}").sweep_string_iterator()))
+
+
+def test_local_jobs_of_submitit_are_not_reached_by_ctrl_c(tmp_path) -> None:
+    """In a terminal it goes to all processes of a session; these outlive the sweep, which names them."""
+    local = pytest.importorskip("submitit.local.local")
+    with sessions_of_their_own():
+        process = local.start_controller(tmp_path, "true")
+    try:
+        assert os.getsid(process.pid) == process.pid != os.getsid(0)
+    finally:
+        process.kill()
+        process.wait()
+    assert local.subprocess is subprocess
 
 
 @pytest.mark.slow
