@@ -90,8 +90,10 @@ def warnings_in_one_line() -> Iterator[None]:
 def prepare() -> None:
     """What every command sets first: its output in any encoding and into any pipe, and figures drawn without a
     window, whatever a notebook's environment says, and without matplotlib's lines on a home folder that cannot be
-    written."""
+    written. A terminal without TERM is one that can neither colour nor move back."""
     as_far_as_read()
     any_encoding()
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     os.environ["MPLBACKEND"] = "Agg"
+    if os.name == "posix":
+        os.environ.setdefault("TERM", "dumb")

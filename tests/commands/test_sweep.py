@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from rich.console import Console
 
 from gfflow.commands import train as command
 from gfflow.commands.jobs import RECORDS, Ended, Watch, count_summaries, number_at
@@ -212,6 +213,16 @@ def _first(values: str) -> str:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     return next(iter(OverridesParser.create().parse_override(f"key={values}").sweep_string_iterator()))
+
+
+def test_where_no_bar_can_be_drawn_the_lines_tell_the_time_left(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(Console, "is_terminal", True)
+    ended = Ended(0, "0", ["seed=0"], 1.0)
+    for term, told in (("xterm", False), ("dumb", True)):
+        monkeypatch.setenv("TERM", term)
+        watch = Watch(tmp_path)
+        watch.total, watch.ended = 2, {0: ended}
+        assert ("left" in watch._line(ended)) is told and watch._bar.disable is told
 
 
 def test_local_jobs_of_submitit_are_not_reached_by_ctrl_c(tmp_path) -> None:
