@@ -3,14 +3,6 @@
 from typing import Any
 
 
-def _like_a_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
 class InvalidInput(ValueError):
     """Input that cannot be used: one line naming the key, the value received and what is allowed.
 
@@ -18,9 +10,7 @@ class InvalidInput(ValueError):
     """
 
     def __init__(self, key: str, received: Any, allowed: str) -> None:
-        shown = repr(received)
-        if isinstance(received, str) and not _like_a_number(received):
-            shown = received or "nothing"
+        shown = (received or "nothing") if isinstance(received, str) else repr(received)
         super().__init__(f"{key}: received {shown}; allowed: {allowed}")
         self.key = key
 
