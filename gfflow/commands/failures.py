@@ -23,6 +23,9 @@ from gfflow.errors import Diverged, InvalidInput
 from gfflow.reference import experiments
 
 UNEXPECTED, BAD_INPUT, DIVERGED, DISK_FULL = 1, 2, 3, 4  # exit statuses
+EXTRAS = dict.fromkeys(
+    [f"hydra/launcher={name}" for name in ("joblib", "submitit_local", "submitit_slurm")], "pip install -e '.[sweep]'"
+) | {"hydra/launcher=ray": "pip install -e '.[ray]'", "hydra/sweeper=optuna": "pip install hydra-optuna-sweeper"}
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
 
@@ -103,7 +106,9 @@ def one_line(error: Exception) -> str:
         if group == "experiment/study":  # a folder of the group, whose names begin with it
             group, name = "experiment", f"study/{name}"
         allowed = ", ".join(experiments() if group == "experiment" else listed)
-        return f"{group}: received {name or 'nothing'}; {_nearest_choice(group, name)}allowed: {allowed}"
+        extra = EXTRAS.get(f"{group}={name}")
+        hint = f"it needs an extra: {extra}; " if extra else _nearest_choice(group, name)
+        return f"{group}: received {name or 'nothing'}; {hint}allowed: {allowed}"
     return text
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra.errors import HydraException
 from rich.console import Console
 
 import gfflow
@@ -156,6 +157,14 @@ def test_a_mistake_has_one_line_with_a_hint(words, said, monkeypatch, capfd, tmp
     assert run_command(monkeypatch, *words) == 2
     error = capfd.readouterr().err
     assert error.count("\n") == 1 and said in error
+
+
+def test_a_launcher_that_is_not_installed_is_told_with_its_extra():
+    absent = (
+        "In 'config': Could not find 'hydra/launcher/joblib'\n\nAvailable options in 'hydra/launcher':\n\tbasic\n"
+    )
+    said = "hydra/launcher: received joblib; it needs an extra: pip install -e '.[sweep]'; allowed: basic"
+    assert one_line(HydraException(absent)) == said
 
 
 @pytest.mark.parametrize("make", [torch.empty, np.empty])
