@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from gfflow.figures.events import label_events, mark_events
+from gfflow.figures.events import label_events, mark_events, over_iterations
 from gfflow.figures.registry import figure
-from gfflow.figures.style import INK, PLUS, iteration_axis, new_figure, number, quantity
+from gfflow.figures.style import INK, PLUS, new_figure, number, quantity
 from gfflow.records.run import Run
 
 
@@ -32,11 +32,11 @@ def saddle(run: Run) -> Figure | None:
             (step[i], distance[i]), (-4 if right else 6, -2),
             textcoords="offset points", ha="right" if right else "left", va="top", fontsize=8,
         )  # fmt: skip
-    axes.set(yscale="log", ylabel="distance in all weights", xlim=(0, max(run.metrics["step"][-1], 1)))
+    axes.set(yscale="log", ylabel="distance in all weights")
+    over_iterations(axes, run, flow_time=True)
     low, high = axes.get_ylim()
     axes.set_ylim(low / 3, high)
     mark_events(axes, run)
     axes.legend(loc="lower left", frameon=True, edgecolor="none", framealpha=1.0)
     label_events(axes, run)
-    iteration_axis(axes, run.step_size)
     return figure
