@@ -14,7 +14,7 @@ from gfflow.records.run import Run
 from gfflow.theory.early_phase import SMALL
 
 LABEL_HEIGHT = 0.75  # inches that the labels take above the axes
-CROWDED = 1000  # times the iteration at which the loss has fallen by 1%
+CROWDED = 100  # times the iteration at which the loss has fallen by 1%
 
 
 def events(run: Run) -> list[tuple[str, float, float | None]]:
@@ -36,17 +36,23 @@ def end_of_smallness(run: Run) -> float | None:
     """The first measured iteration at which the loss has fallen by 1%: before it the network is small, and its
     neurons align. None where it has not."""
     step, loss = run.column("loss")
-    fallen = np.flatnonzero(loss < SMALL * loss[0])
-    return float(step[fallen[0]]) if len(fallen) else None
+    fall = first_fall(loss)
+    return None if fall is None else float(step[fall])
+
+
+def first_fall(loss: NDArray[np.float64]) -> int | None:
+    """At which of the values the loss has fallen by 1%; None where it has not."""
+    fallen = np.flatnonzero(loss < SMALL * loss[0]) if len(loss) else loss
+    return int(fallen[0]) if len(fallen) else None
 
 
 def begins(step: NDArray[np.float64], loss: NDArray[np.float64]) -> float | None:
     """The iteration from which a logarithmic axis shows the run: a tenth of that at which the loss has fallen by 1%.
     None where a linear axis does, as the run ends no more than CROWDED times as late."""
-    fallen = np.flatnonzero(loss < SMALL * loss[0]) if len(loss) else loss
-    if not len(fallen) or step[-1] <= CROWDED * max(step[fallen[0]], 1.0):
+    fall = first_fall(loss)
+    if fall is None or step[-1] <= CROWDED * max(step[fall], 1.0):
         return None
-    return max(1.0, float(step[fallen[0]]) / 10)
+    return max(1.0, float(step[fall]) / 10)
 
 
 def over_iterations(axes: Axes, run: Run, ticks: int = 9, flow_time: bool = False) -> float:
@@ -56,6 +62,13 @@ def over_iterations(axes: Axes, run: Run, ticks: int = 9, flow_time: bool = Fals
     axes.set(xscale="linear" if first is None else "log", xlim=(first or 0.0, last))
     iteration_axis(axes, run.step_size if flow_time else None, ticks)
     return first or 0.0
+
+
+def is_late(axes: Axes, step: float, share: float) -> bool:
+    """Whether the iteration lies beyond so much of the horizontal axis, where a text at it stands to its left."""
+    first, last = axes.get_xlim()
+    place = np.log(max(step, first) / first) / np.log(last / first) if axes.get_xscale() == "log" else step / last
+    return bool(place > share)
 
 
 def mark_events(axes: Axes, run: Run) -> None:

@@ -21,10 +21,10 @@ def loss(run: Run) -> Figure:
     left.plot(step, values, color=INK, label="training")
     left.plot(*run.column("theory/loss"), color=PREDICTED, linestyle=(0, (4, 3)), linewidth=0.9)
     tested, tests = run.column("test/loss")
-    top = max(values.max(), tests.max(initial=0))
     left.set_ylabel("loss $L$")
-    over_iterations(left, run, ticks=4)
-    if lies_flat(step, values, left.get_xlim()[0]):
+    first = over_iterations(left, run, ticks=4)
+    top = max(values[step >= first].max(), tests[tested >= first].max(initial=0))
+    if left.get_xscale() == "linear" and lies_flat(step, values):  # over a logarithm the fall itself is seen
         left.set_yscale("log")
     else:
         left.set_ylim(0, 1.14 * top)

@@ -27,7 +27,7 @@ def overview(run: Run) -> Figure:
     if lies_flat(step, loss, top.get_xlim()[0]):
         top.set_yscale("log")
     else:
-        top.set_ylim(0, 1.06 * loss.max())
+        top.set_ylim(0, 1.06 * loss[step >= top.get_xlim()[0]].max())
     draw_masses(bottom, run)
     for axes in (top, bottom):
         mark_events(axes, run)

@@ -186,15 +186,14 @@ def iteration_ticks(axis: Axis, ticks: int) -> None:
 
 
 def lies_flat(step: NDArray[np.float64], values: NDArray[np.float64], first: float = 0.0) -> bool:
-    """Whether on a linear axis a curve of values >= 0 is nothing but a fall at the edge: for nine tenths of the
-    horizontal axis below a hundredth of its top. That axis is one of iterations; logarithmic from `first` on, if
-    that is not 0."""
+    """Whether over linear values a curve of values >= 0 is nothing but a fall at the edge: for nine tenths of the
+    iterations below a hundredth of its top; on an axis that is logarithmic, from `first` on, for half of it."""
     step, values = step[step >= first], values[step >= first]
     if len(step) < 2 or values.max() <= 0:
         return False
     place = np.log(step) if first > 0 else step
     until = np.diff(place, append=place[-1])[values < 0.01 * values.max()].sum()
-    return bool(until > 0.9 * (place[-1] - place[0]))
+    return bool(until > (0.5 if first > 0 else 0.9) * (place[-1] - place[0]))
 
 
 def number(value: float) -> str:

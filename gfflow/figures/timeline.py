@@ -132,6 +132,6 @@ def _lane(axes: Axes, row: int, steps: Steps, end: float, looks: Sequence[Look])
     names = [number(step) for step in steps]
     to_axes = axes.transData + axes.transAxes.inverted()
     places = [float(to_axes.transform((max(step, axes.get_xlim()[0]), 0))[0]) for step in steps]
-    for name, place in zip(names, spread(places, 0.075, 0, 0.97), strict=True):
+    for name, place in zip(names, spread(places, 0.075, 0.035, 0.97), strict=True):
         axes.annotate(name, (place, row - HALF), (0, -3), axes.get_yaxis_transform(), textcoords="offset points",
                       ha="center", va="top", fontsize=7.5)  # fmt: skip

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SECTIONS = ("theory beside measurement", "measured minus predicted")  # of the custom charts, those that come first
+PREDICTION = re.compile(" and (its|their) predictions?")
+MEASURED = "measured"  # their name where nothing was predicted
 FINAL = {  # key of the summary's `final` -> what TensorBoard calls it
     "loss": "final loss",  # not to be taken for the parameter `loss`
     "half_norm_squared": "1/2 ||theta||^2",
@@ -52,13 +54,18 @@ def charts(
     names: Collection[str] | None = None, mirrored: bool = True
 ) -> dict[str, dict[str, tuple[str, Sequence[str]]]]:
     """The layout of the custom scalar charts, by section and title, from the measures' own: of all, or of those alone
-    that have something to draw where these scalars were logged, `mirrored` over log10(iteration) or not."""
-    layout: dict[str, dict[str, tuple[str, Sequence[str]]]] = {section: {} for section in SECTIONS}
+    that have something to draw where these scalars were logged, `mirrored` over log10(iteration) or not; no name
+    speaks of predictions where none of them is one."""
+    alone = names is not None and not any(name.startswith("theory/") for name in names)
+    first = (MEASURED,) if alone else SECTIONS
+    layout: dict[str, dict[str, tuple[str, Sequence[str]]]] = {section: {} for section in first}
     drawn = None if names is None else [*names, *(f"log10_iteration/{name}" for name in names if mirrored)]
     for entry in MEASURES.values():
         for chart in entry.charts:
             if drawn is None or any(re.search(tag, name) for tag in chart.tags for name in drawn):
-                layout.setdefault(chart.section, {})[chart.title] = (chart.kind, chart.tags)
+                section = MEASURED if alone and chart.section in SECTIONS else chart.section
+                title = PREDICTION.sub("", chart.title) if alone else chart.title
+                layout.setdefault(section, {})[title] = (chart.kind, chart.tags)
     return {section: found for section, found in layout.items() if found}
 
 
