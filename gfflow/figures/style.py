@@ -44,6 +44,7 @@ BY_SIGN = {
     1: Look(PLUS, "-", PLUS, (PLUS, FIT, "#5FB3E5", "#6B5BB5"), "$a_j > 0$"),
     -1: Look(MINUS, (0, (5, 1.5)), "white", (MINUS, "#B0428F", "#8A6A2F", "#C44536"), "$a_j < 0$"),
 }
+LONG = 1e6  # from here on the digits of an iteration take the room of a power of ten
 MANY = 1e8  # from here on an iteration is written with a power of ten
 WIDTH = 6.75  # inches: the text width of a two-column paper
 
@@ -175,12 +176,15 @@ def iteration_axis(axes: Axes, step_size: float | None, ticks: int = 9) -> None:
 
 
 def iteration_ticks(axis: Axis, ticks: int) -> None:
-    """At most so many ticks and one on a linear axis of iterations, all in digits or all with powers of ten."""
+    """At most so many ticks and one on a linear axis of iterations, all in digits or all with powers of ten; three
+    quarters of them where their labels are long. The axis' limits must be set before."""
 
     def name(value: float, _: object = None) -> str:
         many = value != 0 and max(axis.get_view_interval()) >= MANY
         return _power_of_ten(f"{value:.2e}") if many else number(value)
 
+    if max(axis.get_view_interval()) >= LONG:
+        ticks = 3 * ticks // 4
     axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10], integer=True))
     axis.set_major_formatter(name)
 

@@ -255,5 +255,5 @@ def test_a_curve_lies_flat_where_it_is_but_a_fall_at_the_edge() -> None:
     assert lies_flat(step, np.exp(-step / 20))
     assert not lies_flat(step, np.exp(-step / 2000))  # 1% of its top at 9210
     assert not lies_flat(step, np.where(step < 5000, 1.0, 1e-9)[::-1])
-    assert not lies_flat(step, np.exp(-step / 2000), first=1.0) and lies_flat(step, np.exp(-step / 2), first=1.0)
+    assert not lies_flat(step, np.exp(-step / 2000), first=1.0) and lies_flat(step, np.exp(-step), first=1.0)
     assert not lies_flat(step, np.zeros(6)) and not lies_flat(step[:1], np.ones(1))

@@ -92,7 +92,7 @@ def test_each_value_of_a_second_key_has_a_row_of_panels(write_job, tmp_path: Pat
 
 
 def test_runs_that_were_not_one_sweep_have_room_for_their_names(write_job, tmp_path: Path, recwarn) -> None:
-    """Thirteen runs that differ in eight keys; the longest over a hundred thousand times the iterations of another."""
+    """Thirteen runs that differ in eight keys, one of them over very many more iterations than the others."""
     for i in range(13):
         given = {"data": f"a_training_set_with_a_long_name_{i}", "init": "unbalanced", "solver": "flow"}
         given |= {"network.activation": "leaky_relu", "network.slope": f"0.{i + 1}", "network.width": str(10 + i)}
