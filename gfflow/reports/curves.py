@@ -74,9 +74,9 @@ def _begins(groups: list[Group]) -> float | None:
     """The iteration from which on a logarithmic axis shows all runs, where even what happens last of all would crowd
     at the left edge of a linear one, as beside a run over many more iterations; else None."""
     losses = [run.column("loss") for group in groups for run in group.runs]
-    falls = [step[first_fall(loss)] for step, loss in losses if first_fall(loss) is not None]
+    falls = [float(step[i]) for step, loss in losses if (i := first_fall(loss)) is not None]
     last = max((float(step[-1]) for step, _ in losses if len(step)), default=0.0)
-    if not falls or last <= CROWDED * max(*falls, 1.0):
+    if last <= CROWDED * max(falls, default=last):
         return None
     return max(1.0, min(falls) / 10)
 
