@@ -7,8 +7,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from gfflow.callbacks.observed import View, observed
+from gfflow.callbacks.observed import Observed, View, observed, view_of
 from gfflow.model.snapshot import Snapshot
+from gfflow.training.module import GradientFlowModule
 
 
 class Measurement(pl.Callback, ABC):
@@ -25,6 +26,14 @@ class Measurement(pl.Callback, ABC):
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         """The scalars to log, by name."""
 
+    def due(self, network: Observed, ended: bool) -> bool:
+        """Whether to measure now; `ended`: training has come to its end."""
+        return network.due(ended=ended)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if not isinstance(pl_module, GradientFlowModule):
+            view_of(trainer)  # there before checkpoints are read
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._measured = None
         self._log(trainer, pl_module)
@@ -39,12 +48,18 @@ class Measurement(pl.Callback, ABC):
 
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, ended: bool = False) -> None:
         network = observed(trainer, pl_module)
-        due = ended or network.on_schedule()
-        if not due or network.iteration == self._measured or not network.measurable():
-            return
-        self._measured = network.iteration
-        scalars = self.measure(network.snapshot())
+        scalars: dict[str, float] = {}
+        if network.iteration != self._measured and self.due(network, ended) and network.measurable():
+            self._measured = network.iteration
+            scalars = self.measure(network.snapshot())
         if isinstance(network, View):
-            network.logged |= scalars.keys()
+            network.gather(scalars, last=self is _last_of(trainer))
+            return
         for logger in trainer.loggers if scalars else ():
             logger.log_metrics(scalars, step=network.iteration)
+
+
+def _last_of(trainer: pl.Trainer) -> Measurement:
+    """The one that measures after all others."""
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    return next(callback for callback in reversed(callbacks) if isinstance(callback, Measurement))

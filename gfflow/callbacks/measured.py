@@ -2,51 +2,64 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import lightning.pytorch as pl
 
 from gfflow import scalars
 from gfflow.callbacks.base import Measurement
-from gfflow.callbacks.observed import observed
+from gfflow.callbacks.observed import Observed, observed
 from gfflow.errors import InvalidInput
 from gfflow.model.snapshot import Snapshot
 from gfflow.scalars import Measure
 from gfflow.solvers import Solver
 from gfflow.theory import Prediction
-from gfflow.training.schedule import FEW, Schedule
+from gfflow.training.schedule import Schedule
 
 
 class Measured(Measurement):
     """Logs the scalars of a measure.
 
     `few`: at a few of the training's scheduled iterations alone, for costly measures; `schedule`: at those of the
-    scheduled iterations that are in it.
+    scheduled iterations that are in it. Each training that no checkpoint resumes begins with the measure as it was
+    before the first.
     """
 
     def __init__(self, source: Measure, *, few: bool = False, schedule: Schedule | None = None) -> None:
         if not isinstance(source, Measure):
             raise InvalidInput("Measured", source, "a measure, such as Measured(MyMeasure())")
         self.source = source
-        self.few, self.wanted = few, schedule
+        self.few, self.given_schedule = few, schedule
+        self._unused: dict[str, Any] | None = None  # the measure's attributes before the first training
 
     @property
     def state_key(self) -> str:
         """One for each kind of measure: a training may have several of this class."""
         return f"Measured({type(self.source).__qualname__})"
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage != "fit":
+            return
+        if self._unused is None:
+            self._unused = _copied(vars(self.source))
+        else:
+            vars(self.source).clear()
+            vars(self.source).update(_copied(self._unused))
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         network = observed(trainer, pl_module)
-        if self.few and self.wanted is None:
-            self.wanted = network.schedule.thinned(FEW)
         if network.measurable():
             lr = network.step_size
             self.source.begin(network.snapshot(), [] if lr is None else [lr * i for i in network.schedule])
         super().on_train_start(trainer, pl_module)
 
+    def due(self, network: Observed, ended: bool) -> bool:
+        wanted = network.few if self.few and self.given_schedule is None else self.given_schedule
+        return network.due(wanted, ended)
+
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
-        if self.wanted is not None and snapshot.iteration not in self.wanted:
-            return {}
         return self.source.measure(snapshot)
 
     def state_dict(self) -> dict[str, Any]:
@@ -54,6 +67,11 @@ class Measured(Measurement):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.source.load_state_dict(state_dict)
+
+
+def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes, lists and mappings among them copied: measures put others in their places, or add to these."""
+    return {name: copy(value) if isinstance(value, (dict, list, set)) else value for name, value in attributes.items()}
 
 
 class Margin(Measured):

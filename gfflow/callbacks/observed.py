@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 
+from gfflow.callbacks.rows import Rows
 from gfflow.errors import InvalidInput
 from gfflow.model.activations import leaky_relu
 from gfflow.model.data import TrainingSet
@@ -19,20 +23,28 @@ from gfflow.model.snapshot import Snapshot
 from gfflow.records.dashboard import charts
 from gfflow.records.event_file import add_layout
 from gfflow.solvers.options import SolverOptions
+from gfflow.training.budget import Work
 from gfflow.training.foreign import (
     LossOf,
     WeightsOf,
     as_loss,
     as_training_set,
     check_forward,
+    layers_weights,
     note_of_loss,
     read_samples,
     read_weights,
     shifted,
     with_loss,
 )
+from gfflow.training.hooked import up_to_date
 from gfflow.training.module import GradientFlowModule
-from gfflow.training.schedule import Schedule
+from gfflow.training.samples import Probe, trained_indices
+from gfflow.training.schedule import FEW, Schedule
+from gfflow.training.steps import StepCounter
+
+PREFIX = "gfflow/"  # of the scalars of somebody else's training
+Layout = Mapping[str, Mapping[str, tuple[str, Sequence[str]]]]
 
 
 class Observed(Protocol):
@@ -40,6 +52,10 @@ class Observed(Protocol):
 
     schedule: Schedule
     training_set: TrainingSet
+
+    @property
+    def few(self) -> Schedule:
+        """The iterations at which costlier measures are taken, unless they are told otherwise."""
 
     @property
     def iteration(self) -> int: ...
@@ -53,6 +69,10 @@ class Observed(Protocol):
 
     def on_schedule(self) -> bool:
         """Whether this iteration is one of the schedule's."""
+
+    def due(self, schedule: Schedule | None = None, ended: bool = False) -> bool:
+        """Whether to measure now what is wanted at the iterations of that schedule, by default the training's, and,
+        where training has `ended`, at its end."""
 
     def ended(self) -> bool:
         """Whether training has ended at this iteration."""
@@ -77,7 +97,13 @@ class View(pl.Callback):
     weights, balance and gradient norms are then those of the folded a. `slope` is that of the activation below
     zero, 0 for the ReLU; by default that of the module's own nn.ReLU or nn.LeakyReLU. Losses, gradients and the
     directions D_j of a leaky network are its own, and what the paper says of ReLU networks does not hold of it.
-    Raises InvalidInput at the start of training.
+
+    Scalars are logged under `prefix`, one row a measurement, and are in `trainer.callback_metrics`; `rows` has them
+    by iteration, without it. An iteration is an optimiser step that was really made: several optimisers that step on
+    one batch make one, and where weights change without any optimiser, so does each such batch. The default schedule
+    is thinned where measuring would take more than a tenth of the training (training/budget.py). The samples are
+    those that the loader's sampler and the trainer's limits let be trained on; where the dataset has changed at a
+    later epoch, it is read anew. Raises InvalidInput at the start of training.
     """
 
     def __init__(
@@ -88,6 +114,7 @@ class View(pl.Callback):
         step_size: float | None = None,
         slope: float | None = None,
         loss: LossOf | None = None,
+        prefix: str = PREFIX,
     ) -> None:
         if not (view is None or callable(view)):
             raise InvalidInput("View(view=)", view, "a function of the module that returns (w, a)")
@@ -98,45 +125,126 @@ class View(pl.Callback):
         self.loss = loss if loss is None else as_loss(loss)
         self.view, self.activation = view, None if slope is None else leaky_relu(slope)
         self.given, self.given_schedule, self.step_size = training_set, schedule, step_size
-        self.logged: set[str] = set()  # names of scalars
+        self._rows = Rows(prefix)
         self._trainer: pl.Trainer | None = None
+        self._steps: StepCounter | None = None
+        self._begun = 0  # the iteration that a checkpoint, or another training by the same trainer, goes on from
+        self._last: Callable[[], Any] = lambda: None  # the trainer of that training
         self._read: tuple[int, Neurons, float] | None = None  # iteration, weights, output bias
         self._snapshot: Snapshot | None = None
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":  # a new training, though it be of the same trainer and module
+            self._detach()
+            if self._last() is not trainer:
+                self._begun, self._last = 0, weakref.ref(trainer)
 
     def attach(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Finds weights, samples and schedule, once for each training."""
         self._trainer, self._module, self._read, self._snapshot = trainer, module, None, None
+        self._start = self._begun or trainer.global_step
+        self._steps = StepCounter(module, self._shown, self._start)
+        self._rows.begin(trainer)
         neurons, bias = self._weights()
-        x = None if self.given is not None else (samples := read_samples(trainer.train_dataloader))[0]
-        self.training_set = (
-            as_training_set(*samples, neurons.w.shape[1], self.loss)
-            if self.given is None
-            else with_loss(self.given, self.loss)
-        )
+        x = None if self.given is not None else self._read_samples()
+        if self.given is not None:
+            self.training_set = with_loss(self.given, self.loss)
         note = note_of_loss(module, self.training_set.loss)
         if note is not None:
             warnings.warn(note, stacklevel=2)
-        self.schedule = self.given_schedule or _default_schedule(trainer)
+        self._plan(trainer, len(neurons.a))
         if self.step_size is not None:
             _check_plain_descent(trainer, self.step_size)
         if x is not None and self.measurable():
             check_forward(module, x, self.snapshot(), bias)
-        _lay_out(trainer, charts(mirrored=False))
+        _lay_out(trainer, charts(mirrored=False), self.prefix)
+
+    def _read_samples(self) -> Tensor:
+        """Reads the samples that are trained on, makes them the training set and returns the inputs as they come."""
+        assert self._trainer is not None
+        loader, batches = self._trainer.train_dataloader, self._trainer.num_training_batches
+        x, y = read_samples(loader, batches)
+        self._epoch, self._probe = self._trainer.current_epoch, Probe(loader, trained_indices(loader, batches))
+        if self._probe.drawn_anew:
+            line = f"the dataset draws its samples anew: measured on {len(x)} drawn once, View(training_set=...) for others"
+            warnings.warn(line, stacklevel=2)
+        self.training_set = as_training_set(x, y, self._weights()[0].w.shape[1], self.loss)
+        return x
+
+    def _renew_samples(self) -> None:
+        """Reads the samples again where the dataset gives others in a new epoch."""
+        assert self._trainer is not None
+        if self.given is None and self._epoch != self._trainer.current_epoch:
+            self._epoch = self._trainer.current_epoch
+            if self._probe.changed(self._trainer.train_dataloader):
+                self._read_samples()
+
+    def _plan(self, trainer: pl.Trainer, m: int) -> None:
+        """Chooses when to measure."""
+        if self.given_schedule is not None:
+            self.schedule, self.few = self.given_schedule, self.given_schedule.thinned(FEW)
+            return
+        wished, n, d = _default_schedule(trainer), *self.training_set.x.shape
+        work = Work.of(n, m, d, _samples_per_step(trainer, n), _accelerated(self._module))
+        self.schedule, self.few = work.affordable(wished)
+        if len(self.schedule) < len(wished):
+            line = (
+                f"measured at {len(self.schedule)} of {len(wished)} iterations, as measuring n = {n}, m = {m}, "
+                f"d = {d} would take more than a tenth of the training: View(schedule=Schedule.of({wished.last})) "
+                "measures more"
+            )
+            warnings.warn(line, stacklevel=2)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if self._steps is not None:
+            self._steps.begin_batch()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        _lay_out(trainer, charts(self.logged, mirrored=False))
+        _lay_out(trainer, charts(self._rows.names, mirrored=False), self.prefix)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._trainer = None
+        self._detach()
 
-    def attached_to(self, module: pl.LightningModule) -> bool:
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._detach()
+
+    def _detach(self) -> None:
+        if self._steps is not None:
+            self._begun = self._steps.count
+            self._steps.close()
+        self._trainer = self._steps = None
+
+    def attached_to(self, trainer: pl.Trainer, module: pl.LightningModule) -> bool:
         """Whether this training of the module has been seen already."""
-        return self._trainer is not None and self._module is module
+        return self._trainer is trainer and self._module is module
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"iteration": self._begun if self._steps is None else self._steps.count}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._begun = state_dict["iteration"]
+
+    @property
+    def prefix(self) -> str:
+        """What the scalars' names begin with in the loggers and in `trainer.callback_metrics`."""
+        return self._rows.prefix
+
+    @property
+    def rows(self) -> dict[int, dict[str, float]]:
+        """What has been measured in this training, by iteration: scalars by name, without the prefix."""
+        return self._rows.rows
 
     @property
     def iteration(self) -> int:
-        assert self._trainer is not None
-        return self._trainer.global_step
+        assert self._steps is not None
+        return self._steps.count
+
+    def _shown(self) -> tuple[Any, ...]:
+        """The weights, as the view returns them."""
+        with up_to_date(self._module):
+            return tuple((self.view or layers_weights)(self._module))
 
     def _weights(self) -> tuple[Neurons, float]:
         """The weights and the output bias as they stand, copied once for all that ask at one iteration."""
@@ -149,7 +257,22 @@ class View(pl.Callback):
         return math.isfinite(neurons.half_norm_squared + bias)
 
     def on_schedule(self) -> bool:
-        return self.iteration in self.schedule
+        return self.due()
+
+    def due(self, schedule: Schedule | None = None, ended: bool = False) -> bool:
+        assert self._steps is not None and self._trainer is not None
+        wanted = self.schedule if schedule is None else schedule
+        before, now = self._steps.before, self.iteration
+        first = now == self._start and now in wanted
+        passed = wanted.passed(before, now, endless=self.given_schedule is None)
+        return ended or first or passed or self._rows.read_now(self._trainer)
+
+    def gather(self, scalars: Mapping[str, float], last: bool) -> None:
+        """Adds scalars to the row of this iteration, which is written with the `last` of the measuring callbacks."""
+        assert self._trainer is not None
+        self._rows.add(scalars)
+        if last:
+            self._rows.write(self._trainer, self.iteration)
 
     def ended(self) -> bool:
         return False  # Lightning's on_train_end says so
@@ -158,6 +281,7 @@ class View(pl.Callback):
         """The network as it stands, copied: all measurements of one iteration share it."""
         if self._snapshot is None or self._snapshot.iteration != self.iteration:
             neurons, bias = self._weights()
+            self._renew_samples()
             time = None if self.step_size is None else self.step_size * self.iteration
             samples = shifted(self.training_set, bias)
             self._snapshot = Snapshot(neurons, samples, self.iteration, time)
@@ -169,21 +293,40 @@ def observed(trainer: pl.Trainer, module: pl.LightningModule) -> Observed:
     is added to the trainer's callbacks where there is none)."""
     if isinstance(module, GradientFlowModule):
         return module
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-    view = next((callback for callback in callbacks if isinstance(callback, View)), None)
-    if view is None:
-        view = View()
-        callbacks.append(view)
-    if not view.attached_to(module):
+    view = view_of(trainer)
+    if not view.attached_to(trainer, module):
         view.attach(trainer, module)
     return view
 
 
-def _lay_out(trainer: pl.Trainer, layout: Mapping[str, Mapping[str, tuple[str, Sequence[str]]]]) -> None:
-    """Gives the custom charts to TensorBoard, where a logger of Lightning's writes for it."""
+def view_of(trainer: pl.Trainer) -> View:
+    """The trainer's View; one is added to its callbacks where there is none. Raises InvalidInput where there are
+    several."""
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    views = [callback for callback in callbacks if isinstance(callback, View)]
+    if len(views) > 1:
+        raise InvalidInput("callbacks", f"{len(views)} Views", "one View, which all measuring callbacks share")
+    if not views:
+        views = [View()]
+        callbacks.extend(views)
+    return views[0]
+
+
+def _lay_out(trainer: pl.Trainer, layout: Layout, prefix: str) -> None:
+    """Gives the custom charts to TensorBoard, where a logger writes for it by torch."""
+    below = {
+        section: {title: (kind, [_under(prefix, tag) for tag in tags]) for title, (kind, tags) in charts.items()}
+        for section, charts in layout.items()
+    }
     for logger in trainer.loggers:
-        if layout and isinstance(logger, TensorBoardLogger):
-            add_layout(logger.experiment, layout)
+        writer = getattr(logger, "experiment", None)
+        if below and isinstance(writer, SummaryWriter):
+            add_layout(writer, below)
+
+
+def _under(prefix: str, tag: str) -> str:
+    """The name, or the regular expression of names, under the prefix."""
+    return f"^{re.escape(prefix)}{tag.removeprefix('^')}" if tag.startswith("^") else prefix + tag
 
 
 def _default_schedule(trainer: pl.Trainer) -> Schedule:
@@ -191,6 +334,20 @@ def _default_schedule(trainer: pl.Trainer) -> Schedule:
     if not 1 <= steps < float("inf"):
         raise InvalidInput("schedule", f"none, for a training of {steps} steps", "View(schedule=Schedule.of(last))")
     return Schedule.of(int(steps), linear=0)
+
+
+def _samples_per_step(trainer: pl.Trainer, n: int) -> float:
+    """On how many samples an optimiser step is trained; 1 where that is not known."""
+    loader, batches = trainer.train_dataloader, trainer.num_training_batches
+    size = getattr(loader, "batch_size", None)
+    if not isinstance(size, int):
+        size = n / batches if 0 < batches < math.inf else 1
+    return min(n, size) * trainer.accumulate_grad_batches
+
+
+def _accelerated(module: pl.LightningModule) -> bool:
+    parameter = next(module.parameters(), None)
+    return parameter is not None and parameter.device.type != "cpu"
 
 
 def _check_plain_descent(trainer: pl.Trainer, step_size: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from gfflow.errors import InvalidInput
 from gfflow.model.activations import RELU, Activation, leaky_relu
@@ -20,6 +20,8 @@ from gfflow.model.options import LOSSES
 from gfflow.model.snapshot import Snapshot
 from gfflow.theory import Prediction, make_forecast, predict, with_forecast
 from gfflow.theory.prediction import CLOSED_FORM
+from gfflow.training.hooked import up_to_date
+from gfflow.training.samples import generators_kept, trained_indices
 
 Weights = tuple[Tensor, ...]  # (w, a) or (w, a, output bias)
 WeightsOf = Callable[[Any], Weights]
@@ -75,7 +77,8 @@ def read_weights(
 
     Raises InvalidInput where `view` returns something else than weights of one hidden layer with one output.
     """
-    found = (view or layers_weights)(module)
+    with up_to_date(module):
+        found = (view or layers_weights)(module)
     if not isinstance(found, tuple) or len(found) not in (2, 3):
         raise InvalidInput("view", f"a function that returns {type(found).__name__}", "(w, a) or (w, a, output bias)")
     w, a, *bias = found
@@ -147,29 +150,31 @@ def own_activation(module: nn.Module) -> Activation:
     return leaky_relu(slope) if slope else RELU
 
 
-def read_samples(loader: Any) -> tuple[Tensor, Tensor]:
-    """All inputs and labels of a DataLoader's dataset, in the dataset's order: shapes (n, ...) and (n,) or (n, 1).
+def read_samples(loader: Any, batches: float = float("inf")) -> tuple[Tensor, Tensor]:
+    """The inputs and labels that a DataLoader trains on in epochs of so many batches, in the dataset's order: shapes
+    (n, ...) and (n,) or (n, 1); which they are, trained_indices says.
 
-    Reads the dataset beside the loader: no random state moves, shuffling and batches play no part. Raises
-    InvalidInput where the dataset cannot be read twice or its batches are no pairs.
+    Reads the dataset beside the loader: no random state moves. Raises InvalidInput where the dataset cannot be read
+    twice or its batches are no pairs.
     """
     remedy = (
         "a DataLoader of pairs (inputs, labels) from a map-style dataset, or View(training_set=TrainingSet(x, y))"
     )
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         raise InvalidInput("training data", f"{type(loader).__name__}, which cannot be read twice", remedy)
-    with torch.random.fork_rng(devices=[]):
-        batches = list(
+    chosen = Subset(loader.dataset, trained_indices(loader, batches))
+    with generators_kept(loader.dataset, loader.collate_fn):
+        read = list(
             DataLoader(
-                loader.dataset,
+                chosen,
                 batch_size=1024,
                 collate_fn=loader.collate_fn,
                 generator=torch.Generator().manual_seed(0),
             )
         )
-    if any(not isinstance(batch, (tuple, list)) or len(batch) != 2 for batch in batches):
-        raise InvalidInput("training data", f"batches of type {type(batches[0]).__name__}", remedy)
-    return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
+    if any(not isinstance(batch, (tuple, list)) or len(batch) != 2 for batch in read):
+        raise InvalidInput("training data", f"batches of type {type(read[0]).__name__}", remedy)
+    return torch.cat([x for x, _ in read]), torch.cat([y for _, y in read])
 
 
 def as_training_set(x: Tensor, y: Tensor, coordinates: int, loss: LossOf | None = None) -> TrainingSet:
@@ -215,7 +220,7 @@ def check_forward(module: nn.Module, x: Tensor, snapshot: Snapshot, output_bias:
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad(), generators_kept(module):
             output = module(x[:CHECKED].to(parameter.device, parameter.dtype))
     except Exception:  # somebody else's code, which may need anything
         return False

@@ -18,7 +18,7 @@ from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Frames, Snapshot
 from gfflow.solvers.base import Abandoned, Solver
-from gfflow.training.schedule import Schedule
+from gfflow.training.schedule import FEW, Schedule
 
 
 class _Leaps:
@@ -158,6 +158,17 @@ class GradientFlowModule(pl.LightningModule):
     def on_schedule(self) -> bool:
         """Whether the network stands at a scheduled iteration (a run resumed in the middle of a leap does not)."""
         return self.iteration in self.schedule
+
+    @property
+    def few(self) -> Schedule:
+        """The iterations at which costlier measures are taken."""
+        return self.schedule.thinned(FEW)
+
+    def due(self, schedule: Schedule | None = None, ended: bool = False) -> bool:
+        """Whether to measure now what is wanted at the iterations of that schedule, by default this one's, and, where
+        training has `ended`, at its end."""
+        now = ended or self.on_schedule()
+        return now and (schedule is None or self.iteration in schedule)
 
     @property
     def step_size(self) -> float:

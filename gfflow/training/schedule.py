@@ -56,6 +56,17 @@ class Schedule:
         """The final iteration."""
         return self.iterations[-1]
 
+    def passed(self, before: int, now: int, endless: bool = False) -> bool:
+        """Whether one of these iterations lies after `before` and not after `now`; an `endless` schedule goes on
+        after its last iteration by the ratio of its last two, at most doubling."""
+        return self._place(now, endless) > self._place(before, endless)
+
+    def _place(self, iteration: int, endless: bool) -> int:
+        if not endless or iteration <= self.last:
+            return bisect_right(self.iterations, iteration)
+        ratio = min(2.0, self.last / max(1, self.iterations[-2])) if len(self) > 1 else 2.0
+        return len(self) + math.floor(math.log(iteration / self.last) / math.log(ratio) + 1e-9)
+
     def leaps_after(self, iteration: int) -> list[tuple[int, int]]:
         """The leaps (start, stop) from `iteration` on, one scheduled iteration to the next; none after the last."""
         stops = self.iterations[bisect_right(self.iterations, iteration) :]

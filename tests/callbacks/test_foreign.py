@@ -73,12 +73,12 @@ def measurements():
 
 
 def fit(tmp_path, module, callbacks, loader=None, **options):
-    """Trains and returns the rows logged, by iteration."""
+    """Trains and returns the rows logged, by iteration, by the names of a run's scalars."""
     table = MetricsTable(tmp_path / "metrics.csv")
     loader = loader if loader is not None else DataLoader(TensorDataset(X, Y), batch_size=5, shuffle=True)
     settings = {"max_epochs": 20, "logger": [table], **QUIET, "accelerator": "cpu", "log_every_n_steps": 1, **options}
     pl.Trainer(callbacks=callbacks, default_root_dir=tmp_path, **settings).fit(module, loader)
-    return table.rows
+    return {step: {name.removeprefix("gfflow/"): v for name, v in row.items()} for step, row in table.rows.items()}
 
 
 def by_hand(w, a, b, x, y, start, slope=0.0):
