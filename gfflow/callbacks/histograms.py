@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -63,8 +64,9 @@ class Histograms(pl.Callback):
         prefix = network.prefix if isinstance(network, View) else ""
         for name, value in values.items():
             for writer in writers if value.numel() else ():
-                edges = bin_edges(value)
-                writer.add_histogram(f"{prefix}neurons/{name}", value, network.iteration, bins=edges)
+                tag, step, edges = f"{prefix}neurons/{name}", network.iteration, bin_edges(value)
+                write = partial(writer.add_histogram, tag, value, step, bins=edges)
+                network.later(write) if isinstance(network, View) else write()
 
 
 def _writers(trainer: pl.Trainer) -> Iterator[Any]:

@@ -18,7 +18,6 @@ from gfflow.callbacks.rows import Rows
 from gfflow.errors import InvalidInput
 from gfflow.model.activations import leaky_relu
 from gfflow.model.data import TrainingSet
-from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
 from gfflow.records.dashboard import charts
 from gfflow.records.event_file import add_layout
@@ -30,18 +29,20 @@ from gfflow.training.foreign import (
     as_loss,
     as_training_set,
     check_forward,
+    in_view,
     layers_weights,
-    note_of_loss,
     read_samples,
     read_weights,
     shifted,
-    with_loss,
 )
 from gfflow.training.hooked import up_to_date
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.samples import Probe, trained_indices
 from gfflow.training.schedule import FEW, Schedule
+from gfflow.training.shown import ModuleSnapshot, Shown
 from gfflow.training.steps import StepCounter
+from gfflow.training.verdict import Verdict, check_step, check_weights
+from gfflow.training.view_check import Accuracy
 
 PREFIX = "gfflow/"  # of the scalars of somebody else's training
 Layout = Mapping[str, Mapping[str, tuple[str, Sequence[str]]]]
@@ -115,6 +116,8 @@ class View(pl.Callback):
         slope: float | None = None,
         loss: LossOf | None = None,
         prefix: str = PREFIX,
+        output_scale: float = 1.0,
+        check: bool = True,
     ) -> None:
         if not (view is None or callable(view)):
             raise InvalidInput("View(view=)", view, "a function of the module that returns (w, a)")
@@ -122,6 +125,8 @@ class View(pl.Callback):
             raise InvalidInput("View(schedule=)", schedule, "a gfflow.Schedule")
         if step_size is not None:
             SolverOptions.check(lr=step_size)
+        if not 0 < output_scale < math.inf:
+            raise InvalidInput("output_scale", output_scale, "a positive number")
         self.loss = loss if loss is None else as_loss(loss)
         self.view, self.activation = view, None if slope is None else leaky_relu(slope)
         self.given, self.given_schedule, self.step_size = training_set, schedule, step_size
@@ -130,8 +135,11 @@ class View(pl.Callback):
         self._steps: StepCounter | None = None
         self._begun = 0  # the iteration that a checkpoint, or another training by the same trainer, goes on from
         self._last: Callable[[], Any] = lambda: None  # the trainer of that training
-        self._read: tuple[int, Neurons, float] | None = None  # iteration, weights, output bias
-        self._snapshot: Snapshot | None = None
+        self.output_scale, self.check = output_scale, check
+        self._read: tuple[int, Shown] | None = None  # the weights at that iteration
+        self._snapshot: ModuleSnapshot | None = None
+        self._verdict: Verdict | None = None
+        self._first: ModuleSnapshot | None = None  # the network at the start, until the first step has been checked
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage == "fit":  # a new training, though it be of the same trainer and module
@@ -142,22 +150,42 @@ class View(pl.Callback):
     def attach(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Finds weights, samples and schedule, once for each training."""
         self._trainer, self._module, self._read, self._snapshot = trainer, module, None, None
+        shown = read_weights(module, self.view, self.activation, self.output_scale, trainer.optimizers)
+        if self.check:
+            check_weights(shown)
         self._start = self._begun or trainer.global_step
         self._steps = StepCounter(module, self._shown, self._start)
         self._rows.begin(trainer)
-        neurons, bias = self._weights()
         x = None if self.given is not None else self._read_samples()
         if self.given is not None:
-            self.training_set = with_loss(self.given, self.loss)
-        note = note_of_loss(module, self.training_set.loss)
-        if note is not None:
-            warnings.warn(note, stacklevel=2)
-        self._plan(trainer, len(neurons.a))
+            self.training_set = in_view(self.given, shown.neurons.w.shape[1], self.loss)
+        self._plan(trainer, len(shown.neurons.a))
         if self.step_size is not None:
             _check_plain_descent(trainer, self.step_size)
-        if x is not None and self.measurable():
-            check_forward(module, x, self.snapshot(), bias)
+        agrees = x is not None and self.measurable() and check_forward(module, x, self.snapshot())
+        self._expect(trainer, agrees)
         _lay_out(trainer, charts(mirrored=False), self.prefix)
+
+    def _expect(self, trainer: pl.Trainer, agrees: bool) -> None:
+        """Holds back what is measured until the first batch has shown that the view holds, and the first step that it
+        is one of the step size."""
+        accuracy = Accuracy.of(self._module, trainer.precision)
+        given = self.given is not None
+        stated, anew = self.loss is not None or given, not given and self._probe.drawn_anew
+        self._verdict = Verdict(self._module, accuracy, stated, given, anew, agrees, pending=self.check)
+        self._first = self.snapshot() if self.step_size is not None and self.measurable() else None
+
+    def _settle(self) -> None:
+        """Lets out what was held back, once the view has been found to hold; raises InvalidInput where it does not."""
+        if self._verdict is None or self._trainer is None:
+            return
+        self._verdict.end_batch(self.training_set)
+        if self._first is not None and self.iteration > self._start and self.step_size is not None:
+            first, self._first = self._first, None
+            check_step(first, self._weights(), self.step_size, self.iteration - self._start, self._verdict.accuracy)
+        if not self._verdict.pending and self._first is None:
+            self._verdict = None
+            self._rows.release()
 
     def _read_samples(self) -> Tensor:
         """Reads the samples that are trained on, makes them the training set and returns the inputs as they come."""
@@ -168,7 +196,7 @@ class View(pl.Callback):
         if self._probe.drawn_anew:
             line = f"the dataset draws its samples anew: measured on {len(x)} drawn once, View(training_set=...) for others"
             warnings.warn(line, stacklevel=2)
-        self.training_set = as_training_set(x, y, self._weights()[0].w.shape[1], self.loss)
+        self.training_set = as_training_set(x, y, self._weights().neurons.w.shape[1], self.loss)
         return x
 
     def _renew_samples(self) -> None:
@@ -200,8 +228,24 @@ class View(pl.Callback):
     ) -> None:
         if self._steps is not None:
             self._steps.begin_batch()
+        if self._verdict is not None and self._verdict.pending:
+            self._read = None
+            self._verdict.begin_batch(self._weights(), batch)
+
+    def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
+        if self._verdict is not None:
+            self._verdict.see_loss(loss)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._settle()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._verdict is not None and self._verdict.pending and self.iteration > self._start:
+            line = "no gradient of the module's parameters was seen: that the view is right has not been checked"
+            warnings.warn(line, stacklevel=2)
+        self._rows.release()
         _lay_out(trainer, charts(self._rows.names, mirrored=False), self.prefix)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -211,6 +255,9 @@ class View(pl.Callback):
         self._detach()
 
     def _detach(self) -> None:
+        if self._verdict is not None:
+            self._verdict.close()
+        self._verdict = self._first = None
         if self._steps is not None:
             self._begun = self._steps.count
             self._steps.close()
@@ -246,15 +293,17 @@ class View(pl.Callback):
         with up_to_date(self._module):
             return tuple((self.view or layers_weights)(self._module))
 
-    def _weights(self) -> tuple[Neurons, float]:
-        """The weights and the output bias as they stand, copied once for all that ask at one iteration."""
+    def _weights(self) -> Shown:
+        """The weights as they stand, copied once for all that ask at one iteration."""
         if self._read is None or self._read[0] != self.iteration:
-            self._read = (self.iteration, *read_weights(self._module, self.view, self.activation))
-        return self._read[1:]
+            optimizers = () if self._trainer is None else self._trainer.optimizers
+            shown = read_weights(self._module, self.view, self.activation, self.output_scale, optimizers)
+            self._read = (self.iteration, shown)
+        return self._read[1]
 
     def measurable(self) -> bool:
-        neurons, bias = self._weights()
-        return math.isfinite(neurons.half_norm_squared + bias)
+        shown = self._weights()
+        return math.isfinite(shown.neurons.half_norm_squared + shown.output_bias)
 
     def on_schedule(self) -> bool:
         return self.due()
@@ -271,20 +320,25 @@ class View(pl.Callback):
         """Adds scalars to the row of this iteration, which is written with the `last` of the measuring callbacks."""
         assert self._trainer is not None
         self._rows.add(scalars)
+        self._settle()
         if last:
             self._rows.write(self._trainer, self.iteration)
+
+    def later(self, write: Callable[[], None]) -> None:
+        """Writes now, or as soon as the view has been found to hold."""
+        self._rows.later(write)
 
     def ended(self) -> bool:
         return False  # Lightning's on_train_end says so
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> ModuleSnapshot:
         """The network as it stands, copied: all measurements of one iteration share it."""
         if self._snapshot is None or self._snapshot.iteration != self.iteration:
-            neurons, bias = self._weights()
+            shown = self._weights()
             self._renew_samples()
             time = None if self.step_size is None else self.step_size * self.iteration
-            samples = shifted(self.training_set, bias)
-            self._snapshot = Snapshot(neurons, samples, self.iteration, time)
+            samples = shifted(self.training_set, shown.output_bias, self.output_scale)
+            self._snapshot = ModuleSnapshot(shown, samples, self.iteration, time)
         return self._snapshot
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -20,6 +21,7 @@ class Rows:
         self.prefix = prefix
         self.rows: dict[int, dict[str, float]] = {}
         self._open: dict[str, float] = {}
+        self._held: list[Callable[[], None]] | None = None  # what waits to be let out; None: nothing has to
         self._watched: list[tuple[str, int]] = []  # a scalar's name, and every how many optimiser steps it is read
 
     @property
@@ -29,7 +31,7 @@ class Rows:
 
     def begin(self, trainer: pl.Trainer) -> None:
         """Of a new training."""
-        self.rows, self._open = {}, {}
+        self.rows, self._open, self._held = {}, {}, []
         self._watched = list(_watched(trainer, self.prefix))
 
     def add(self, scalars: Mapping[str, float]) -> None:
@@ -41,6 +43,22 @@ class Rows:
         if not self._open:
             return
         row, self._open = self._open, {}
+        self.later(partial(self._give, trainer, iteration, row))
+
+    def later(self, write: Callable[[], None]) -> None:
+        """Writes now, or once the rows since the beginning are let out."""
+        if self._held is None:
+            write()
+        else:
+            self._held.append(write)
+
+    def release(self) -> None:
+        """Writes what was held back since the beginning, and from now on everything at once."""
+        held, self._held = self._held or [], None
+        for write in held:
+            write()
+
+    def _give(self, trainer: pl.Trainer, iteration: int, row: dict[str, float]) -> None:
         self.rows.setdefault(iteration, {}).update(row)
         named = {self.prefix + name: value for name, value in row.items()}
         trainer.callback_metrics.update({k: torch.tensor(v, dtype=torch.float64) for k, v in named.items()})

@@ -1,0 +1,143 @@
+"""When a view is judged, and by what: its weights before training, its gradient on the first batch, a step size by the
+first step."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from gfflow.errors import InvalidInput
+from gfflow.model.data import TrainingSet
+from gfflow.training.first_batch import FirstBatch
+from gfflow.training.shown import ALLOWED, ModuleSnapshot, Shown
+from gfflow.training.view_check import Accuracy, Reading, are_in, compare, readings
+from gfflow.training.view_faults import Faults, regulariser
+
+
+def check_weights(shown: Shown) -> None:
+    """Raises InvalidInput where a view's weights are not computed from the module's own, or are a multiple of these:
+    balance, norms and flow would then be those of other weights than the ones that are trained."""
+    if not shown.is_attached and shown.trained:
+        received = "weights that are not computed from the parameters of the module that it is given"
+        raise InvalidInput("view", received, f"{ALLOWED}, not detached")
+    factors = shown.factors()
+    if factors is not None and any(abs(factor - 1) > 1e-9 for factor in factors):
+        w, a = factors
+        received = f"w and a that are {w:.6g} and {a:.6g} times the module's own"
+        scale = w * a * shown.output_scale
+        raise InvalidInput("view", received, f"the module's own, and View(output_scale={scale:.6g})")
+
+
+@dataclass
+class Verdict:
+    """Whether the view holds, found on the first batch with a gradient that is not zero: `pending` until then.
+
+    `stated`: the loss was named; `given`: the training set was given; `drawn_anew`: each reading of the dataset gives
+    other samples; `forward_agrees`: the module's forward has been seen to be the view's. `end_batch` raises
+    InvalidInput where the view does not hold.
+    """
+
+    module: nn.Module
+    accuracy: Accuracy
+    stated: bool
+    given: bool
+    drawn_anew: bool
+    forward_agrees: bool
+    pending: bool = True
+    _seen: FirstBatch | None = field(default=None, repr=False)
+
+    def begin_batch(self, shown: Shown, batch: Any) -> None:
+        """Watches a batch, where none has been decisive yet."""
+        self.close()
+        if self.pending:
+            self._seen = FirstBatch(self.module, shown, batch)
+
+    def see_loss(self, loss: Tensor) -> None:
+        """Before each backward pass."""
+        if self._seen is not None:
+            self._seen.see_loss(loss)
+
+    def close(self) -> None:
+        """Watches no longer."""
+        if self._seen is not None:
+            self._seen.close()
+        self._seen = None
+
+    def end_batch(self, training_set: TrainingSet) -> None:
+        """Judges by the batch that was watched, if any."""
+        seen = self._seen
+        self.close()
+        if seen is None or not all(bool(slope.isfinite().all()) for slope in seen.gradients.values()):
+            return
+        tried = list(readings(seen, training_set, self.accuracy.eps))
+        moving = any(bool(slope.any()) for slope in seen.gradients.values())
+        if not moving and not any(bool(slope.any()) for one in tried[:1] for slope in one.gradient.values()):
+            return  # nothing moves, which says nothing
+        if not seen.gradients:
+            return
+        self.pending = False
+        if not tried:
+            line = "no samples were found in the first batch: that the view is right has not been checked"
+            warnings.warn(line, stacklevel=2)
+            return
+        fitting = [one for one in tried if compare(one, seen, self.accuracy.share).holds]
+        faults = Faults(self.module, seen, self.accuracy, self.forward_agrees)
+        if not fitting:
+            self._judge_misfit(tried, seen, faults)
+            return
+        unclear = None if self.stated else faults.ambiguous(fitting[0])
+        if unclear is not None:
+            received = f"the {fitting[0].loss.name} loss and another, which this start does not tell apart"
+            raise InvalidInput("view", received, unclear)
+        self._check_samples(fitting, training_set)
+
+    def _judge_misfit(self, tried: list[Reading], seen: FirstBatch, faults: Faults) -> None:
+        for reading in tried:
+            note = regulariser(reading, seen, self.accuracy)
+            if note is not None:
+                warnings.warn(f"{note}; measured without it", stacklevel=2)
+                return
+        faults.explain(tried[0])
+
+    def _check_samples(self, fitting: list[Reading], training_set: TrainingSet) -> None:
+        """Whether what was trained on is what is measured on."""
+        if self.drawn_anew or any(are_in(one, training_set, self.accuracy.eps) for one in fitting):
+            return
+        if self.given:
+            warnings.warn("the first batch's samples are not in the given training set", stacklevel=2)
+            return
+        received = "samples that are other ones in training than in the dataset, standardised or changed on the way"
+        remedy = "View(training_set=TrainingSet(x, y)) with inputs and labels as network and loss are given them"
+        raise InvalidInput("view", received, remedy)
+
+
+def check_step(start: ModuleSnapshot, now: Shown, step_size: float, steps: int, accuracy: Accuracy) -> None:
+    """Raises InvalidInput where the weights have not moved by -step_size * grad L in the first step."""
+    allowed = "null, or the step of plain descent on L"
+    if steps != 1:
+        raise InvalidInput("step_size", f"{step_size:g} where the first batch makes {steps} steps", allowed)
+    moved = {name: (now.parameters[name] - old).detach().to("cpu") for name, old in start.shown.parameters.items()}
+    slopes = {name: start.gradient.get(name) for name in moved}
+    square = sum(float(slope.square().sum()) for slope in slopes.values() if slope is not None)
+    along = -sum(float((moved[name] * slope).sum()) for name, slope in slopes.items() if slope is not None)
+
+    def is_step(size: float) -> bool:
+        apart = rounding = 0.0
+        for name, change in moved.items():
+            slope = slopes[name]
+            apart += float((change if slope is None else change + size * slope).square().sum())
+            rounding += (accuracy.eps * float(start.shown.parameters[name].detach().norm())) ** 2
+        return math.sqrt(apart) <= 10 * accuracy.share * abs(size) * math.sqrt(square) + math.sqrt(rounding)
+
+    if is_step(step_size):
+        return
+    size = along / square if square else 0.0
+    if size > 0 and is_step(size):
+        found = f"{float(f'{size:.4g}'):g}, that of the first step as it was made"
+        raise InvalidInput("step_size", f"{step_size:g}", f"{found} (twice the rate of descent on the mean square)")
+    received = f"{step_size:g}, where the first step was none along the gradient of L on the {start.training_set.n} samples"
+    raise InvalidInput("step_size", received, allowed)
