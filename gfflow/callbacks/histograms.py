@@ -38,7 +38,9 @@ class Histograms(pl.Callback):
         self._written = None
         if not list(_writers(trainer)):
             there = ", ".join(type(logger).__name__ for logger in trainer.loggers) or "no logger"
-            warnings.warn(f"no histograms are written by {there}: Trainer(logger=TensorBoardLogger(...))", stacklevel=2)
+            warnings.warn(
+                f"no histograms are written by {there}: Trainer(logger=TensorBoardLogger(...))", stacklevel=2
+            )
         self._write(trainer, pl_module)
 
     def on_train_batch_end(

@@ -71,7 +71,9 @@ class Measured(Measurement):
 
 def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
     """The attributes, lists and mappings among them copied: measures put others in their places, or add to these."""
-    return {name: copy(value) if isinstance(value, (dict, list, set)) else value for name, value in attributes.items()}
+    return {
+        name: copy(value) if isinstance(value, (dict, list, set)) else value for name, value in attributes.items()
+    }
 
 
 class Margin(Measured):

@@ -45,6 +45,7 @@ from gfflow.training.verdict import Verdict, check_step, check_weights
 from gfflow.training.view_check import Accuracy
 
 PREFIX = "gfflow/"  # of the scalars of somebody else's training
+CHECKPOINT_KEY = "gfflow_iteration"
 Layout = Mapping[str, Mapping[str, tuple[str, Sequence[str]]]]
 
 
@@ -190,12 +191,13 @@ class View(pl.Callback):
     def _read_samples(self) -> Tensor:
         """Reads the samples that are trained on, makes them the training set and returns the inputs as they come."""
         assert self._trainer is not None
-        loader, batches = self._trainer.train_dataloader, self._trainer.num_training_batches
+        loader: Any = self._trainer.train_dataloader
+        batches = self._trainer.num_training_batches
         x, y = read_samples(loader, batches)
         self._epoch, self._probe = self._trainer.current_epoch, Probe(loader, trained_indices(loader, batches))
         if self._probe.drawn_anew:
-            line = f"the dataset draws its samples anew: measured on {len(x)} drawn once, View(training_set=...) for others"
-            warnings.warn(line, stacklevel=2)
+            line = f"the dataset draws its samples anew: measured on {len(x)} drawn once"
+            warnings.warn(f"{line}, View(training_set=...) for others", stacklevel=2)
         self.training_set = as_training_set(x, y, self._weights().neurons.w.shape[1], self.loss)
         return x
 
@@ -204,7 +206,8 @@ class View(pl.Callback):
         assert self._trainer is not None
         if self.given is None and self._epoch != self._trainer.current_epoch:
             self._epoch = self._trainer.current_epoch
-            if self._probe.changed(self._trainer.train_dataloader):
+            loader: Any = self._trainer.train_dataloader
+            if self._probe.changed(loader):
                 self._read_samples()
 
     def _plan(self, trainer: pl.Trainer, m: int) -> None:
@@ -267,11 +270,15 @@ class View(pl.Callback):
         """Whether this training of the module has been seen already."""
         return self._trainer is trainer and self._module is module
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"iteration": self._begun if self._steps is None else self._steps.count}
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[CHECKPOINT_KEY] = self._begun if self._steps is None else self._steps.count
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._begun = state_dict["iteration"]
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._begun = checkpoint.get(CHECKPOINT_KEY, 0)
 
     @property
     def prefix(self) -> str:

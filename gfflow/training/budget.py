@@ -1,4 +1,4 @@
-"""What measuring costs beside training, counted beforehand: by sizes, never by the clock, so that the same training is
+"""What measuring costs beside training, counted beforehand by sizes, never by the clock: the same training is then
 measured at the same iterations on every machine and in every run."""
 
 from __future__ import annotations

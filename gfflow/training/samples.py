@@ -24,6 +24,7 @@ from torch.utils.data import (
 )
 
 DEPTH, LISTED = 6, 1000  # how deep, and how far in a list, generators are looked for inside what may draw from them
+CALLABLES = ("func", "args", "keywords", "__self__", "__defaults__", "__kwdefaults__")
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.Tensor, np.ndarray, type, types.ModuleType)
 
 
@@ -87,14 +88,14 @@ def generators_kept(*holders: Any) -> Iterator[None]:
     torch's own, on every device in use, and those found inside the `holders` (a dataset, a collate function)."""
     found = list(_generators_in(holders))
     states = [(generator, _state(generator)) for generator in found]
-    ours, theirs = random.getstate(), np.random.get_state()
+    ours, theirs = random.getstate(), np.random.get_state()  # noqa: NPY002 (the state that others draw from)
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:
         with torch.random.fork_rng(devices=devices):
             yield
     finally:
         random.setstate(ours)
-        np.random.set_state(theirs)
+        np.random.set_state(theirs)  # noqa: NPY002
         for generator, state in states:
             _set_state(generator, state)
 
@@ -116,7 +117,7 @@ def _generators_in(holders: Iterable[Any]) -> Iterator[Any]:
                 deeper += islice(one, LISTED)
             else:
                 deeper += vars(one).values() if hasattr(one, "__dict__") else ()
-                deeper += [getattr(one, name, None) for name in ("func", "args", "keywords", "__self__")]
+                deeper += [getattr(one, name, None) for name in CALLABLES]
                 deeper += [cell.cell_contents for cell in getattr(one, "__closure__", None) or () if _filled(cell)]
         level = deeper
 

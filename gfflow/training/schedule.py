@@ -58,13 +58,13 @@ class Schedule:
 
     def passed(self, before: int, now: int, endless: bool = False) -> bool:
         """Whether one of these iterations lies after `before` and not after `now`; an `endless` schedule goes on
-        after its last iteration by the ratio of its last two, at most doubling."""
+        after its last iteration by the ratio of its last two, taken to lie between 1.05 and 2."""
         return self._place(now, endless) > self._place(before, endless)
 
     def _place(self, iteration: int, endless: bool) -> int:
         if not endless or iteration <= self.last:
             return bisect_right(self.iterations, iteration)
-        ratio = min(2.0, self.last / max(1, self.iterations[-2])) if len(self) > 1 else 2.0
+        ratio = min(2.0, max(1.05, self.last / max(1, self.iterations[-2])))
         return len(self) + math.floor(math.log(iteration / self.last) / math.log(ratio) + 1e-9)
 
     def leaps_after(self, iteration: int) -> list[tuple[int, int]]:
