@@ -64,7 +64,7 @@ class Schedule:
     def _place(self, iteration: int, endless: bool) -> int:
         if not endless or iteration <= self.last:
             return bisect_right(self.iterations, iteration)
-        ratio = min(2.0, max(1.05, self.last / max(1, self.iterations[-2])))
+        ratio = min(2.0, max(1.05, self.last / max((1, *self.iterations[-2:-1]))))
         return len(self) + math.floor(math.log(iteration / self.last) / math.log(ratio) + 1e-9)
 
     def leaps_after(self, iteration: int) -> list[tuple[int, int]]:
