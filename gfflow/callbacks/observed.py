@@ -88,15 +88,17 @@ class View(pl.Callback):
     `view`, a function of the module, returns (w (m, d), a (m,)) or (w, a, output bias); without it the module must
     consist of an nn.Linear, an nn.ReLU (or nn.LeakyReLU) and an nn.Linear. A hidden bias is the last column of w; the
     training inputs then get a last coordinate 1. An output bias b is taken from the labels: residuals are y - b - h,
-    and gradient norms are in w and a alone. `training_set` are the samples of the loss; by default those of the
+    and the bias is one of the parameters. `training_set` are the samples of the loss; by default those of the
     training loader's dataset, read once. Measurements are taken at the `schedule`'s optimiser steps, log-spaced by
-    default. `step_size` is the step of plain full-batch SGD on L = 1/(2n) sum r^2, twice the optimiser's lr where the
-    loss is the mean squared error: only with it iterations have a flow time. `loss` is 'square', 'logistic',
+    default. `step_size` is the step of plain full-batch descent on L = 1/(2n) sum r^2, twice the optimiser's lr where
+    the loss is the mean squared error: only with it iterations have a flow time. It is checked against the first
+    step. `loss` is 'square', 'logistic',
     'exponential', or a function of (h, y) that gives the loss of each sample and is differentiated by autograd; by
     default that of the given training set, or the square loss. Labels 0 and 1 of a classification loss are read as -1
-    and +1. A layer that requires no gradient counts as frozen: gradient norms are then in the other alone. A module
-    whose output is scaled, 1/m sum_j a_j relu(<w_j, x>), is shown by View(view=...) with the factor folded into a;
-    weights, balance and gradient norms are then those of the folded a. `slope` is that of the activation below
+    and +1. Gradient norms are over the parameters that are trained, by autograd through the view: those that require
+    a gradient and that an optimiser holds; a layer with none is frozen. `output_scale` is what the module multiplies
+    its output by, as 1/m in 1/m sum_j a_j relu(<w_j, x>); weights and balance are those of the parameters. `slope`
+    is that of the activation below
     zero, 0 for the ReLU; by default that of the module's own nn.ReLU or nn.LeakyReLU. Losses, gradients and the
     directions D_j of a leaky network are its own, and what the paper says of ReLU networks does not hold of it.
 
@@ -105,7 +107,12 @@ class View(pl.Callback):
     one batch make one, and where weights change without any optimiser, so does each such batch. The default schedule
     is thinned where measuring would take more than a tenth of the training (training/budget.py). The samples are
     those that the loader's sampler and the trainer's limits let be trained on; where the dataset has changed at a
-    later epoch, it is read anew. Raises InvalidInput at the start of training.
+    later epoch, it is read anew.
+
+    On the first batch the gradient through the view of the stated loss is compared with that which the training's own
+    backward pass leaves in the parameters (training/verdict.py); nothing is written before, and neither forward nor
+    training step are called for it. A regulariser is told and left out. Raises InvalidInput at the start of training,
+    or after its first batch, with what differs and what to pass; `check=False` takes the view at its word.
     """
 
     def __init__(
@@ -177,7 +184,7 @@ class View(pl.Callback):
         self._first = self.snapshot() if self.step_size is not None and self.measurable() else None
 
     def _settle(self) -> None:
-        """Lets out what was held back, once the view has been found to hold; raises InvalidInput where it does not."""
+        """Lets out what was held back, once the view has been found to hold. Raises InvalidInput where it does not."""
         if self._verdict is None or self._trainer is None:
             return
         self._verdict.end_batch(self.training_set)

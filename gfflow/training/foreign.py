@@ -15,7 +15,6 @@ from gfflow.errors import InvalidInput
 from gfflow.model.activations import RELU, Activation, leaky_relu
 from gfflow.model.data import TrainingSet, ZeroLabel
 from gfflow.model.losses import Loss, OfFunction, OfOutput
-from gfflow.model.neurons import Neurons
 from gfflow.model.options import LOSSES
 from gfflow.theory import Prediction, make_forecast, predict, with_forecast
 from gfflow.theory.prediction import CLOSED_FORM
@@ -160,8 +159,8 @@ def as_training_set(x: Tensor, y: Tensor, coordinates: int, loss: LossOf | None 
 
 
 def _in_coordinates(x: Tensor, coordinates: int) -> Tensor:
-    """Inputs, flattened, in as many coordinates as the neurons have, the last of them 1 where the inputs have one
-    less. Raises InvalidInput where they do not fit, and for an input equal to zero without a bias."""
+    """Inputs, flattened, in as many coordinates as the neurons have, the last one 1 where the inputs
+    have one less. Raises InvalidInput where they do not fit, and for an input equal to zero without a bias."""
     x = x.reshape(len(x), -1).detach().to("cpu", torch.float64)
     if x.shape[1] == coordinates - 1:
         x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)

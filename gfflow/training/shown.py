@@ -20,7 +20,9 @@ from gfflow.training.hooked import up_to_date
 Weights = tuple[Tensor, ...]  # (w, a) or (w, a, output bias)
 WeightsOf = Callable[[Any], Weights]
 
-ALLOWED = "a function of the module that returns (w (m, d), a (m,)) or (w, a, output bias), its own weights as tensors"
+ALLOWED = (
+    "a function of the module that returns (w (m, d), a (m,)) or (w, a, output bias), its own weights as tensors"
+)
 UNIFORM = 1e-9  # to how many digits a factor between a view's weights and the module's own is one
 
 
@@ -55,7 +57,9 @@ class Shown:
         if not pairs:
             return {}
         parts, given = zip(*pairs, strict=True)
-        found = torch.autograd.grad(parts, list(self.parameters.values()), given, retain_graph=True, allow_unused=True)
+        found = torch.autograd.grad(
+            parts, list(self.parameters.values()), given, retain_graph=True, allow_unused=True
+        )
         named = zip(self.parameters, found, strict=True)
         return {name: slope.to("cpu", torch.float64) for name, slope in named if slope is not None}
 

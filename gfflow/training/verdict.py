@@ -1,5 +1,5 @@
-"""When a view is judged, and by what: its weights before training, its gradient on the first batch, a step size by the
-first step."""
+"""When a view is judged, and by what: its weights before training, its gradient on the first batch, a step size by
+the first step."""
 
 from __future__ import annotations
 
@@ -139,5 +139,7 @@ def check_step(start: ModuleSnapshot, now: Shown, step_size: float, steps: int, 
     if size > 0 and is_step(size):
         found = f"{float(f'{size:.4g}'):g}, that of the first step as it was made"
         raise InvalidInput("step_size", f"{step_size:g}", f"{found} (twice the rate of descent on the mean square)")
-    received = f"{step_size:g}, where the first step was none along the gradient of L on the {start.training_set.n} samples"
+    received = (
+        f"{step_size:g}, where the first step was none along the gradient of L on the {start.training_set.n} samples"
+    )
     raise InvalidInput("step_size", received, allowed)

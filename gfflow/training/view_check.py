@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -127,7 +127,7 @@ def both(reading: Reading, seen: FirstBatch) -> tuple[dict[str, Tensor], dict[st
 
 def readings(seen: FirstBatch, training_set: TrainingSet, eps: float) -> Iterator[Reading]:
     """The ways to read the batch as samples, the likeliest first: the inputs as the first layer was given them, or
-    else any tensor of the batch; the labels as the batch has them, or as the training set has them for these inputs."""
+    else any tensor of the batch; the labels as the batch has them, or as the training set has them."""
     tensors = tensors_in(seen.batch)
     inputs = list(seen.inputs)
     if len(inputs) > 1 and len({part.shape[1:] for part in inputs}) == 1:
@@ -169,5 +169,3 @@ def are_in(reading: Reading, training_set: TrainingSet, eps: float) -> bool:
     rows = torch.cat([reading.samples.x, reading.samples.y[:, None]], dim=1)[some]
     known = torch.cat([training_set.x, training_set.y[:, None]], dim=1)
     return bool((_distances(rows, known)[0] <= min(100 * eps, 1e-2)).all())
-
-

@@ -75,7 +75,10 @@ class Faults:
                 yield "a ReLU for a leaky ReLU", f"View(slope={slope})"
         still = [name for name in fit.apart if not bool(own[name].any())]
         if still:
-            yield f"{still[0]!r}, which gets no gradient in training", "a parameter that requires none, or one that moves"
+            yield (
+                f"{still[0]!r}, which gets no gradient in training",
+                "a parameter that requires none, or one that moves",
+            )
         ratios = _ratios(own, through, self.accuracy.share)
         if ratios is not None and len(ratios) > 1:
             shown = ", ".join(f"{ratio:.4g} in {name!r}" for name, ratio in ratios.items())
@@ -122,7 +125,9 @@ class Faults:
         m, d = reading.shown.neurons.w.shape
         solved = self._solved_scale(reading) if reading.loss.is_square else None
         given = reading.shown.output_scale
-        yield from (c for c in (solved, 1 / m, m**-0.5, (2 / m) ** 0.5, d**-0.5, (m * d) ** -0.5, 1.0) if c and c != given)
+        yield from (
+            c for c in (solved, 1 / m, m**-0.5, (2 / m) ** 0.5, d**-0.5, (m * d) ** -0.5, 1.0) if c and c != given
+        )
         fit = compare(reading, self.seen, self.accuracy.share)
         if self.seen.loss and fit.factor > 0:  # while the output is small: by the gradient, not by the loss
             yield given * fit.factor * reading.value / self.seen.loss
@@ -156,8 +161,8 @@ class _Target(Loss):
 
 
 def regulariser(reading: Reading, seen: FirstBatch, accuracy: Accuracy) -> str | None:
-    """In one line the term in the weights that the training's loss has beside the stated one: a multiple of the sum of
-    all squares or sizes, of all parameters or of the matrices alone. None where that is not what differs."""
+    """In one line the term in the weights that the training's loss has beside the stated one: a multiple of the sum
+    of all squares or sizes, of all parameters or of the matrices alone. None where that is not what differs."""
     own, through = both(reading, seen)
     target, stated = _flat(own, own), _flat(own, through)
     for power, word in ((2, "squares"), (1, "sizes")):
@@ -180,7 +185,9 @@ def regulariser(reading: Reading, seen: FirstBatch, accuracy: Accuracy) -> str |
             if loss is None or abs(factor * reading.value + term - loss) <= 10 * accuracy.share * abs(loss):
                 what = "matrices" if matrices else "weights"
                 each = strength / power
-                return f"the training's loss has a term beside the stated one, {each:.3g} times the {word} of the {what}"
+                return (
+                    f"the training's loss has a term beside the stated one, {each:.3g} times the {word} of the {what}"
+                )
     return None
 
 

@@ -1,11 +1,11 @@
-"""Trainings as people write them, whose numbers were once wrong: each is right now, by autograd on the module itself, or
-refused in a line that says what to pass."""
+"""Trainings as people write them, whose numbers were once wrong: each is right now, by autograd on the module itself,
+or refused in a line that says what to pass."""
 
 import copy
+import random
 import warnings
 
 import lightning.pytorch as pl
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -88,7 +88,9 @@ def by_autograd(module, loss, parameters=None):
     """The loss of the module in float64, and the norm of its gradient."""
     double = copy.deepcopy(module).double()
     named = dict(double.named_parameters())
-    chosen = [named[n] for n, p in module.named_parameters() if (p.requires_grad if parameters is None else n in parameters)]
+    chosen = [
+        named[n] for n, p in module.named_parameters() if (p.requires_grad if parameters is None else n in parameters)
+    ]
     value = loss(double)
     gradients = torch.autograd.grad(value, chosen)
     return float(value.detach()), float(torch.cat([g.flatten() for g in gradients]).norm())
@@ -119,7 +121,11 @@ def test_cross_entropy_on_labels_0_and_1():
     loader = full(X, classes)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ZeroLabel)
-        refused(Net(cross_entropy, sgd), loader=loader, match=r"another, the logistic one; allowed: View\(loss='logistic'\)")
+        refused(
+            Net(cross_entropy, sgd),
+            loader=loader,
+            match=r"another, the logistic one; allowed: View\(loss='logistic'\)",
+        )
         module = Net(cross_entropy, sgd)
         rows = fit(module, loader=loader, view=cb.View(loss="logistic"), max_epochs=100)
     check(rows[100], module, lambda m: cross_entropy(m(X.double()), classes.double()))
@@ -187,7 +193,9 @@ def test_an_output_that_is_scaled(scale):
     check(rows[3], module, half_square)
     w, a = (p.detach().double() for p in (module.w, module.a))
     start = OwnScale(scale)
-    balance, at_start = (v.double().square() - u.double().square().sum(dim=1) for u, v in ((w, a), (start.w, start.a)))
+    balance, at_start = (
+        v.double().square() - u.double().square().sum(dim=1) for u, v in ((w, a), (start.w, start.a))
+    )
     drift = float((balance - at_start).abs().max().detach())
     assert rows[3]["invariant/balance_drift"] == pytest.approx(drift, rel=1e-9) and drift < 1e-2
     refused(OwnScale(scale), view=cb.View(own), match=rf"View\(output_scale={scale:.6g}\)")
@@ -281,7 +289,9 @@ def test_no_forward_at_all():
     rows = fit(module, view=view)
     h = lambda m: m.net[2](nn.functional.leaky_relu(m.net[0](X.double()), 0.1))  # noqa: E731
     check(rows[3], module, lambda m: mse_loss(h(m), Y.double()) / 2)
-    refused(Step(), view=cb.View(lambda m: (m.net[0].weight, m.net[2].weight), slope=0.0), match=r"View\(slope=0\.1\)")
+    refused(
+        Step(), view=cb.View(lambda m: (m.net[0].weight, m.net[2].weight), slope=0.0), match=r"View\(slope=0\.1\)"
+    )
 
 
 def test_batch_norm_and_dropout_are_named():
@@ -354,7 +364,12 @@ STEPS = {
         {},
         "the first step was none along the gradient",
     ),
-    "one batch of several": (lambda: Net(), 0.1, {"limit_train_batches": 1, "loader": 4, "shuffle": True}, "step_size"),
+    "one batch of several": (
+        lambda: Net(),
+        0.1,
+        {"limit_train_batches": 1, "loader": 4, "shuffle": True},
+        "step_size",
+    ),
     "the last ones dropped": (lambda: Net(), 0.1, {"loader": 12, "drop_last": True, "shuffle": True}, "step_size"),
 }
 
@@ -456,7 +471,9 @@ def test_layers_not_yet_initialised():
 
 def test_an_input_of_zero_without_a_bias():
     grid = torch.linspace(-1, 1, N + 1)[:, None]
-    refused(Net(d=1), loader=full(grid, grid.abs()), match="sample 8 equal to zero; allowed: a hidden layer with a bias")
+    refused(
+        Net(d=1), loader=full(grid, grid.abs()), match="sample 8 equal to zero; allowed: a hidden layer with a bias"
+    )
     module = Net(d=1, bias=True)
     rows = fit(module, loader=full(grid, grid.abs()))
     check(rows[3], module, lambda m: half_square(m, grid, grid.abs()))
@@ -466,16 +483,16 @@ def test_an_input_of_zero_without_a_bias():
 
 
 def test_the_check_changes_no_weight():
-    """Nor any random state, with shuffled batches and a sampler of dropout's numbers in the training step."""
+    """Nor any random state, with shuffled batches and numbers drawn in the training step."""
 
     class Drawing(Net):
         def training_step(self, batch, index):
-            return super().training_step(batch, index) * torch.rand(()) * np.random.rand()
+            return super().training_step(batch, index) * torch.rand(()) * random.random()
 
     ends = []
     for callbacks in ([], [cb.View(), cb.Loss(), cb.GradientNorm()]):
         torch.manual_seed(0)
-        np.random.seed(0)
+        random.seed(0)
         module = Drawing(optimizer=torch.optim.Adam)
         loader = DataLoader(TensorDataset(X, Y), batch_size=5, shuffle=True)
         pl.Trainer(callbacks=callbacks, max_epochs=3, **QUIET, accelerator="cpu").fit(module, loader)

@@ -235,7 +235,13 @@ def quartic(h, y):
 LOSSES = {
     "mean square": (TARGETS, nn.functional.mse_loss, None, lambda h, y: (h - y) ** 2 / 2, False),
     "sum of squares": (TARGETS, lambda h, y: ((h - y) ** 2).sum(), "square", lambda h, y: (h - y) ** 2 / 2, False),
-    "cross entropy": ((SIGNS + 1) / 2, binary_cross_entropy_with_logits, "logistic", lambda h, y: margin(h, 2 * y - 1), False),
+    "cross entropy": (
+        (SIGNS + 1) / 2,
+        binary_cross_entropy_with_logits,
+        "logistic",
+        lambda h, y: margin(h, 2 * y - 1),
+        False,
+    ),
     "cross entropy, not said": ((SIGNS + 1) / 2, binary_cross_entropy_with_logits, None, None, True),
     "softplus": (SIGNS, lambda h, y: margin(h, y).mean(), margin, margin, False),
     "softplus, not said": (SIGNS, lambda h, y: margin(h, y).mean(), None, None, True),
