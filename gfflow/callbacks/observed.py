@@ -158,7 +158,7 @@ class View(pl.Callback):
     def attach(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Finds weights, samples and schedule, once for each training."""
         self._trainer, self._module, self._read, self._snapshot = trainer, module, None, None
-        shown = read_weights(module, self.view, self.activation, self.output_scale, trainer.optimizers)
+        shown = self._read_weights()
         if self.check:
             check_weights(shown)
         self._start = self._begun or trainer.global_step
@@ -179,12 +179,13 @@ class View(pl.Callback):
         is one of the step size."""
         accuracy = Accuracy.of(self._module, trainer.precision)
         given = self.given is not None
-        stated, anew = self.loss is not None or given, not given and self._probe.drawn_anew
+        stated = self.loss is not None or not self.training_set.loss.is_square
+        anew = not given and self._probe.drawn_anew
         self._verdict = Verdict(self._module, accuracy, stated, given, anew, agrees, pending=self.check)
         self._first = self.snapshot() if self.step_size is not None and self.measurable() else None
 
     def _settle(self) -> None:
-        """Lets out what was held back, once the view has been found to hold. Raises InvalidInput where it does not."""
+        """Lets out what was held back, once the view has been found to hold; raises InvalidInput if it does not."""
         if self._verdict is None or self._trainer is None:
             return
         self._verdict.end_batch(self.training_set)
@@ -239,8 +240,7 @@ class View(pl.Callback):
         if self._steps is not None:
             self._steps.begin_batch()
         if self._verdict is not None and self._verdict.pending:
-            self._read = None
-            self._verdict.begin_batch(self._weights(), batch)
+            self._verdict.begin_batch(self._read_weights(), batch)
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         if self._verdict is not None:
@@ -253,7 +253,7 @@ class View(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._verdict is not None and self._verdict.pending and self.iteration > self._start:
-            line = "no gradient of the module's parameters was seen: that the view is right has not been checked"
+            line = "no gradient but zero was seen in the parameters: that the view is right has not been checked"
             warnings.warn(line, stacklevel=2)
         self._rows.release()
         _lay_out(trainer, charts(self._rows.names, mirrored=False), self.prefix)
@@ -310,10 +310,12 @@ class View(pl.Callback):
     def _weights(self) -> Shown:
         """The weights as they stand, copied once for all that ask at one iteration."""
         if self._read is None or self._read[0] != self.iteration:
-            optimizers = () if self._trainer is None else self._trainer.optimizers
-            shown = read_weights(self._module, self.view, self.activation, self.output_scale, optimizers)
-            self._read = (self.iteration, shown)
+            self._read = (self.iteration, self._read_weights())
         return self._read[1]
+
+    def _read_weights(self) -> Shown:
+        optimizers = () if self._trainer is None else self._trainer.optimizers
+        return read_weights(self._module, self.view, self.activation, self.output_scale, optimizers)
 
     def measurable(self) -> bool:
         shown = self._weights()

@@ -14,7 +14,7 @@ from gfflow.training.shown import Shown
 
 class FirstBatch:
     """Records, while the weights are still those of `shown`, what the layer that holds w is given, what is
-    differentiated, and the gradients that gather in the parameters, as they come from the backward pass: before any
+    differentiated, and the gradients of the parameters as the backward passes give them, added up: before any
     clipping, and whoever makes the step. Nothing of the training is called or changed; close() ends it."""
 
     def __init__(self, module: nn.Module, shown: Shown, batch: Any) -> None:
@@ -22,14 +22,14 @@ class FirstBatch:
         self.inputs: list[Tensor] = []
         self.gradients: dict[str, Tensor] = {}
         self.loss: float | None = None  # the number that is differentiated; None where it was not seen
-        self._parameters = dict(module.named_parameters())
+        self.late: set[str] = set()  # parameters that got a gradient only after some weight had moved
+        self._parameters = {n: p for n, p in module.named_parameters() if n in shown.parameters}
         self._handles: list[Any] = []
         for layer in _owners(module, shown):
             self._handles.append(layer.register_forward_pre_hook(self._see_inputs, with_kwargs=True))
         for name, parameter in self._parameters.items():
             if parameter.requires_grad:
-                hook = parameter.register_post_accumulate_grad_hook(self._see_gradient(name))
-                self._handles.append(hook)
+                self._handles.append(parameter.register_hook(self._see_gradient(name)))
 
     def close(self) -> None:
         """Takes the hooks away."""
@@ -43,24 +43,30 @@ class FirstBatch:
 
     @property
     def trainable(self) -> frozenset[str]:
-        """The names of the parameters that require a gradient."""
-        return frozenset(name for name, parameter in self._parameters.items() if parameter.requires_grad)
+        """The names of the parameters that require a gradient, and have not got it too late to be compared."""
+        named = self._parameters.items()
+        return frozenset(name for name, p in named if p.requires_grad and name not in self.late)
 
-    def _is_still(self, name: str) -> bool:
-        start = self.shown.parameters[name].detach()
-        return torch.equal(self._parameters[name].detach().to(start), start)
+    @property
+    def has_moved(self) -> bool:
+        """Whether some weight is another by now."""
+        return not self._unmoved()
 
     def _unmoved(self) -> bool:
-        return all(map(self._is_still, self._parameters))
+        starts = ((name, start.detach()) for name, start in self.shown.parameters.items())
+        return all(torch.equal(self._parameters[name].detach().to(start), start) for name, start in starts)
 
     def _see_inputs(self, layer: nn.Module, args: Any, kwargs: Any) -> None:
         if torch.is_grad_enabled() and self._unmoved():
             self.inputs += [found.detach() for found in tensors_in([args, kwargs])[:1]]
 
     def _see_gradient(self, name: str) -> Any:
-        def see(parameter: Tensor) -> None:
-            if parameter.grad is not None and self._is_still(name):
-                self.gradients[name] = parameter.grad.detach().to("cpu", torch.float64, copy=True)
+        def see(slope: Tensor) -> None:
+            if self._unmoved():
+                found = slope.detach().to("cpu", torch.float64, copy=True)
+                self.gradients[name] = self.gradients[name] + found if name in self.gradients else found
+            elif name not in self.gradients:
+                self.late.add(name)
 
         return see
 

@@ -143,8 +143,8 @@ def read_samples(loader: Any, batches: float = float("inf")) -> tuple[Tensor, Te
 
 
 def as_training_set(x: Tensor, y: Tensor, coordinates: int, loss: LossOf | None = None) -> TrainingSet:
-    """The samples, with that loss (None: the square loss), for neurons of so many coordinates: inputs flattened, those
-    of shape (n,) as a column, with a last coordinate 1 where the neurons have one more than the inputs. Raises
+    """The samples, with that loss (None: the square loss), for neurons of so many coordinates: inputs flattened,
+    those of shape (n,) as a column, with a last coordinate 1 where the neurons have one more than the inputs. Raises
     InvalidInput for several labels per sample or inputs of another size."""
     y = y.detach().to("cpu", torch.float64)
     if y.ndim > 1 and y[0].numel() == 1:

@@ -23,12 +23,13 @@ WeightsOf = Callable[[Any], Weights]
 ALLOWED = (
     "a function of the module that returns (w (m, d), a (m,)) or (w, a, output bias), its own weights as tensors"
 )
+MANY = 2**23  # numbers in parameters that nothing trains
 UNIFORM = 1e-9  # to how many digits a factor between a view's weights and the module's own is one
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """The weights at one moment: copies in float64 of all parameters, by name, and what the view makes of these.
+    """The weights at one moment: copies in float64 of the parameters, by name, and what the view makes of these.
 
     The module's output is output_scale * (sum_j a_j phi(<w_j, x>) + output_bias). `trained` names the parameters that
     the training moves.
@@ -131,7 +132,7 @@ def show(
     if lazy:
         remedy = "a module whose layers are initialised: call it on one batch before, or give in_features"
         raise InvalidInput("network", f"the lazy parameter {lazy[0]}", remedy)
-    parameters = {name: _copy(parameter).requires_grad_() for name, parameter in module.named_parameters()}
+    parameters = {name: _copy(module.get_parameter(name)).requires_grad_() for name in _copied(module)}
     buffers = {name: _copy(b) if b.is_floating_point() else b for name, b in module.named_buffers() if b is not None}
     swapped = {f"module.{name}": tensor for name, tensor in {**parameters, **buffers}.items()}
     with torch.enable_grad():
@@ -179,6 +180,14 @@ def _checked(found: Any) -> Weights:
         remedy = "w (m, d), a (m,) and an output bias of one number: one hidden layer with one output; View(view=...)"
         raise InvalidInput("view", f"weights of the shapes {shapes}", remedy)
     return (w, a, *bias)
+
+
+def _copied(module: nn.Module) -> list[str]:
+    """The names of the parameters that are copied: all, or only those that require a gradient where the others are
+    many, such as a body of layers in front of the network."""
+    named = dict(module.named_parameters())
+    fixed = sum(parameter.numel() for parameter in named.values() if not parameter.requires_grad)
+    return [name for name, parameter in named.items() if parameter.requires_grad or fixed <= MANY]
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -73,39 +73,45 @@ class Verdict:
         self.close()
         if seen is None or not all(bool(slope.isfinite().all()) for slope in seen.gradients.values()):
             return
-        tried = list(readings(seen, training_set, self.accuracy.eps))
-        moving = any(bool(slope.any()) for slope in seen.gradients.values())
-        if not moving and not any(bool(slope.any()) for one in tried[:1] for slope in one.gradient.values()):
+        tried: list[Reading] = []
+        fitting = None
+        for one in readings(seen, training_set, self.accuracy.eps):
+            tried.append(one)
+            fitting = one if compare(one, seen, self.accuracy.share).holds else None
+            if fitting is not None:
+                break
+        slopes = [*seen.gradients.values(), *(slope for one in tried[:1] for slope in one.gradient.values())]
+        if not any(bool(slope.any()) for slope in slopes) or not (seen.gradients or seen.has_moved):
             return  # nothing moves, which says nothing
-        if not seen.gradients:
-            return
         self.pending = False
-        if not tried:
-            line = "no samples were found in the first batch: that the view is right has not been checked"
-            warnings.warn(line, stacklevel=2)
+        if not tried or not seen.gradients:
+            what = "samples were found in" if seen.gradients else "gradients were seen on"
+            warnings.warn(f"no {what} the first batch: that the view is right has not been checked", stacklevel=2)
             return
-        fitting = [one for one in tried if compare(one, seen, self.accuracy.share).holds]
         faults = Faults(self.module, seen, self.accuracy, self.forward_agrees)
-        if not fitting:
-            self._judge_misfit(tried, seen, faults)
+        if fitting is None:
+            self._judge_misfit(tried, seen, faults, training_set)
             return
-        unclear = None if self.stated else faults.ambiguous(fitting[0])
+        unclear = None if self.stated else faults.ambiguous(fitting)
         if unclear is not None:
-            received = f"the {fitting[0].loss.name} loss and another, which this start does not tell apart"
+            received = f"the {fitting.loss.name} loss and another, which this start does not tell apart"
             raise InvalidInput("view", received, unclear)
         self._check_samples(fitting, training_set)
 
-    def _judge_misfit(self, tried: list[Reading], seen: FirstBatch, faults: Faults) -> None:
+    def _judge_misfit(
+        self, tried: list[Reading], seen: FirstBatch, faults: Faults, training_set: TrainingSet
+    ) -> None:
         for reading in tried:
             note = regulariser(reading, seen, self.accuracy)
             if note is not None:
                 warnings.warn(f"{note}; measured without it", stacklevel=2)
+                self._check_samples(reading, training_set)
                 return
-        faults.explain(tried[0])
+        faults.explain(min(tried, key=faults.misfit))
 
-    def _check_samples(self, fitting: list[Reading], training_set: TrainingSet) -> None:
+    def _check_samples(self, fitting: Reading, training_set: TrainingSet) -> None:
         """Whether what was trained on is what is measured on."""
-        if self.drawn_anew or any(are_in(one, training_set, self.accuracy.eps) for one in fitting):
+        if self.drawn_anew or are_in(fitting, training_set, self.accuracy.eps):
             return
         if self.given:
             warnings.warn("the first batch's samples are not in the given training set", stacklevel=2)
@@ -130,7 +136,7 @@ def check_step(start: ModuleSnapshot, now: Shown, step_size: float, steps: int, 
         for name, change in moved.items():
             slope = slopes[name]
             apart += float((change if slope is None else change + size * slope).square().sum())
-            rounding += (accuracy.eps * float(start.shown.parameters[name].detach().norm())) ** 2
+            rounding += (accuracy.rounding * float(start.shown.parameters[name].detach().norm())) ** 2
         return math.sqrt(apart) <= 10 * accuracy.share * abs(size) * math.sqrt(square) + math.sqrt(rounding)
 
     if is_step(step_size):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +25,10 @@ LISTED = 12  # ways to read one batch that are tried
 
 @dataclass(frozen=True)
 class Accuracy:
-    """What a training computes to: `eps` of its numbers, with room for the order of sums, and `share`, of a gradient,
-    which counts as the same."""
+    """What a training computes to: `rounding` of one weight, `eps` of its sums, with room for their order, and
+    `share`, of a gradient, which counts as the same."""
 
+    rounding: float
     eps: float
     share: float
 
@@ -34,14 +36,15 @@ class Accuracy:
     def of(cls, module: nn.Module, precision: object = "") -> Accuracy:
         """Of the module's parameters, and of Lightning's `precision`, which may be less."""
         dtypes = {parameter.dtype for parameter in module.parameters()}
+        rounding = max((torch.finfo(dtype).eps for dtype in dtypes if dtype.is_floating_point), default=0.0) / 2
         if "bf16" in str(precision) or torch.bfloat16 in dtypes:
-            return cls(3e-2, 1e-1)
+            return cls(rounding, 3e-2, 1e-1)
         if "16" in str(precision) or torch.float16 in dtypes:
-            return cls(4e-3, 2e-2)
+            return cls(rounding, 4e-3, 2e-2)
         if torch.float32 in dtypes:
             reduced = torch.get_float32_matmul_precision() != "highest"
-            return cls(4e-3, 1e-2) if reduced else cls(4e-6, 1e-3)
-        return cls(1e-13, 1e-7)
+            return cls(rounding, 4e-3, 1e-2) if reduced else cls(rounding, 4e-6, 1e-3)
+        return cls(rounding, 1e-13, 1e-7)
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,12 @@ class Reading:
         pulls = data.loss.residual(torch.zeros_like(data.y), data.y).abs()
         bend = data.loss.curvature(seen.outputs, data.y).abs()
         rho = eps * (bend * h + pulls + seen.residuals.abs())  # what rounding may add to each residual
-        phi = neurons.activation.value(seen.preactivations).abs()
-        steps = neurons.activation.derivative(seen.preactivations).abs()
-        bounds = shown.pulled_back(
-            neurons.a.abs()[:, None] * (steps * rho) @ data.x.abs() / data.n, phi @ rho / data.n, rho.mean()
-        )
-        slack = {name: float(bound.norm()) for name, bound in bounds.items()}
+        phi = neurons.activation.value(seen.preactivations).norm(dim=0)
+        open_ = neurons.activation.derivative(seen.preactivations).square()
+        turns = (neurons.a.square() @ open_).sqrt() * data.norms  # of h by w
+        slack: dict[str, float] = {}
+        for names, by in zip(shown.sources, (turns, phi, torch.ones_like(rho)), strict=False):
+            slack |= {name: slack.get(name, 0.0) + float((rho * by).mean()) for name in names}
         value_slack = float((rho * (seen.residuals.abs() + rho)).mean())
         return cls(shown, x, y, loss, samples, seen.loss, shown.gradient(seen), value_slack, slack)
 
@@ -132,19 +135,20 @@ def readings(seen: FirstBatch, training_set: TrainingSet, eps: float) -> Iterato
     inputs = list(seen.inputs)
     if len(inputs) > 1 and len({part.shape[1:] for part in inputs}) == 1:
         inputs.append(torch.cat(inputs))
-    found = 0
-    for x in inputs or tensors:
-        if x.ndim == 0 or x.is_complex():
-            continue
-        others = [y for y in reversed(tensors) if y is not x and y.numel() == len(x) and not y.is_complex()]
-        known = _labels_of(x, training_set, eps)
-        for y in [*others, *([] if known is None else [known])]:
-            reading = Reading.of(seen.shown, x, y, training_set.loss, eps)
-            if reading is not None:
-                yield reading
-                found += 1
-            if found == LISTED:
-                return
+    found = (
+        Reading.of(seen.shown, x, y, training_set.loss, eps)
+        for x in inputs or tensors
+        if x.ndim and not x.is_complex()
+        for y in _labels(x, tensors, training_set, eps)
+    )
+    yield from islice((reading for reading in found if reading is not None), LISTED)
+
+
+def _labels(x: Tensor, tensors: list[Tensor], training_set: TrainingSet, eps: float) -> Iterator[Tensor]:
+    yield from (y for y in reversed(tensors) if y is not x and y.numel() == len(x) and not y.is_complex())
+    known = _labels_of(x, training_set, eps)
+    if known is not None:
+        yield known
 
 
 def _distances(rows: Tensor, among: Tensor) -> Tensor:

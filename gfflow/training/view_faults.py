@@ -80,7 +80,7 @@ class Faults:
                 "a parameter that requires none, or one that moves",
             )
         ratios = _ratios(own, through, self.accuracy.share)
-        if ratios is not None and len(ratios) > 1:
+        if ratios and max(ratios.values()) > min(ratios.values()) * (1 + 10 * self.accuracy.share):
             shown = ", ".join(f"{ratio:.4g} in {name!r}" for name, ratio in ratios.items())
             yield (
                 f"a gradient that training multiplies by a factor by layer, {shown}",
@@ -88,13 +88,20 @@ class Faults:
             )
         if not fit.apart:
             yield self._of_value(reading, fit.factor)
-        share = _misfit(own, through, fit.factor)
+        worst = max(own, key=lambda name: float((own[name] - fit.factor * through[name]).norm()), default="")
         yield (
             f"weights, samples and the {reading.loss.name} loss, by which the first batch's gradient is off by "
-            f"{share:.1%}, most in {max(own, key=lambda n: float((own[n] - fit.factor * through[n]).norm()))!r}",
+            f"{self.misfit(reading):.1%}, most in {worst!r}",
             f"{self._loss_hint()}, View(training_set=...) with inputs and labels as they are after the training "
             "step's own changes, slope=..., output_scale=...",
         )
+
+    def misfit(self, reading: Reading) -> float:
+        """How far the training's gradient is from the reading's, beside its own size."""
+        own, through = both(reading, self.seen)
+        factor = compare(reading, self.seen, self.accuracy.share).factor
+        apart, size = (_flat(own, own) - factor * _flat(own, through)).norm(), _flat(own, own).norm()
+        return float(apart / size) if size else 1.0
 
     def _of_value(self, reading: Reading, factor: float) -> tuple[str, str]:
         value = f"{(self.seen.loss or 0.0) / factor:.4g}" if factor > 0 else f"{self.seen.loss:.4g}"
@@ -206,8 +213,3 @@ def _ratios(own: dict[str, Tensor], through: dict[str, Tensor], share: float) ->
             return None
         ratios[name] = ratio
     return ratios
-
-
-def _misfit(own: dict[str, Tensor], through: dict[str, Tensor], factor: float) -> float:
-    apart, size = (_flat(own, own) - factor * _flat(own, through)).norm(), _flat(own, own).norm()
-    return float(apart / size) if size else 1.0

@@ -353,6 +353,12 @@ def test_a_given_training_set_gets_the_coordinate_of_the_bias(kind):
 
 STEPS = {
     "factor 2 forgotten": (lambda: Net(), 0.05, {}, r"allowed: 0\.1, that of the first step as it was made"),
+    "a small one that is wrong": (
+        lambda: Net(optimizer=lambda p: torch.optim.SGD(p, lr=1e-6)),
+        1e-6,
+        {},
+        r"allowed: (2e-06|1\.9\d*e-06|2\.0\d*e-06), that of the first step as it was made",
+    ),
     "any number": (lambda: Net(), 3.0, {}, r"allowed: 0\.1, that of the first step as it was made"),
     "two groups": (
         lambda: Net(
@@ -480,6 +486,65 @@ def test_an_input_of_zero_without_a_bias():
 
 
 # ---- the check itself
+
+
+def test_layers_that_are_trained_in_turn():
+    """The output layer's gradient comes when the hidden one has moved, and is not compared."""
+
+    class Alternating(Net):
+        automatic_optimization = False
+
+        def configure_optimizers(self):
+            return [torch.optim.SGD(self.net[k].parameters(), lr=0.05) for k in (0, 2)]
+
+        def training_step(self, batch, index):
+            for optimizer in self.optimizers():
+                self.toggle_optimizer(optimizer)
+                optimizer.zero_grad()
+                self.manual_backward(super().training_step(batch, index))
+                optimizer.step()
+                self.untoggle_optimizer(optimizer)
+
+    module = Alternating()
+    rows = fit(module)
+    check(rows[3], module, half_square)
+
+
+def test_a_loss_that_is_no_mean_over_samples():
+    """Its gradient has the direction of another on each batch; its value tells."""
+    refused(Net(lambda h, y: mse_loss(h, y).sqrt()), match=r"the square loss, .* on the first batch, whose own is")
+
+
+def test_a_start_that_does_not_tell_two_losses_apart_where_the_loss_is_not_seen():
+    class Raw(Net):
+        automatic_optimization = False
+
+        def training_step(self, batch, index):
+            optimizer = self.optimizers(use_pl_optimizer=False)
+            optimizer.zero_grad()
+            super().training_step(batch, index).backward()
+            optimizer.step()
+
+    module = Raw(lambda h, y: mse_loss(h.squeeze(1), y))
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(1e-6)
+    start = copy.deepcopy(module)
+    match = r"does not tell apart; allowed: View\(loss='square'\) or View\(loss='logistic'\)"
+    refused(module, loader=full(X, SIGNS), match=match)
+    rows = fit(start, loader=full(X, SIGNS), view=cb.View(loss="square"))
+    check(rows[3], start, lambda m: mse_loss(m(X.double())[:, 0], SIGNS.double()) / 2)
+
+
+def test_a_network_of_zeros_is_measured_and_said_not_to_be_checked():
+    module = Net()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+    with pytest.warns(UserWarning, match="no gradient but zero was seen"):
+        rows = fit(module)
+    assert rows[3]["gradient/norm"] == 0 and len(rows) == 4
+    assert rows[3]["loss"] == pytest.approx(float(Y.double().square().mean()) / 2, rel=1e-12)
 
 
 def test_the_check_changes_no_weight():

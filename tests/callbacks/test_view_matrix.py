@@ -39,7 +39,7 @@ class Base(pl.LightningModule):
 
     def configured(self, loss, training):
         self.loss_of, self.kind = loss, training
-        self.automatic_optimization = training not in ("manual", "raw")
+        self.automatic_optimization = training not in ("manual", "raw", "by hand")
         return self
 
     def forward(self, x):
@@ -50,13 +50,22 @@ class Base(pl.LightningModule):
         loss = self.loss_of(self(x), y)
         if self.automatic_optimization:
             return loss
+        if self.kind == "by hand":
+            moving = [p for p in self.parameters() if p.requires_grad]
+            with torch.no_grad():
+                for parameter, slope in zip(moving, torch.autograd.grad(loss, moving), strict=True):
+                    parameter -= 0.01 * slope
+            return None
         optimizer = self.optimizers(use_pl_optimizer=self.kind == "manual")
         optimizer.zero_grad()
         self.manual_backward(loss) if self.kind == "manual" else loss.backward()
         optimizer.step()
+        return None
 
     def configure_optimizers(self):
         moving = [p for p in self.parameters() if p.requires_grad]
+        if self.kind == "by hand":
+            return None
         if self.kind == "lbfgs":
             return torch.optim.LBFGS(moving, lr=0.1, max_iter=3)
         return (torch.optim.Adam if self.kind == "adam" else torch.optim.SGD)(moving, lr=1e-2)
@@ -256,6 +265,7 @@ TRAININGS = {
     "manual": {"batch": 6, "max_epochs": 1},
     "raw": {"batch": 6, "max_epochs": 1},
     "lbfgs": {"batch": N, "max_epochs": 2},
+    "by hand": {"batch": 6, "max_epochs": 1},
 }
 
 CASES = list(itertools.product(MODULES, LOSSES, TRAININGS))
