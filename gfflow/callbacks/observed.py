@@ -237,10 +237,10 @@ class View(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if self._steps is not None:
-            self._steps.begin_batch()
         if self._verdict is not None and self._verdict.pending:
             self._verdict.begin_batch(self._read_weights(), batch)
+        if self._steps is not None:
+            self._steps.begin_batch()  # last: whoever asks for the iteration from now on looks at what it has changed
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         if self._verdict is not None:

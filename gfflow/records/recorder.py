@@ -32,9 +32,9 @@ class Recorder:
     as a run does.
 
     `x`, `y`, `loss`, `view`, `slope` and `output_scale` are those of `gfflow.measure`. Of the states that `record` is
-    given, those at the `schedule`'s steps are measured, by default at steps spaced by 5%, and in any case the first
-    and, at `close`, the last; costlier measures are taken at fewer. With `step_size`, the flow time of a step of plain
-    descent, rows have a `time`. `measures` take the place of the usual ones.
+    given, those at the schedule's steps are measured, by default at steps spaced by 5%, and in any case the first
+    and, at `close`, the last; costlier measures are taken at fewer. With `step_size`, the flow time of one step of
+    plain descent, rows have a `time`. `measures` take the place of the usual ones.
 
     Used in a `with` block it closes itself. Raises InvalidInput for a folder that holds records already.
     """
