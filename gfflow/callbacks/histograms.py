@@ -27,7 +27,7 @@ class Histograms(pl.Callback):
     to 180). Written by every logger whose `experiment` has torch's `add_histogram`; a warning says where none has."""
 
     def __init__(self, schedule: Schedule | None = None) -> None:
-        self.given_schedule = schedule
+        self.given_schedule = self.wanted = schedule
         self._written: int | None = None  # the last iteration
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -36,6 +36,7 @@ class Histograms(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._written = None
+        self.wanted = self.given_schedule or observed(trainer, pl_module).few
         if not list(_writers(trainer)):
             there = ", ".join(type(logger).__name__ for logger in trainer.loggers) or "no logger"
             warnings.warn(
@@ -53,7 +54,7 @@ class Histograms(pl.Callback):
 
     def _write(self, trainer: pl.Trainer, module: pl.LightningModule, ended: bool = False) -> None:
         network = observed(trainer, module)
-        due = network.due(self.given_schedule or network.few, ended) and network.iteration != self._written
+        due = network.due(self.wanted, ended) and network.iteration != self._written
         writers = list(_writers(trainer)) if due else []
         if not writers or not network.measurable():
             return

@@ -30,7 +30,7 @@ class Measured(Measurement):
         if not isinstance(source, Measure):
             raise InvalidInput("Measured", source, "a measure, such as Measured(MyMeasure())")
         self.source = source
-        self.few, self.given_schedule = few, schedule
+        self.few, self.given_schedule, self.wanted = few, schedule, schedule
         self._unused: dict[str, Any] | None = None  # the measure's attributes before the first training
 
     @property
@@ -50,14 +50,14 @@ class Measured(Measurement):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         network = observed(trainer, pl_module)
+        self.wanted = network.few if self.few and self.given_schedule is None else self.given_schedule
         if network.measurable():
             lr = network.step_size
             self.source.begin(network.snapshot(), [] if lr is None else [lr * i for i in network.schedule])
         super().on_train_start(trainer, pl_module)
 
     def due(self, network: Observed, ended: bool) -> bool:
-        wanted = network.few if self.few and self.given_schedule is None else self.given_schedule
-        return network.due(wanted, ended)
+        return network.due(self.wanted, ended)
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         return self.source.measure(snapshot)
