@@ -105,9 +105,9 @@ class View(pl.Callback):
     Scalars are logged under `prefix`, one row a measurement, and are in `trainer.callback_metrics`; `rows` has them
     by iteration, without it. An iteration is an optimiser step that was really made: several optimisers that step on
     one batch make one, and where weights change without any optimiser, so does each such batch. The default schedule
-    is thinned where measuring would take more than a tenth of the training (training/budget.py). The samples are
-    those that the loader's sampler and the trainer's limits let be trained on; where the dataset has changed at a
-    later epoch, it is read anew.
+    is thinned where measuring would take more than a tenth of the training, its first and last iterations left
+    (training/budget.py). The samples are those that the loader's sampler and the trainer's limits let be trained on;
+    where the dataset has changed at a later epoch, it is read anew.
 
     On the first batch the gradient through the view of the stated loss is compared with that which the training's own
     backward pass leaves in the parameters (training/verdict.py); nothing is written before, and neither forward nor
