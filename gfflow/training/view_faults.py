@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from gfflow.errors import InvalidInput
 from gfflow.model.activations import leaky_relu
 from gfflow.model.losses import Loss
+from gfflow.model.options import LOSSES
 from gfflow.training.first_batch import FirstBatch
-from gfflow.training.foreign import KNOWN_LOSSES, LOSSES, as_loss
+from gfflow.training.foreign import KNOWN_LOSSES, as_loss
+from gfflow.training.shown import Shown
 from gfflow.training.view_check import Accuracy, Reading, both, compare
 
 SLOPES = (0.01, 0.05, 0.1, 0.2, 0.25, 0.3, 0.5)  # of leaky ReLUs that are tried
@@ -33,9 +35,8 @@ class Faults:
     def _holds(self, reading: Reading | None) -> bool:
         return reading is not None and compare(reading, self.seen, self.accuracy.share).holds
 
-    def _read(self, reading: Reading, shown: object = None, loss: Loss | None = None) -> Reading | None:
-        changed = reading.shown if shown is None else shown
-        return Reading.of(changed, reading.x, reading.y, loss or reading.loss, self.accuracy.eps)  # type: ignore[arg-type]
+    def _read(self, reading: Reading, shown: Shown | None = None, loss: Loss | None = None) -> Reading | None:
+        return Reading.of(shown or reading.shown, reading.x, reading.y, loss or reading.loss, self.accuracy.eps)
 
     def ambiguous(self, reading: Reading) -> str | None:
         """What else the training's loss may be where its value was not seen; None where nothing else fits."""
@@ -198,9 +199,9 @@ def regulariser(reading: Reading, seen: FirstBatch, accuracy: Accuracy) -> str |
     return None
 
 
-def _flat(names: dict[str, Tensor], slopes: object) -> Tensor:
-    parts = [slopes.get(name, torch.zeros_like(names[name])) for name in names]  # type: ignore[attr-defined]
-    return torch.cat([part.flatten() for part in parts])
+def _flat(like: Mapping[str, Tensor], slopes: Mapping[str, Tensor]) -> Tensor:
+    """The slopes of these names as one vector, zero where there is none."""
+    return torch.cat([slopes.get(name, torch.zeros_like(part)).flatten() for name, part in like.items()])
 
 
 def _ratios(own: dict[str, Tensor], through: dict[str, Tensor], share: float) -> dict[str, float] | None:

@@ -8,9 +8,11 @@ import warnings
 import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 from torch.nn.functional import mse_loss, softplus
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.tensorboard import SummaryWriter
 
 import gfflow
 from gfflow import callbacks as cb
@@ -563,6 +565,24 @@ def test_the_check_changes_no_weight():
         pl.Trainer(callbacks=callbacks, max_epochs=3, **QUIET, accelerator="cpu").fit(module, loader)
         ends.append(nn.utils.parameters_to_vector(module.parameters()))
     assert torch.equal(*ends)
+
+
+def test_nothing_is_written_of_a_view_that_does_not_hold(tmp_path, monkeypatch):
+    """Histograms of the start wait, too."""
+    written = []
+    monkeypatch.setattr(SummaryWriter, "add_histogram", lambda _, tag, *args, **__: written.append((tag, args[1])))
+    for loss in (mse_loss, nn.L1Loss()):
+        callbacks = [cb.Histograms(), cb.Loss()]
+        events = TensorBoardLogger(tmp_path)
+        trainer = pl.Trainer(callbacks=callbacks, max_epochs=1, accelerator="cpu", **{**QUIET, "logger": events})
+        if loss is mse_loss:
+            trainer.fit(Net(loss), full(X, Y))
+            assert {step for _, step in written} == {0, 1}
+            written.clear()
+        else:
+            with pytest.raises(InvalidInput):
+                trainer.fit(Net(loss), full(X, Y))
+            assert not written
 
 
 def test_half_precision_is_no_difference():
