@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
-import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -41,7 +40,7 @@ from gfflow.training.samples import Probe, trained_indices
 from gfflow.training.schedule import FEW, Schedule
 from gfflow.training.shown import ModuleSnapshot, Shown
 from gfflow.training.steps import StepCounter
-from gfflow.training.verdict import Verdict, check_step, check_weights
+from gfflow.training.verdict import Verdict, check_descent, check_step, check_weights
 from gfflow.training.view_check import Accuracy
 
 PREFIX = "gfflow/"  # of the scalars of somebody else's training
@@ -169,7 +168,7 @@ class View(pl.Callback):
             self.training_set = in_view(self.given, shown.neurons.w.shape[1], self.loss)
         self._plan(trainer, len(shown.neurons.a))
         if self.step_size is not None:
-            _check_plain_descent(trainer, self.step_size)
+            check_descent(trainer, self.step_size)
         agrees = x is not None and self.measurable() and check_forward(module, x, self.snapshot())
         self._expect(trainer, agrees)
         _lay_out(trainer, charts(mirrored=False), self.prefix)
@@ -418,16 +417,3 @@ def _samples_per_step(trainer: pl.Trainer, n: int) -> float:
 def _accelerated(module: pl.LightningModule) -> bool:
     parameter = next(module.parameters(), None)
     return parameter is not None and parameter.device.type != "cpu"
-
-
-def _check_plain_descent(trainer: pl.Trainer, step_size: float) -> None:
-    """Raises InvalidInput where steps are not those of gradient descent with a constant step on the whole loss."""
-    optimizers = trainer.optimizers
-    plain = len(optimizers) == 1 and type(optimizers[0]) is torch.optim.SGD and not trainer.lr_scheduler_configs
-    options = [group for optimizer in optimizers for group in optimizer.param_groups] if plain else []
-    changed = any(group["momentum"] or group["weight_decay"] or group["maximize"] for group in options)
-    batches = trainer.num_training_batches / trainer.accumulate_grad_batches
-    if not plain or changed or batches != 1 or trainer.gradient_clip_val:
-        name = ", ".join(type(optimizer).__name__ for optimizer in optimizers)
-        received = f"{step_size} with {name} and {batches:g} steps per epoch"
-        raise InvalidInput("step_size", received, "null, or plain SGD at a constant rate on the whole training set")

@@ -8,6 +8,8 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
+import lightning.pytorch as pl
+import torch
 from torch import Tensor, nn
 
 from gfflow.errors import InvalidInput
@@ -119,6 +121,19 @@ class Verdict:
         received = "samples that are other ones in training than in the dataset, standardised or changed on the way"
         remedy = "View(training_set=TrainingSet(x, y)) with inputs and labels as network and loss are given them"
         raise InvalidInput("view", received, remedy)
+
+
+def check_descent(trainer: pl.Trainer, step_size: float) -> None:
+    """Raises InvalidInput where steps are not those of gradient descent with a constant step on the whole loss."""
+    optimizers = trainer.optimizers
+    plain = len(optimizers) == 1 and type(optimizers[0]) is torch.optim.SGD and not trainer.lr_scheduler_configs
+    options = [group for optimizer in optimizers for group in optimizer.param_groups] if plain else []
+    changed = any(group["momentum"] or group["weight_decay"] or group["maximize"] for group in options)
+    batches = trainer.num_training_batches / trainer.accumulate_grad_batches
+    if not plain or changed or batches != 1 or trainer.gradient_clip_val:
+        name = ", ".join(type(optimizer).__name__ for optimizer in optimizers)
+        received = f"{step_size} with {name} and {batches:g} steps per epoch"
+        raise InvalidInput("step_size", received, "null, or plain SGD at a constant rate on the whole training set")
 
 
 def check_step(start: ModuleSnapshot, now: Shown, step_size: float, steps: int, accuracy: Accuracy) -> None:
