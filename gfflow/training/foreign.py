@@ -44,8 +44,6 @@ def find_layers(module: nn.Module) -> tuple[nn.Linear, nn.ReLU | nn.LeakyReLU, n
     Layers count in the order in which they are defined; loss functions and metrics are passed over. Raises
     InvalidInput for anything else.
     """
-    if not isinstance(module, nn.Module):
-        raise InvalidInput("network", type(module).__name__, REMEDY)
     leaves = [leaf for leaf in module.modules() if not any(leaf.children()) and not _passive(leaf)]
     if leaves == [module]:
         leaves = []
@@ -78,6 +76,8 @@ def read_weights(
 
     Raises InvalidInput where `view` returns something else than weights of one hidden layer with one output.
     """
+    if not isinstance(module, nn.Module):
+        raise InvalidInput("network", type(module).__name__, REMEDY)
     return show(module, view or layers_weights, activation or own_activation(module), output_scale, optimizers)
 
 
