@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # the same names and modules as in _HOME and _MODULES
     from gfflow.model.initialization import draw_start as draw_start
     from gfflow.model.network import TwoLayerReLU as TwoLayerReLU
     from gfflow.model.neurons import Neurons as Neurons
+    from gfflow.records.recorder import Recorder as Recorder
     from gfflow.records.run import Run as Run
     from gfflow.run import train as train
     from gfflow.theory import Prediction as Prediction
@@ -44,6 +45,7 @@ if TYPE_CHECKING:  # the same names and modules as in _HOME and _MODULES
     from gfflow.theory.staircase import staircase as staircase
     from gfflow.training.foreign import predict_module as predict_module
     from gfflow.training.foreign import snapshot_of as snapshot_of
+    from gfflow.training.measuring import measure as measure
     from gfflow.training.module import GradientFlowModule as GradientFlowModule
     from gfflow.training.schedule import Schedule as Schedule
 
@@ -54,6 +56,7 @@ _HOME = {
     "GradientFlowModule": "gfflow.training.module",
     "Neurons": "gfflow.model.neurons",
     "Prediction": "gfflow.theory",
+    "Recorder": "gfflow.records.recorder",
     "Run": "gfflow.records.run",
     "RunConfig": "gfflow.config",
     "Schedule": "gfflow.training.schedule",
@@ -71,6 +74,7 @@ _HOME = {
     "from_csv": "gfflow.model.files",
     "from_file": "gfflow.model.files",
     "gaussian_teacher": "gfflow.model.data",
+    "measure": "gfflow.training.measuring",
     "noisy_linear": "gfflow.model.examples",
     "orthogonal_pair": "gfflow.model.data",
     "orthonormal": "gfflow.model.data",

@@ -56,6 +56,9 @@ def check_numbers(config: RunConfig, training_set: TrainingSet, start: Neurons) 
 def cautions(config: RunConfig, training_set: TrainingSet, start: Neurons, prediction: Prediction) -> list[str]:
     """What is known before training to spoil it."""
     notes = _cannot_fit(training_set)
+    network = config.network
+    if network.activation == "relu" and network.slope != type(network)().slope:
+        notes.append(f"network.slope = {network.slope:g} says nothing without network.activation=leaky_relu")
     if config.precision == "float32" and prediction.scale**2 < torch.finfo(torch.float32).tiny:
         notes.append(
             f"precision float32 cannot hold the squares of weights of size {prediction.scale:.1e}; take float64"

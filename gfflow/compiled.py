@@ -3,11 +3,15 @@ pyproject.toml admits."""
 
 from __future__ import annotations
 
+import os
+import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import config, njit
 from numba.core import event
 from numba.cpython.unsafe import tuple as _tuples
 
@@ -15,12 +19,14 @@ tuple_setitem: Any = _tuples.tuple_setitem
 """tuple_setitem(values, i, value): inside compiled code, the tuple with one entry replaced."""
 
 
+CHOSEN = "CACHE_DIR"  # the folder that NUMBA_CACHE_DIR names, of numba's configuration
 kept_nowhere: list[str] = []  # functions whose code no folder could be found for
 
 
 def compiled(function: Any = None, **options: Any) -> Any:
-    """numba's njit with numpy's rules of division, its code kept on the disk for later processes. Where no folder for
-    that can be written (neither that of the module nor the person's cache folder), each process compiles anew.
+    """numba's njit with numpy's rules of division, its code kept on the disk for later processes: beside the module,
+    or in the person's cache folder, or, where neither can be written, in a folder of theirs among the temporary
+    files. Where not even that is to be had, each process compiles anew.
 
     `options` are njit's, such as fastmath; with options alone it gives the decorator.
     """
@@ -31,8 +37,30 @@ def compiled(function: Any = None, **options: Any) -> Any:
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
+    folder = own_temporary_folder()
+    if folder is None or getattr(config, CHOSEN):
         kept_nowhere.append(function.__name__)
         return njit(error_model="numpy", **options)(function)
+    setattr(config, CHOSEN, str(folder))
+    try:
+        return njit(cache=True, error_model="numpy", **options)(function)
+    finally:
+        setattr(config, CHOSEN, "")  # what other packages compile is kept as ever
+
+
+def own_temporary_folder() -> Path | None:
+    """A folder among the temporary files, the same for all processes of a person, that nobody else can write: what
+    lies there is executed. None where there is none, or where somebody else has taken its name."""
+    if not hasattr(os, "getuid"):  # Windows, where everybody has temporary files of their own, and a cache folder
+        return None
+    try:
+        folder = Path(tempfile.gettempdir()) / f"gfflow-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+    return folder if own and os.access(folder, os.W_OK) else None
 
 
 def lean(function: Any = None, **options: Any) -> Any:

@@ -136,6 +136,9 @@ class RunConfig(Options):
     )
 
     def __post_init__(self) -> None:
+        for name, part in vars(self).items():
+            if isinstance(part, Mapping):
+                raise InvalidInput(name, part, "options; RunConfig.of({...}) makes them of plain values")
         super().__post_init__()
         if self.verify and not self.callbacks.trajectory:
             raise InvalidInput("verify", True, "false, or callbacks.trajectory=true: it reads the recorded frames")

@@ -10,7 +10,7 @@ class InvalidInput(ValueError):
     """
 
     def __init__(self, key: str, received: Any, allowed: str) -> None:
-        shown = received if isinstance(received, str) else repr(received)
+        shown = (received or "nothing") if isinstance(received, str) else repr(received)
         super().__init__(f"{key}: received {shown}; allowed: {allowed}")
         self.key = key
 

@@ -103,7 +103,8 @@ class Options:
         wrong type, or lies outside its limit."""
         fields = {f.name: f for f in dataclasses.fields(cls)}
         if not isinstance(values, Mapping):
-            allowed = f"keys and their values, such as {{{next(iter(fields))!r}: ...}}"
+            example = {next(iter(fields)): ...} if cls.group else {"seed": 1}
+            allowed = f"keys and their values, such as {example}".replace("Ellipsis", "...")
             raise InvalidInput(cls.group or "configuration", values, allowed)
         hints = get_type_hints(cls)
         made = {}
@@ -259,7 +260,16 @@ def _typed(cls: type[Options], spec: dataclasses.Field[Any], hint: Any, value: A
         converted = _converted(kind, value)
         if converted is not None:
             return converted
-    raise InvalidInput(cls.key(spec.name), value, allowed(cls, spec.name))
+    shown = repr(value) if _reads_like_a_number(value) else value
+    raise InvalidInput(cls.key(spec.name), shown, allowed(cls, spec.name))
+
+
+def _reads_like_a_number(value: Any) -> bool:
+    """Whether it is a word such as '1e-3', which some readers of YAML make of the number."""
+    try:
+        return isinstance(value, str) and math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _converted(kind: Any, value: Any) -> Any:

@@ -133,7 +133,8 @@ def _finished(folder: Path, config: RunConfig) -> dict[str, Any] | None:
     if goes_further(summary, config.to_dict()):
         return None
     if config.verbose:
-        Console().print(f"{folder} has ended already, at iteration {summary['iterations']:,}", soft_wrap=True)
+        told = f"{folder} has ended already, at iteration {summary['iterations']:,}"
+        Console().print(told, soft_wrap=True, markup=False)
     return summary
 
 

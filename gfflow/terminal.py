@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gfflow.records.closing import closing_sections, end_point_line
@@ -29,7 +31,7 @@ def closing_table(summary: Summary, width: int = 80, members: Members | None = N
             f"{summary.experiment}, seeds {members.seeds[0]} to {members.seeds[-1]}: theory beside measurement\n"
             "median, 90% range over members, and the largest difference"
         )
-    table = Table(title=title)
+    table = Table(title=escape(title))
     table.add_column("", overflow="fold")
     names = ("predicted", "measured", "difference")[: 3 if width >= NARROW else 2]
     for name in names:
@@ -70,7 +72,7 @@ def announce_compilation(console: Console) -> AbstractContextManager[None]:
 def print_notes(console: Console, notes: tuple[str, ...]) -> None:
     """Prints, before training, what the theory has to say of the data and what may spoil the run."""
     for note in notes:
-        console.print(f"[yellow]note[/]  {note}", highlight=False)
+        console.print(f"[yellow]note[/]  {escape(note)}", highlight=False)
 
 
 def print_closing(console: Console, summary: Summary, folder: Path, members: Members | None = None) -> None:
@@ -80,12 +82,13 @@ def print_closing(console: Console, summary: Summary, folder: Path, members: Mem
         _print_ending(console, summary)
     else:
         for line in failure_lines(members, summary.ensemble or {}):
-            console.print(line, highlight=False, soft_wrap=True)
-        console.print(f"members      {folder / TABLE}", highlight=False, soft_wrap=True)
-    console.print(f"files        {folder}", highlight=False, soft_wrap=True)
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
+    places = [] if members is None else [f"members      {folder / TABLE}"]
+    places.append(f"files        {folder}")
     if (folder / "figures").is_dir():
-        console.print(f"figures      {folder / 'figures'}", highlight=False, soft_wrap=True)
-    console.print(f"TensorBoard  tensorboard --logdir {folder}", highlight=False, soft_wrap=True)
+        places.append(f"figures      {folder / 'figures'}")
+    for line in (*places, f"TensorBoard  tensorboard --logdir {shlex.quote(str(folder))}"):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)  # [x] may be part of a folder's name
 
 
 def _print_ending(console: Console, summary: Summary) -> None:
@@ -113,4 +116,4 @@ def _print_ending(console: Console, summary: Summary) -> None:
     )
     for line in (end_point_line(summary), solver_line(summary.solver.counters)):
         if line is not None:
-            console.print(line, highlight=False)
+            console.print(line, highlight=False, markup=False)

@@ -38,6 +38,7 @@ FIVE = {"name": "five_points"}
         ({"solver": {"iterations": 3000}}, "end before the saddle is left"),
         ({"solver": {"iterations": 12000}}, "end before all labels are fitted, predicted at iteration 14,808"),
         ({"data": {"name": "orthonormal", "labels": [1.0]}, "solver": {"iterations": 9}}, "end before zero is left"),
+        ({"network": {"slope": 0.5}}, "network.slope = 0.5 says nothing without network.activation=leaky_relu"),
         ({"data": FIVE, "solver": {"iterations": 9}}, "still near zero, which it cannot leave before"),
         (
             {"data": {"name": "orthonormal", "labels": [1.0, -0.5], "rotation": 1}, "init": {"scale": 1e-50}},

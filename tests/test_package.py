@@ -7,12 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
 import pytest
 
 import gfflow
+from gfflow.compiled import own_temporary_folder
 from gfflow.records import folder as folders
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,10 +78,10 @@ def test_a_type_checker_sees_the_signatures(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["HOME unset", "HOME that cannot be made, beside read-only modules"])
+@pytest.mark.parametrize("place", ["HOME unset", "read-only", "read-only, and the temporary folder taken"])
 def test_without_a_home_folder_everything_can_be_imported_and_compiled(place, tmp_path):
-    """The second as in a container: numba finds no folder for its cache. A file named __pycache__ stands for a folder
-    that cannot be written, which for root does not exist."""
+    """The second as in a container, where home and modules cannot be written. A file named __pycache__ stands for a
+    folder that cannot be written, which for root does not exist."""
     environment = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "MPLCONFIGDIR", "PYTHONPATH"))
     root = ROOT
     if place != "HOME unset":
@@ -88,7 +90,10 @@ def test_without_a_home_folder_everything_can_be_imported_and_compiled(place, tm
         for package in [path for path in (root / "gfflow").rglob("*") if path.is_dir()]:
             (package / "__pycache__").touch()
         (root / "gfflow" / "__pycache__").touch()
-        environment["HOME"] = "/proc/none"
+        environment |= {"HOME": "/proc/none", "TMPDIR": str(tmp_path)}
+    own = tmp_path / f"gfflow-{os.getuid()}"
+    if "taken" in place:
+        own.touch()
     code = (
         "import gfflow, gfflow.callbacks, gfflow.figures, gfflow.run\n"
         "from gfflow.solvers import Fused\n"
@@ -103,8 +108,24 @@ def test_without_a_home_folder_everything_can_be_imported_and_compiled(place, tm
         "print(gfflow.__file__, gfflow.Snapshot(network.neurons(), data).loss)"
     )
     nowhere, file, loss = python(code, tmp_path, **{**environment, "PYTHONPATH": str(root)}).split()
-    assert nowhere == str(place != "HOME unset")
+    assert nowhere == str("taken" in place)
+    assert any(own.glob("**/*.nbi")) == (place == "read-only")
     assert Path(file).is_relative_to(root) and 0 < float(loss) < 1
+
+
+def test_code_is_kept_among_temporary_files_only_where_nobody_else_can_write(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = own_temporary_folder()
+    assert folder is not None and folder.parent == tmp_path and folder.stat().st_mode & 0o777 == 0o700
+    assert own_temporary_folder() == folder
+    folder.chmod(0o770)
+    assert own_temporary_folder() is None
+    folder.rmdir()
+    (tmp_path / "others").mkdir()
+    folder.symlink_to(tmp_path / "others")
+    assert own_temporary_folder() is None
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not there"))
+    assert own_temporary_folder() is None
 
 
 @pytest.mark.slow
@@ -143,6 +164,14 @@ def test_the_readmes_script_runs_as_it_stands_there(tmp_path):
     assert (tmp_path / "outputs" / "mine" / "summary.json").is_file() and (tmp_path / "mine.png").is_file()
     distance, frames = printed[-1].split(maxsplit=1)
     assert float(distance) < 0.1 and re.fullmatch(r"\(\d+, 100, 3\)", frames)  # 100 neurons, inputs in 3 dimensions
+
+
+@pytest.mark.parametrize("name", ["README.md", "gfflow/README.md", "conf/README.md", "CHANGELOG.md"])
+def test_every_table_has_its_head(name):
+    """Rows after a blank line are no table, and are shown with their bars."""
+    lines = ["", *(ROOT / name).read_text(encoding="utf-8").splitlines(), ""]
+    first = [k for k in range(1, len(lines) - 1) if lines[k].startswith("|") and not lines[k - 1].startswith("|")]
+    assert [lines[k] for k in first if not re.fullmatch(r"\|[-:| ]+\|", lines[k + 1])] == []
 
 
 @pytest.mark.slow

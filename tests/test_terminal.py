@@ -26,14 +26,17 @@ def test_compilation_is_told_once_and_only_where_it_happens():
     assert again.getvalue() == "" and told.getvalue().count("\n") == 1
 
 
-def test_the_flow_says_what_it_took(tmp_path, capsys):
+def test_the_flow_says_what_it_took_and_where_its_files_are(tmp_path, capsys):
     values = {"solver": {"name": "flow", "iterations": 2000}, "data": {"name": "five_points"}, "figures": False}
-    summary = train(RunConfig.of({**values, "init": {"scale": 1e-2}, "callbacks": {"progress": False}}), tmp_path)
+    folder = tmp_path / "my [red] run"  # no markup
+    summary = train(RunConfig.of({**values, "init": {"scale": 1e-2}, "callbacks": {"progress": False}}), folder)
     solver, line = summary["solver"], solver_line(summary["solver"])
     assert line is not None and "\n" not in line
     assert f"{solver['evaluations']:,} evaluations" in line and f"{solver['gate_events']:,} gate events" in line
     assert f"{solver['sliding_episodes']:,} of them into sliding" in line
-    assert " ".join(line.split()) in " ".join(capsys.readouterr().out.split())
+    out = capsys.readouterr().out
+    assert " ".join(line.split()) in " ".join(out.split())
+    assert f"files        {folder}\n" in out and f"tensorboard --logdir '{folder}'\n" in out
     assert solver_line({"name": "fused", "lr": 2e-3}) is None
 
 

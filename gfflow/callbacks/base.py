@@ -9,8 +9,9 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.loggers.logger import Logger
 
-from gfflow.callbacks.observed import View, observed
+from gfflow.callbacks.observed import Observed, View, observed, view_of
 from gfflow.model.snapshot import Frames, Snapshot
+from gfflow.training.module import GradientFlowModule
 
 
 class Measurement(pl.Callback, ABC):
@@ -32,6 +33,14 @@ class Measurement(pl.Callback, ABC):
         """The same at several iterations, in their order."""
         return [self.measure(frames.at(i)) for i in range(len(frames.iterations))]
 
+    def due(self, network: Observed, ended: bool) -> bool:
+        """Whether to measure now; `ended`: training has come to its end."""
+        return network.due(ended=ended)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if not isinstance(pl_module, GradientFlowModule):
+            view_of(trainer)  # there before checkpoints are read
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._measured = None
         self._log(trainer, pl_module)
@@ -50,13 +59,13 @@ class Measurement(pl.Callback, ABC):
 
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, ended: bool = False) -> None:
         network = observed(trainer, pl_module)
-        due = ended or network.on_schedule()
-        if not due or network.iteration == self._measured or not network.measurable():
-            return
-        self._measured = network.iteration
-        scalars = self.measure(network.snapshot())
+        scalars: dict[str, float] = {}
+        if network.iteration != self._measured and self.due(network, ended) and network.measurable():
+            self._measured = network.iteration
+            scalars = self.measure(network.snapshot())
         if isinstance(network, View):
-            network.logged |= scalars.keys()
+            network.gather(scalars, last=self is _measurements(trainer)[-1])
+            return
         for logger in trainer.loggers if scalars else ():
             logger.log_metrics(scalars, step=network.iteration)
 

@@ -2,58 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
-from numpy.typing import NDArray
 
 from gfflow import scalars
 from gfflow.callbacks.base import Measurement
-from gfflow.callbacks.observed import observed
+from gfflow.callbacks.observed import Observed, observed
+from gfflow.errors import InvalidInput
 from gfflow.model.snapshot import Frames, Snapshot
 from gfflow.scalars import Measure
 from gfflow.solvers import Solver
 from gfflow.theory import Prediction
-from gfflow.training.schedule import FEW, Schedule
+from gfflow.training.schedule import Schedule
 
 
 class Measured(Measurement):
     """Logs the scalars of a measure.
 
     `few`: at a few of the training's scheduled iterations alone, for costly measures; `schedule`: at those of the
-    scheduled iterations that are in it.
+    scheduled iterations that are in it. Each training that no checkpoint resumes begins with the measure as it was
+    before the first.
     """
 
     def __init__(self, source: Measure, *, few: bool = False, schedule: Schedule | None = None) -> None:
+        if not isinstance(source, Measure):
+            raise InvalidInput("Measured", source, "a measure, such as Measured(MyMeasure())")
         self.source = source
-        self.few, self.wanted = few, schedule
+        self.few, self.given_schedule, self.wanted = few, schedule, schedule
+        self._unused: dict[str, Any] | None = None  # the measure's attributes before the first training
 
     @property
     def state_key(self) -> str:
         """One for each kind of measure: a training may have several of this class."""
         return f"Measured({type(self.source).__qualname__})"
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage != "fit":
+            return
+        if self._unused is None:
+            self._unused = _copied(vars(self.source))
+        else:
+            vars(self.source).clear()
+            vars(self.source).update(_copied(self._unused))
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         network = observed(trainer, pl_module)
-        if self.few and self.wanted is None:
-            self.wanted = network.schedule.thinned(FEW)
+        self.wanted = network.few if self.few and self.given_schedule is None else self.given_schedule
         if network.measurable():
             lr = network.step_size
             self.source.begin(network.snapshot(), [] if lr is None else [lr * i for i in network.schedule])
         super().on_train_start(trainer, pl_module)
 
+    def due(self, network: Observed, ended: bool) -> bool:
+        return network.due(self.wanted, ended)
+
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
-        if self.wanted is not None and snapshot.iteration not in self.wanted:
-            return {}
         return self.source.measure(snapshot)
 
     def measure_frames(self, frames: Frames) -> list[dict[str, float]]:
-        if self.wanted is not None:
-            due = enumerate(step in self.wanted for step in frames.iterations)
-            return [self.source.measure(frames.at(i)) if wanted else {} for i, wanted in due]
-        return as_rows(self.source.measure_frames(frames), len(frames.iterations))
+        due = [i for i, step in enumerate(frames.iterations) if self.wanted is None or step in self.wanted]
+        rows: list[dict[str, float]] = [{} for _ in frames.iterations]
+        some = frames if len(due) == len(rows) else frames.some(due)  # all: shared with the other measures
+        for name, values in (self.source.measure_frames(some) if due else {}).items():
+            for i, value in zip(due, values.tolist(), strict=True):
+                if value == value:
+                    rows[i][name] = value
+        return rows
 
     def state_dict(self) -> dict[str, Any]:
         return self.source.state_dict()
@@ -62,14 +79,11 @@ class Measured(Measurement):
         self.source.load_state_dict(state_dict)
 
 
-def as_rows(columns: Mapping[str, NDArray[np.float64]], count: int) -> list[dict[str, float]]:
-    """Scalars by name, each of shape (count,), as one dictionary an iteration, without those that are NaN."""
-    rows: list[dict[str, float]] = [{} for _ in range(count)]
-    for name, values in columns.items():
-        for row, value in zip(rows, values.tolist(), strict=True):
-            if value == value:
-                row[name] = value
-    return rows
+def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes, lists and mappings among them copied: measures put others in their places, or add to these."""
+    return {
+        name: copy(value) if isinstance(value, (dict, list, set)) else value for name, value in attributes.items()
+    }
 
 
 class Margin(Measured):

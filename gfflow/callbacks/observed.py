@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
-import torch
-from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 
+from gfflow.callbacks.rows import Rows
 from gfflow.errors import InvalidInput
 from gfflow.model.activations import leaky_relu
 from gfflow.model.data import TrainingSet
-from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Frames, Snapshot
 from gfflow.records.dashboard import charts
 from gfflow.records.event_file import add_layout
+from gfflow.solvers.options import SolverOptions
+from gfflow.training.budget import Work
 from gfflow.training.foreign import (
     LossOf,
     WeightsOf,
     as_loss,
     as_training_set,
     check_forward,
-    note_of_loss,
+    in_view,
+    layers_weights,
     read_samples,
     read_weights,
     shifted,
-    with_loss,
 )
+from gfflow.training.hooked import up_to_date
 from gfflow.training.module import GradientFlowModule
-from gfflow.training.schedule import Schedule
+from gfflow.training.samples import Probe, trained_indices
+from gfflow.training.schedule import FEW, Schedule
+from gfflow.training.shown import ModuleSnapshot, Shown
+from gfflow.training.steps import StepCounter
+from gfflow.training.verdict import Verdict, check_descent, check_step, check_weights
+from gfflow.training.view_check import Accuracy
+
+PREFIX = "gfflow/"  # of the scalars of somebody else's training
+CHECKPOINT_KEY = "gfflow_iteration"
+Layout = Mapping[str, Mapping[str, tuple[str, Sequence[str]]]]
 
 
 class Observed(Protocol):
@@ -40,6 +54,10 @@ class Observed(Protocol):
     schedule: Schedule
     training_set: TrainingSet
     frames: Frames | None  # the network at the several iterations passed since the last batch; None: at one alone
+
+    @property
+    def few(self) -> Schedule:
+        """The iterations at which costlier measures are taken, unless they are told otherwise."""
 
     @property
     def iteration(self) -> int: ...
@@ -54,14 +72,17 @@ class Observed(Protocol):
     def on_schedule(self) -> bool:
         """Whether this iteration is one of the schedule's."""
 
+    def due(self, schedule: Schedule | None = None, ended: bool = False) -> bool:
+        """Whether to measure now what is wanted at the iterations of that schedule, by default the training's, and,
+        where training has `ended`, at its end."""
+
     def ended(self) -> bool:
         """Whether training has ended at this iteration."""
 
     def snapshot(self) -> Snapshot: ...
 
-    def passed(self, wanted: Schedule) -> list[Snapshot]:
-        """The network at those iterations of `wanted` that were passed since the last batch, as far as it is
-        measurable."""
+    def passed(self, wanted: Schedule | None, ended: bool = False) -> list[Snapshot]:
+        """The network where it was `due` since the last batch, as far as it is measurable."""
 
 
 class View(pl.Callback):
@@ -70,18 +91,31 @@ class View(pl.Callback):
     `view`, a function of the module, returns (w (m, d), a (m,)) or (w, a, output bias); without it the module must
     consist of an nn.Linear, an nn.ReLU (or nn.LeakyReLU) and an nn.Linear. A hidden bias is the last column of w; the
     training inputs then get a last coordinate 1. An output bias b is taken from the labels: residuals are y - b - h,
-    and gradient norms are in w and a alone. `training_set` are the samples of the loss; by default those of the
+    and the bias is one of the parameters. `training_set` are the samples of the loss; by default those of the
     training loader's dataset, read once. Measurements are taken at the `schedule`'s optimiser steps, log-spaced by
-    default. `step_size` is the step of plain full-batch SGD on L = 1/(2n) sum r^2, twice the optimiser's lr where the
-    loss is the mean squared error: only with it iterations have a flow time. `loss` is 'square', 'logistic',
+    default. `step_size` is the step of plain full-batch descent on L = 1/(2n) sum r^2, twice the optimiser's lr where
+    the loss is the mean squared error: only with it iterations have a flow time. It is checked against the first
+    step. `loss` is 'square', 'logistic',
     'exponential', or a function of (h, y) that gives the loss of each sample and is differentiated by autograd; by
     default that of the given training set, or the square loss. Labels 0 and 1 of a classification loss are read as -1
-    and +1. A layer that requires no gradient counts as frozen: gradient norms are then in the other alone. A module
-    whose output is scaled, 1/m sum_j a_j relu(<w_j, x>), is shown by View(view=...) with the factor folded into a;
-    weights, balance and gradient norms are then those of the folded a. `slope` is that of the activation below
+    and +1. Gradient norms are over the parameters that are trained, by autograd through the view: those that require
+    a gradient and that an optimiser holds; a layer with none is frozen. `output_scale` is what the module multiplies
+    its output by, as 1/m in 1/m sum_j a_j relu(<w_j, x>); weights and balance are those of the parameters. `slope`
+    is that of the activation below
     zero, 0 for the ReLU; by default that of the module's own nn.ReLU or nn.LeakyReLU. Losses, gradients and the
     directions D_j of a leaky network are its own, and what the paper says of ReLU networks does not hold of it.
-    Raises InvalidInput at the start of training.
+
+    Scalars are logged under `prefix`, one row a measurement, and are in `trainer.callback_metrics`; `rows` has them
+    by iteration, without it. An iteration is an optimiser step that was really made: several optimisers that step on
+    one batch make one, and where weights change without any optimiser, so does each such batch. The default schedule
+    is thinned where measuring would take more than a tenth of the training, its first and last iterations left
+    (training/budget.py). The samples are those that the loader's sampler and the trainer's limits let be trained on;
+    where the dataset has changed at a later epoch, it is read anew.
+
+    On the first batch the gradient through the view of the stated loss is compared with that which the training's own
+    backward pass leaves in the parameters (training/verdict.py); nothing is written before, and neither forward nor
+    training step are called for it. A regulariser is told and left out. Raises InvalidInput at the start of training,
+    or after its first batch, with what differs and what to pass; `check=False` takes the view at its word.
     """
 
     frames: Frames | None = None
@@ -94,77 +128,242 @@ class View(pl.Callback):
         step_size: float | None = None,
         slope: float | None = None,
         loss: LossOf | None = None,
+        prefix: str = PREFIX,
+        output_scale: float = 1.0,
+        check: bool = True,
     ) -> None:
+        if not (view is None or callable(view)):
+            raise InvalidInput("View(view=)", view, "a function of the module that returns (w, a)")
+        if not (schedule is None or isinstance(schedule, Schedule)):
+            raise InvalidInput("View(schedule=)", schedule, "a gfflow.Schedule")
+        if step_size is not None:
+            SolverOptions.check(lr=step_size)
+        if not 0 < output_scale < math.inf:
+            raise InvalidInput("output_scale", output_scale, "a positive number")
         self.loss = loss if loss is None else as_loss(loss)
         self.view, self.activation = view, None if slope is None else leaky_relu(slope)
         self.given, self.given_schedule, self.step_size = training_set, schedule, step_size
-        self.logged: set[str] = set()  # names of scalars
+        self._rows = Rows(prefix)
         self._trainer: pl.Trainer | None = None
-        self._read: tuple[int, Neurons, float] | None = None  # iteration, weights, output bias
-        self._snapshot: Snapshot | None = None
+        self._steps: StepCounter | None = None
+        self._begun = 0  # the iteration that a checkpoint, or another training by the same trainer, goes on from
+        self._last: Callable[[], Any] = lambda: None  # the trainer of that training
+        self.output_scale, self.check = output_scale, check
+        self._read: tuple[int, Shown] | None = None  # the weights at that iteration
+        self._snapshot: ModuleSnapshot | None = None
+        self._verdict: Verdict | None = None
+        self._first: ModuleSnapshot | None = None  # the network at the start, until the first step has been checked
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":  # a new training, though it be of the same trainer and module
+            self._detach()
+            if self._last() is not trainer:
+                self._begun, self._last = 0, weakref.ref(trainer)
 
     def attach(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Finds weights, samples and schedule, once for each training."""
         self._trainer, self._module, self._read, self._snapshot = trainer, module, None, None
-        neurons, bias = self._weights()
-        x = None if self.given is not None else (samples := read_samples(trainer.train_dataloader))[0]
-        self.training_set = (
-            as_training_set(*samples, neurons.w.shape[1], self.loss)
-            if self.given is None
-            else with_loss(self.given, self.loss)
-        )
-        note = note_of_loss(module, self.training_set.loss)
-        if note is not None:
-            warnings.warn(note, stacklevel=2)
-        self.schedule = self.given_schedule or _default_schedule(trainer)
+        shown = self._read_weights()
+        if self.check:
+            check_weights(shown)
+        self._start = self._begun or trainer.global_step
+        self._steps = StepCounter(module, self._shown, self._start)
+        self._rows.begin(trainer)
+        x = None if self.given is not None else self._read_samples()
+        if self.given is not None:
+            self.training_set = in_view(self.given, shown.neurons.w.shape[1], self.loss)
+        self._plan(trainer, len(shown.neurons.a))
         if self.step_size is not None:
-            _check_plain_descent(trainer, self.step_size)
-        if x is not None and self.measurable():
-            check_forward(module, x, self.snapshot(), bias)
-        _lay_out(trainer, charts(mirrored=False))
+            check_descent(trainer, self.step_size)
+        agrees = x is not None and self.measurable() and check_forward(module, x, self.snapshot())
+        self._expect(trainer, agrees)
+        _lay_out(trainer, charts(mirrored=False), self.prefix)
+
+    def _expect(self, trainer: pl.Trainer, agrees: bool) -> None:
+        """Holds back what is measured until the first batch has shown that the view holds, and the first step that it
+        is one of the step size."""
+        accuracy = Accuracy.of(self._module, trainer.precision)
+        given = self.given is not None
+        stated = self.loss is not None or not self.training_set.loss.is_square
+        anew = not given and self._probe.drawn_anew
+        self._verdict = Verdict(self._module, accuracy, stated, given, anew, agrees, pending=self.check)
+        self._first = self.snapshot() if self.step_size is not None and self.measurable() else None
+
+    def _settle(self) -> None:
+        """Lets out what was held back, once the view has been found to hold; raises InvalidInput if it does not."""
+        if self._verdict is None or self._trainer is None:
+            return
+        self._verdict.end_batch(self.training_set)
+        if self._first is not None and self.iteration > self._start and self.step_size is not None:
+            first, self._first = self._first, None
+            check_step(first, self._weights(), self.step_size, self.iteration - self._start, self._verdict.accuracy)
+        if not self._verdict.pending and self._first is None:
+            self._verdict = None
+            self._rows.release()
+
+    def _read_samples(self) -> Tensor:
+        """Reads the samples that are trained on, makes them the training set and returns the inputs as they come."""
+        assert self._trainer is not None
+        loader: Any = self._trainer.train_dataloader
+        batches = self._trainer.num_training_batches
+        x, y = read_samples(loader, batches)
+        self._epoch, self._probe = self._trainer.current_epoch, Probe(loader, trained_indices(loader, batches))
+        if self._probe.drawn_anew:
+            line = f"the dataset draws its samples anew: measured on {len(x)} drawn once"
+            warnings.warn(f"{line}, View(training_set=...) for others", stacklevel=2)
+        self.training_set = as_training_set(x, y, self._weights().neurons.w.shape[1], self.loss)
+        return x
+
+    def _renew_samples(self) -> None:
+        """Reads the samples again where the dataset gives others in a new epoch."""
+        assert self._trainer is not None
+        if self.given is None and self._epoch != self._trainer.current_epoch:
+            self._epoch = self._trainer.current_epoch
+            loader: Any = self._trainer.train_dataloader
+            if self._probe.changed(loader):
+                self._read_samples()
+
+    def _plan(self, trainer: pl.Trainer, m: int) -> None:
+        """Chooses when to measure."""
+        if self.given_schedule is not None:
+            self.schedule, self.few = self.given_schedule, self.given_schedule.thinned(FEW)
+            return
+        wished, n, d = _default_schedule(trainer), *self.training_set.x.shape
+        work = Work.of(n, m, d, _samples_per_step(trainer, n), _accelerated(self._module))
+        self.schedule, self.few = work.affordable(wished)
+        if len(self.schedule) < len(wished):
+            line = (
+                f"measured at {len(self.schedule)} of {len(wished)} iterations, as measuring n = {n}, m = {m}, "
+                f"d = {d} would take more than a tenth of the training: View(schedule=Schedule.of({wished.last})) "
+                "measures more"
+            )
+            warnings.warn(line, stacklevel=2)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if self._verdict is not None and self._verdict.pending:
+            self._verdict.begin_batch(self._read_weights(), batch)
+        if self._steps is not None:
+            self._steps.begin_batch()  # last: whoever asks for the iteration from now on looks at what it has changed
+
+    def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
+        if self._verdict is not None:
+            self._verdict.see_loss(loss)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._settle()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        _lay_out(trainer, charts(self.logged, mirrored=False))
+        if self._verdict is not None and self._verdict.pending and self.iteration > self._start:
+            line = "no gradient but zero was seen in the parameters: that the view is right has not been checked"
+            warnings.warn(line, stacklevel=2)
+        self._rows.release()
+        _lay_out(trainer, charts(self._rows.names, mirrored=False), self.prefix)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._trainer = None
+        self._detach()
 
-    def attached_to(self, module: pl.LightningModule) -> bool:
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._detach()
+
+    def _detach(self) -> None:
+        if self._verdict is not None:
+            self._verdict.close()
+        self._verdict = self._first = None
+        if self._steps is not None:
+            self._begun = self._steps.count
+            self._steps.close()
+        self._trainer = self._steps = None
+
+    def attached_to(self, trainer: pl.Trainer, module: pl.LightningModule) -> bool:
         """Whether this training of the module has been seen already."""
-        return self._trainer is not None and self._module is module
+        return self._trainer is trainer and self._module is module
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[CHECKPOINT_KEY] = self._begun if self._steps is None else self._steps.count
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._begun = checkpoint.get(CHECKPOINT_KEY, 0)
+
+    @property
+    def prefix(self) -> str:
+        """What the scalars' names begin with in the loggers and in `trainer.callback_metrics`."""
+        return self._rows.prefix
+
+    @property
+    def rows(self) -> dict[int, dict[str, float]]:
+        """What has been measured in this training, by iteration: scalars by name, without the prefix."""
+        return self._rows.rows
 
     @property
     def iteration(self) -> int:
-        assert self._trainer is not None
-        return self._trainer.global_step
+        assert self._steps is not None
+        return self._steps.count
 
-    def _weights(self) -> tuple[Neurons, float]:
-        """The weights and the output bias as they stand, copied once for all that ask at one iteration."""
+    def _shown(self) -> tuple[Any, ...]:
+        """The weights, as the view returns them."""
+        with up_to_date(self._module):
+            return tuple((self.view or layers_weights)(self._module))
+
+    def _weights(self) -> Shown:
+        """The weights as they stand, copied once for all that ask at one iteration."""
         if self._read is None or self._read[0] != self.iteration:
-            self._read = (self.iteration, *read_weights(self._module, self.view, self.activation))
-        return self._read[1:]
+            self._read = (self.iteration, self._read_weights())
+        return self._read[1]
+
+    def _read_weights(self) -> Shown:
+        optimizers = () if self._trainer is None else self._trainer.optimizers
+        return read_weights(self._module, self.view, self.activation, self.output_scale, optimizers)
 
     def measurable(self) -> bool:
-        neurons, bias = self._weights()
-        return math.isfinite(neurons.half_norm_squared + bias)
+        shown = self._weights()
+        return math.isfinite(shown.neurons.half_norm_squared + shown.output_bias)
 
     def on_schedule(self) -> bool:
-        return self.iteration in self.schedule
+        return self.due()
+
+    def due(self, schedule: Schedule | None = None, ended: bool = False) -> bool:
+        assert self._steps is not None and self._trainer is not None
+        wanted = self.schedule if schedule is None else schedule
+        before, now = self._steps.before, self.iteration
+        first = now == self._start and now in wanted
+        passed = wanted.passed(before, now, endless=self.given_schedule is None)
+        return ended or first or passed or self._rows.read_now(self._trainer)
+
+    def gather(self, scalars: Mapping[str, float], last: bool) -> None:
+        """Adds scalars to the row of this iteration, which is written with the `last` of the measuring callbacks."""
+        assert self._trainer is not None
+        self._rows.add(scalars)
+        self._settle()
+        if last:
+            self._rows.write(self._trainer, self.iteration)
+
+    def later(self, write: Callable[[], None]) -> None:
+        """Writes now, or as soon as the view has been found to hold."""
+        self._rows.later(write)
 
     def ended(self) -> bool:
         return False  # Lightning's on_train_end says so
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> ModuleSnapshot:
         """The network as it stands, copied: all measurements of one iteration share it."""
         if self._snapshot is None or self._snapshot.iteration != self.iteration:
-            neurons, bias = self._weights()
+            shown = self._weights()
+            self._renew_samples()
             time = None if self.step_size is None else self.step_size * self.iteration
-            samples = shifted(self.training_set, bias)
-            self._snapshot = Snapshot(neurons, samples, self.iteration, time)
+            samples = shifted(self.training_set, shown.output_bias, self.output_scale)
+            self._snapshot = ModuleSnapshot(shown, samples, self.iteration, time)
         return self._snapshot
 
-    def passed(self, wanted: Schedule) -> list[Snapshot]:
-        return [self.snapshot()] if self.iteration in wanted and self.measurable() else []
+    def passed(self, wanted: Schedule | None, ended: bool = False) -> list[Snapshot]:
+        return [self.snapshot()] if self.due(wanted, ended) and self.measurable() else []
 
 
 def observed(trainer: pl.Trainer, module: pl.LightningModule) -> Observed:
@@ -172,21 +371,40 @@ def observed(trainer: pl.Trainer, module: pl.LightningModule) -> Observed:
     is added to the trainer's callbacks where there is none)."""
     if isinstance(module, GradientFlowModule):
         return module
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-    view = next((callback for callback in callbacks if isinstance(callback, View)), None)
-    if view is None:
-        view = View()
-        callbacks.append(view)
-    if not view.attached_to(module):
+    view = view_of(trainer)
+    if not view.attached_to(trainer, module):
         view.attach(trainer, module)
     return view
 
 
-def _lay_out(trainer: pl.Trainer, layout: Mapping[str, Mapping[str, tuple[str, Sequence[str]]]]) -> None:
-    """Gives the custom charts to TensorBoard, where a logger of Lightning's writes for it."""
+def view_of(trainer: pl.Trainer) -> View:
+    """The trainer's View; one is added to its callbacks where there is none. Raises InvalidInput where there are
+    several."""
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    views = [callback for callback in callbacks if isinstance(callback, View)]
+    if len(views) > 1:
+        raise InvalidInput("callbacks", f"{len(views)} Views", "one View, which all measuring callbacks share")
+    if not views:
+        views = [View()]
+        callbacks.extend(views)
+    return views[0]
+
+
+def _lay_out(trainer: pl.Trainer, layout: Layout, prefix: str) -> None:
+    """Gives the custom charts to TensorBoard, where a logger writes for it by torch."""
+    below = {
+        section: {title: (kind, [_under(prefix, tag) for tag in tags]) for title, (kind, tags) in charts.items()}
+        for section, charts in layout.items()
+    }
     for logger in trainer.loggers:
-        if layout and isinstance(logger, TensorBoardLogger):
-            add_layout(logger.experiment, layout)
+        writer = getattr(logger, "experiment", None)
+        if below and isinstance(writer, SummaryWriter):
+            add_layout(writer, below)
+
+
+def _under(prefix: str, tag: str) -> str:
+    """The name, or the regular expression of names, under the prefix."""
+    return f"^{re.escape(prefix)}{tag.removeprefix('^')}" if tag.startswith("^") else prefix + tag
 
 
 def _default_schedule(trainer: pl.Trainer) -> Schedule:
@@ -196,14 +414,15 @@ def _default_schedule(trainer: pl.Trainer) -> Schedule:
     return Schedule.of(int(steps), linear=0)
 
 
-def _check_plain_descent(trainer: pl.Trainer, step_size: float) -> None:
-    """Raises InvalidInput where steps are not those of gradient descent with a constant step on the whole loss."""
-    optimizers = trainer.optimizers
-    plain = len(optimizers) == 1 and type(optimizers[0]) is torch.optim.SGD and not trainer.lr_scheduler_configs
-    options = [group for optimizer in optimizers for group in optimizer.param_groups] if plain else []
-    changed = any(group["momentum"] or group["weight_decay"] or group["maximize"] for group in options)
-    batches = trainer.num_training_batches / trainer.accumulate_grad_batches
-    if not plain or changed or batches != 1 or trainer.gradient_clip_val:
-        name = ", ".join(type(optimizer).__name__ for optimizer in optimizers)
-        received = f"{step_size} with {name} and {batches:g} steps per epoch"
-        raise InvalidInput("step_size", received, "null, or plain SGD at a constant rate on the whole training set")
+def _samples_per_step(trainer: pl.Trainer, n: int) -> float:
+    """On how many samples an optimiser step is trained; 1 where that is not known."""
+    loader, batches = trainer.train_dataloader, trainer.num_training_batches
+    size = getattr(loader, "batch_size", None)
+    if not isinstance(size, int):
+        size = n / batches if 0 < batches < math.inf else 1
+    return min(n, size) * trainer.accumulate_grad_batches
+
+
+def _accelerated(module: pl.LightningModule) -> bool:
+    parameter = next(module.parameters(), None)
+    return parameter is not None and parameter.device.type != "cpu"

@@ -5,20 +5,27 @@ from __future__ import annotations
 import errno
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
+from gfflow.commands.session import Session
 from gfflow.commands.words import command_of, misused_option, override, unreadable
 from gfflow.config import RunConfig, presets
 from gfflow.errors import Diverged, InvalidInput
 from gfflow.reference import experiments
 
 UNEXPECTED, BAD_INPUT, DIVERGED, DISK_FULL = 1, 2, 3, 4  # exit statuses
+EXTRAS = dict.fromkeys(
+    [f"hydra/launcher={name}" for name in ("joblib", "submitit_local", "submitit_slurm")], "pip install -e '.[sweep]'"
+) | {"hydra/launcher=ray": "pip install -e '.[ray]'", "hydra/sweeper=optuna": "pip install hydra-optuna-sweeper"}
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
 
@@ -48,9 +55,25 @@ def status_of(error: BaseException) -> int:
         return BAD_INPUT
     if isinstance(error, (InvalidInput, HydraException, OmegaConfBaseException)):
         return BAD_INPUT
+    if _of_memory(error) or _of_hydra(error):
+        return BAD_INPUT
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DISK_FULL
     return DIVERGED if isinstance(error, Diverged) else UNEXPECTED
+
+
+def _of_memory(error: BaseException) -> bool:
+    """Whether the memory was too small: numpy's error, torch's on a GPU, and torch's on a CPU, known by its words."""
+    asked_in_vain = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or asked_in_vain
+
+
+def _of_hydra(error: BaseException) -> bool:
+    """Whether Hydra itself raised the error, while it read the command line: some are ordinary ValueErrors."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    raised_in = frames[-1].f_globals.get("__name__", "") if frames else ""
+    ordinary = isinstance(error, (ValueError, TypeError, AssertionError))
+    return ordinary and raised_in.startswith(("hydra.", "omegaconf."))
 
 
 def explains_itself(error: Exception) -> bool:
@@ -67,26 +90,48 @@ def one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return unwritable(error)
     text = "; ".join(lines)
+    if _of_memory(error):
+        asked = re.search(r"allocate (\d+) bytes", text)  # torch's words; numpy's are good as they are
+        reason = f"{int(asked[1]):,} bytes were asked for at once" if asked else text[:200]
+        return f"not enough memory for so many samples, coordinates and neurons ({reason})"
+    if several := re.match(r"Ambiguous value for argument '([^=]+)=(.*?)';", text):
+        return f"{several[1]}: received {several[2]}; allowed: one value; with -m, a sweep, one for each of its runs"
+    if text.startswith("Error merging override ") and error.__cause__ is not None:
+        return f"{text.removeprefix('Error merging override ')}: {str(error.__cause__).splitlines()[0]}"
     if unknown := re.match(r"Could not override '([^']+)'", text):
         return f"{unknown[1]}: no such key; {_nearest_key(unknown[1])}all keys: --cfg job"
-    if absent := re.match(r"In '\S+': Could not find '(\S+)/([^'/]+)'; Available options in '\S+':; (.+)", text):
+    if absent := re.match(r"In '\S+': Could not find '(\S+)/([^'/]*)'; Available options in '\S+':; (.+)", text):
         listed = absent[3].split("; Config search path")[0].split("; ")
-        allowed = ", ".join(experiments() if absent[1] == "experiment" else listed)
-        return f"{absent[1]}: received {absent[2]}; {_nearest_choice(*absent.groups()[:2])}allowed: {allowed}"
+        group, name = absent[1], absent[2]
+        if group == "experiment/study":  # a folder of the group, whose names begin with it
+            group, name = "experiment", f"study/{name}"
+        allowed = ", ".join(experiments() if group == "experiment" else listed)
+        extra = EXTRAS.get(f"{group}={name}")
+        hint = f"it needs an extra: {extra}; " if extra else _nearest_choice(group, name)
+        return f"{group}: received {name or 'nothing'}; {hint}allowed: {allowed}"
     return text
 
 
 def unwritable(error: OSError) -> str:
     """What is said where a run's folder cannot be written."""
     where = error.filename2 or error.filename or Path.cwd()
-    return f"{where}: cannot be written ({error.strerror}); choose another folder with hydra.run.dir=DIR"
+    key = "hydra.sweep.dir" if _sweeping() else "hydra.run.dir"
+    return f"{where}: cannot be written ({error.strerror}); choose another folder with {key}=DIR"
+
+
+def _sweeping() -> bool:
+    """Whether the error is that of a sweep, or of one of its jobs, which may have a process of its own."""
+    if Session.current is not None and Session.current.sweep is not None:
+        return True
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def refused(arguments: Sequence[str]) -> str:
     """What is wrong with the form of the command line, '' where nothing is."""
     if misused := misused_option(arguments):
         return misused
-    if (given := unreadable(arguments)) is not None:
+    given = next((word for word in arguments if word.startswith("=")), None) or unreadable(arguments)
+    if given is not None:
         return _unread(given)
     completion = {"-sc", "--shell-completion"}.intersection(arguments)
     if completion and not any(word.startswith(("install=", "uninstall=", "query=")) for word in arguments):

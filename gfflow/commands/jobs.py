@@ -79,11 +79,12 @@ class Watch:
         self._known = 0
         self._began = time.monotonic()
         self._console = Console(highlight=False, soft_wrap=True)
+        self._draws = self._console.is_terminal and not self._console.is_dumb_terminal  # where a bar can stand
         self._stopping = threading.Event()
         self._bar = Progress(
             TextColumn("sweep"), BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("jobs,"),
             TimeElapsedColumn(), TextColumn("so far,"), TimeRemainingColumn(), TextColumn("left"),
-            console=self._console, disable=quiet or not self._console.is_terminal, speed_estimate_period=ALWAYS,
+            console=self._console, disable=quiet or not self._draws, speed_estimate_period=ALWAYS,
             transient=True,
         )  # fmt: skip
         self._thread = threading.Thread(target=self._watch, name="sweep", daemon=True)
@@ -140,7 +141,7 @@ class Watch:
         numbers = ", ".join(f"{name} {value:.3g}" for name, value in ended.numbers.items())
         parts = [f"job {ended.number}{of}", self._own(ended), numbers, f"{ended.seconds:.1f} s"]
         remaining = (self.total or 0) - len(self.ended)
-        if not self._console.is_terminal and remaining > 0:
+        if not self._draws and remaining > 0:
             spent = time.monotonic() - self._began
             parts.append(f"about {_duration(spent / len(self.ended) * remaining)} left")
         return "  ".join(part for part in parts if part)

@@ -10,8 +10,10 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -112,12 +114,27 @@ def _submit(launcher: Any, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
     common = BaseQueueConf.__dataclass_fields__
     executor.update_parameters(**{key if key in common else f"{kind}_{key}": value for key, value in given.items()})
     try:
-        found: list[Any] = executor.map_array(SubmittedJob(launcher), *zip(*arguments, strict=True))
+        with sessions_of_their_own():
+            found: list[Any] = executor.map_array(SubmittedJob(launcher), *zip(*arguments, strict=True))
     except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
         lines = str(error).strip().splitlines()
         reason = next((line.strip() for line in lines if line.startswith("sbatch: error")), lines[-1])
         raise InvalidInput("hydra.launcher", f"options that were refused ({reason})", "your cluster's") from None
     return found
+
+
+@contextmanager
+def sessions_of_their_own() -> Iterator[None]:
+    """Within it submitit starts the processes of local jobs, which are to outlive the sweep, in sessions of their
+    own, for Ctrl-C in a terminal goes to all processes of the session that it belongs to."""
+    from submitit.local import local
+
+    usual = vars(local)["subprocess"]
+    setattr(local, "subprocess", SimpleNamespace(Popen=partial(subprocess.Popen, start_new_session=True)))  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(local, "subprocess", usual)  # noqa: B010
 
 
 def _ends(jobs: dict[int, Any], sweep: Path) -> Iterator[tuple[int, str]]:
@@ -172,6 +189,8 @@ def _launch_workers(self: Any, job_overrides: Sequence[Sequence[str]], initial_j
     from joblib.externals.loky import ProcessPoolExecutor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    if (workers_asked := self.joblib.get("n_jobs", -1)) == 0:
+        raise InvalidInput("hydra.launcher.n_jobs", 0, "how many jobs run at once; -1: one on each core")
     setup_globals()
     _folder_of_sweep(self).mkdir(parents=True, exist_ok=True)
     state, returned = Singleton.get_state(), dict[int, JobReturn]()
@@ -187,7 +206,7 @@ def _launch_workers(self: Any, job_overrides: Sequence[Sequence[str]], initial_j
         running[workers.submit(execute_job, *job, state)] = index, workers
 
     try:
-        for _ in range(min(effective_n_jobs(self.joblib.get("n_jobs", -1)), len(job_overrides))):
+        for _ in range(min(effective_n_jobs(workers_asked), len(job_overrides))):
             begin(ProcessPoolExecutor(max_workers=1))
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:

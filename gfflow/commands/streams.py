@@ -1,4 +1,4 @@
-"""What is printed, in whatever encoding the terminal or the pipe has."""
+"""What is printed, in whatever encoding the terminal or the pipe has, and as far as it is read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ import codecs
 import io
 import logging
 import os
+import stat
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).parents[1]
 
 SPELT = {
     "λ": "lambda", "ε": "eps", "η": "eta", "α": "alpha", "β": "beta", "Σ": "sum", "θ": "theta", "≤": "<=", "≥": ">=",
@@ -31,9 +39,61 @@ def any_encoding() -> None:
             stream.reconfigure(errors="gfflow")
 
 
+class _AsFarAsRead(io.FileIO):
+    """A pipe that, once its reader has gone, takes what is written and gives it to nobody."""
+
+    def write(self, content: Any, /) -> int:
+        try:
+            return super().write(content)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())  # for the processes that are started from here, too
+            os.close(nowhere)
+            return super().write(content)
+
+
+def as_far_as_read() -> None:
+    """Lets the command work on to its end, without a traceback, where its output goes into a pipe whose reader has
+    gone (`gfflow-report DIR | head`): a run that lasts for hours is not lost with the window that showed it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if type(stream) is not io.TextIOWrapper or not stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
+            continue
+        at_once = stream.write_through  # python -u, PYTHONUNBUFFERED
+        if not isinstance(getattr(stream.buffer, "raw", stream.buffer), _AsFarAsRead):
+            stream.flush()
+            pipe = _AsFarAsRead(stream.fileno(), "w", closefd=False)
+            binary: Any = pipe if at_once else io.BufferedWriter(pipe)
+            shown = stream.encoding, stream.errors, None, stream.line_buffering, at_once
+            setattr(sys, name, io.TextIOWrapper(binary, *shown))
+
+
+@contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """Within it gfflow's own warnings are printed as lines of the command, without the file and the line of code that
+    Python names; those of other packages as ever."""
+    usual = warnings.formatwarning
+
+    def shown(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        own = issubclass(category, UserWarning) and Path(filename).is_relative_to(PACKAGE)
+        return f"gfflow: {message}\n" if own else usual(message, category, filename, lineno, line)
+
+    warnings.formatwarning = shown
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
+
+
 def prepare() -> None:
-    """What every command sets first: its output in any encoding, and figures drawn without a window, whatever a
-    notebook's environment says, and without matplotlib's lines on a home folder that cannot be written."""
+    """What every command sets first: its output in any encoding and into any pipe, and figures drawn without a
+    window, whatever a notebook's environment says, and without matplotlib's lines on a home folder that cannot be
+    written. A terminal without TERM is one that can neither colour nor move back."""
+    as_far_as_read()
     any_encoding()
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     os.environ["MPLBACKEND"] = "Agg"
+    if os.name == "posix":
+        os.environ.setdefault("TERM", "dumb")

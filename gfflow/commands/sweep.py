@@ -45,6 +45,7 @@ def end_with_sweep() -> None:
         return
     if os.getppid() != parent:
         os._exit(128 + signal.SIGTERM)
+    sys.unraisablehook = without_interruptions
     if any(thread.name == SWEEP for thread in threading.enumerate()):
         return
 
@@ -56,6 +57,13 @@ def end_with_sweep() -> None:
         os._exit(128 + signal.SIGTERM)
 
     threading.Thread(target=watch, name=SWEEP, daemon=True).start()
+
+
+def without_interruptions(dropped: Any) -> None:
+    """In place of Python's words on an exception that a `__del__` dropped: none on an interruption. The process that
+    runs the sweep ends its workers, and says so."""
+    if dropped.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(dropped)
 
 
 def varied_keys(overrides: Sequence[str]) -> list[str]:

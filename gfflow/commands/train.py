@@ -33,7 +33,7 @@ from gfflow.commands.failures import (
 from gfflow.commands.jobs import Ended, count_summaries, number_at, numbers_of, record
 from gfflow.commands.resuming import configuration_of, how_to_go_on
 from gfflow.commands.session import Session
-from gfflow.commands.streams import prepare
+from gfflow.commands.streams import prepare, warnings_in_one_line
 from gfflow.commands.words import as_typed, command_of, override
 from gfflow.config import RunConfig, presets
 from gfflow.errors import Interrupted
@@ -149,7 +149,8 @@ def _run(config: DictConfig, job: Any, folder: Path) -> tuple[dict[str, Any], fl
     from gfflow.run import train  # Lightning is heavy: not before the configuration is known to be good
 
     varied = varied_keys(job.overrides.task) if job.mode == RunMode.MULTIRUN else ()
-    summary = train(settings, folder, files=files, varied=varied)
+    with warnings_in_one_line():
+        summary = train(settings, folder, files=files, varied=varied)
     return summary, number_at(summary, settings.optimized_metric)
 
 
@@ -167,7 +168,7 @@ def main(session: Session | None = None) -> None:
     one stopped it; after a sweep, the largest of its failed jobs' statuses."""
     prepare()
     if answer := _answer(sys.argv[1:]):
-        _show(answer)
+        print(answer)
         return
     sys.argv[1:] = as_typed(sys.argv[1:])
     if wrong := refused(sys.argv[1:]):
@@ -187,11 +188,11 @@ def main(session: Session | None = None) -> None:
                 _job()
             except BaseException as error:
                 session.signals.hold()
-                session.failures.append(_what_ended(error, session))
+                _note_end(error, session)
             session.signals.hold()
         except KeyboardInterrupt as error:  # a second signal, between the first and `hold`
             session.signals.hold()
-            session.failures.append(_what_ended(error, session))
+            _note_end(error, session)
         if statuses := _report(session):
             sys.exit(max(statuses))
 
@@ -226,12 +227,11 @@ def _answer(arguments: Sequence[str]) -> str:
     return ""
 
 
-def _show(text: str) -> None:
-    """Prints, as far as it is read: `--help | head` ends without a traceback."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left goes nowhere
+def _note_end(error: BaseException, session: Session) -> None:
+    """Notes for `_report` what ended the command; of several signals the first alone."""
+    ended = _what_ended(error, session)
+    if not any(status > 128 for _, status in session.failures):
+        session.failures.append(ended)
 
 
 def _what_ended(error: BaseException, session: Session) -> tuple[str, int]:
@@ -282,6 +282,7 @@ def command() -> None:
     except SystemExit as ended:
         if ended.code not in (130, 143) or session.sweep:  # a sweep's workers are still to be ended
             raise
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # closed by whoever called
+                stream.flush()
         os._exit(ended.code)

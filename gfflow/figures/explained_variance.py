@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from gfflow.figures.events import over_iterations
 from gfflow.figures.registry import figure
-from gfflow.figures.style import FAINT, INK, MINUS, PLUS, iteration_axis, new_figure
+from gfflow.figures.style import FAINT, INK, MINUS, PLUS, new_figure
 from gfflow.measures import principal_components
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
@@ -58,7 +59,7 @@ def explained_variance(run: Run) -> Figure | None:
         ha="right",
         fontsize=8,
     )
-    right.set(xlim=(0, step[-1]), ylim=(0, 102), title="hidden weights at each iteration")
+    right.set(ylim=(0, 102), title="hidden weights at each iteration")
     right.legend(loc="lower left", bbox_to_anchor=(0.0, 1.1), ncols=3)
-    iteration_axis(right, None, ticks=6)
+    over_iterations(right, run, ticks=6)
     return figure

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from gfflow.figures.events import label_events, mark_events
+from gfflow.figures.events import label_events, mark_events, over_iterations
 from gfflow.figures.registry import figure
-from gfflow.figures.style import INK, PLUS, iteration_axis, new_figure, quantity
+from gfflow.figures.style import INK, PLUS, new_figure, quantity
 from gfflow.records.run import Run
 
 
@@ -31,9 +31,9 @@ def flow_distance(run: Run) -> Figure | None:
             step, distance, color=color, linestyle=style, label=f"{label}: {quantity(distance.max())} at most",
             marker="o", markersize=3.5, markevery=[int(distance.argmax())],
         )  # fmt: skip
-    axes.set(yscale="log", ylabel="distance of descent to the flow", xlim=(0, max(run.metrics["step"][-1], 1)))
+    axes.set(yscale="log", ylabel="distance of descent to the flow")
+    over_iterations(axes, run, flow_time=True)
     mark_events(axes, run)
     axes.legend(loc="lower right", frameon=True, edgecolor="none", framealpha=1.0)
     label_events(axes, run)
-    iteration_axis(axes, run.step_size)
     return figure

@@ -8,8 +8,9 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gfflow.figures.events import over_iterations
 from gfflow.figures.registry import figure
-from gfflow.figures.style import FIT, INK, iteration_axis, new_figure, quantity
+from gfflow.figures.style import FIT, INK, new_figure, quantity
 from gfflow.measures import Snapshot, kernel_interpolator, line_interval
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
@@ -32,10 +33,10 @@ def lazy(run: Run) -> Figure | None:
     left = panels[0]
     left.plot(trajectory.step[1:], moved[1:], color=INK)
     rich = moved.max() > 10
-    left.set(xlim=(0, trajectory.step[-1]), ylabel=r"$\Vert W - W_0\Vert \,/\, \Vert W_0\Vert$")
+    left.set(ylabel=r"$\Vert W - W_0\Vert \,/\, \Vert W_0\Vert$")
     left.set(yscale="log") if rich else left.set_ylim(0, None)
     left.set_title(f"movement of the hidden weights: {quantity(moved[-1])} at the end")
-    iteration_axis(left, None, ticks=5)
+    over_iterations(left, run, ticks=5)
     if beside:
         last = len(trajectory.step) - 1
         _functions(panels[1], snapshot(trajectory, data, 0), snapshot(trajectory, data, last))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gfflow.figures.events import end_of_smallness, events, mark_events
+from gfflow.figures.events import end_of_smallness, events, mark_events, over_iterations
 from gfflow.figures.registry import figure
 from gfflow.figures.style import BAND, BY_SIGN, FIT, INK, MINUS, PREDICTED, iteration_axis, lies_flat, new_figure
 from gfflow.measures import plateaus
@@ -21,9 +21,10 @@ def loss(run: Run) -> Figure:
     left.plot(step, values, color=INK, label="training")
     left.plot(*run.column("theory/loss"), color=PREDICTED, linestyle=(0, (4, 3)), linewidth=0.9)
     tested, tests = run.column("test/loss")
-    top = max(values.max(), tests.max(initial=0))
-    left.set(xlim=(0, max(step[-1], 1)), ylabel="loss $L$")
-    if lies_flat(step, values):
+    left.set_ylabel("loss $L$")
+    first = over_iterations(left, run, ticks=4)
+    top = max(values[step >= first].max(), tests[tested >= first].max(initial=0))
+    if left.get_xscale() == "linear" and lies_flat(step, values):  # over a logarithm the fall itself is seen
         left.set_yscale("log")
     else:
         left.set_ylim(0, 1.14 * top)
@@ -43,7 +44,7 @@ def loss(run: Run) -> Figure:
         for plateau in flat:
             axes.axvspan(max(plateau.start, 0.5), plateau.stop, color=BAND, linewidth=0, zorder=-1)
         mark_events(axes, run)
-        iteration_axis(axes, None, ticks=4)
+    iteration_axis(right, None)
     figure.align_xlabels()
     for plateau in flat:
         left.annotate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from gfflow.figures.registry import figure
@@ -40,7 +41,7 @@ def margin(run: Run) -> Figure | None:
     top.set(xscale="log", xlabel="flow time $t$", ylabel=r"$\min_k y_k h(x_k)\,/\,\Vert\theta\Vert^2$")
     last, largest = float(values[-1]), float(values.max())
     top.set_ylim(bottom=min(0.0, last) - 0.05 * abs(last), top=1.25 * max(largest, 0.2 * abs(last)))
-    top.legend(loc="lower right")
+    top.legend(loc="best")
     _distances(bottom, run)
     return drawn
 
@@ -63,6 +64,9 @@ def _distances(axes: Axes, run: Run) -> None:
             apart = np.array([_apart(shots[i], sign) for i in later])
             _curve(axes, logs, apart, look.color, f"{look.label} with its max-margin vector", fitted=True)
     axes.set(xscale="log", yscale="log", xlabel=r"$\ln t$", ylabel="$1-\\cos$")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))  # seldom more than two decades
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend(loc="lower left")
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from gfflow.figures.events import mark_events
+from gfflow.figures.events import mark_events, over_iterations
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, INK, iteration_axis, new_figure
+from gfflow.figures.style import BY_SIGN, INK, new_figure
 from gfflow.records.run import Run
 
 SIDES = (("plus", "+", BY_SIGN[1].color, BY_SIGN[1].line), ("minus", "-", BY_SIGN[-1].color, BY_SIGN[-1].line))
@@ -38,7 +38,6 @@ def masses(run: Run) -> Figure | None:
     if len(step):
         top.plot(step, largest**2, color="#777777", linewidth=0.8, label=r"largest $\Vert w_j\Vert^2$ outside")
     top.set(yscale="log", ylabel="mass" if named else "mass by sign of $a_j$")
-    top.set_xlim(0, max(run.metrics["step"][-1], 1))
     top.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=4, borderaxespad=0.0, columnspacing=1.5)
     if predicted:
         bottom = rows[1, 0]
@@ -52,6 +51,6 @@ def masses(run: Run) -> Figure | None:
         bottom.legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), ncols=2, borderaxespad=0.0)
     for axes in rows[:, 0]:
         mark_events(axes, run)
-    iteration_axis(rows[-1, 0], run.step_size)
+    over_iterations(rows[-1, 0], run, flow_time=True)
     figure.align_ylabels()
     return figure

@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from gfflow.figures.events import over_iterations
 from gfflow.figures.members import look_of, shown_events
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, INK, OTHER, PREDICTED, iteration_axis, new_figure, number, quantity
+from gfflow.figures.style import BY_SIGN, INK, OTHER, PREDICTED, iteration_ticks, new_figure, quantity
 from gfflow.records.members import prediction_of
 from gfflow.records.run import Array, Run
 
@@ -44,8 +45,8 @@ def bands(run: Run) -> Figure | None:
     for axes, (names, title, logarithmic) in zip(places, there, strict=False):
         for name in names:
             _band(axes, run, name)
-        axes.set(ylabel=title, yscale="log" if logarithmic else "linear", xlim=(0, run.metrics["step"][-1]))
-        iteration_axis(axes, None, ticks=5)
+        axes.set(ylabel=title, yscale="log" if logarithmic else "linear")
+        over_iterations(axes, run, ticks=5)
     for empty in figure.axes[len(there) :]:
         empty.set_axis_off()
     note = f"{len(run.members):,} members: median, half and 90% of them; dashes: the same of the predictions"
@@ -87,7 +88,7 @@ def histograms(run: Run) -> Figure | None:
         axes.hist(both[0], edges, color=look.color, alpha=0.55)
         axes.hist(both[1], edges, histtype="step", color=INK, linewidth=0.8)
         axes.set_title("iteration: " + look.label.replace("\n", " "), fontsize=7.5)
-        axes.xaxis.set_major_formatter(lambda value, _: number(value))
+        iteration_ticks(axes.xaxis, 4)
     for (values, title, log), axes in zip(ends, places, strict=False):
         log = log and bool((values > 0).all()) and float(values.max()) > 10 * float(values.min())
         edges = _edges(np.log10(values)) if log else _edges(values)

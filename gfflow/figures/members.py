@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, EVENT_LABELS, FAINT, INK, MINUS, OTHER, PLUS, new_figure, number
+from gfflow.figures.style import BY_SIGN, EVENT_LABELS, FAINT, INK, MINUS, OTHER, PLUS, iteration_ticks, new_figure
 from gfflow.records.ensemble_closing import event_title, events_of, largest_difference
 from gfflow.records.event_names import OF_GROUPS
 from gfflow.records.run import Array, Run
@@ -70,9 +70,7 @@ def diagonal(run: Run) -> Figure | None:
     left.set(xlim=ends, ylim=ends, xlabel="predicted iteration", ylabel="measured iteration")
     right.set(xlim=ends, xlabel="predicted iteration", ylabel="measured $-$ predicted (%)")
     for axis in (left.xaxis, left.yaxis, right.xaxis):
-        axis.set_major_formatter(lambda value, _: number(value))
-    for axes in (left, right):
-        axes.locator_params(axis="x", nbins=5)
+        iteration_ticks(axis, 5)
     figure.legend(loc="upper center", ncols=5, fontsize=7, markerscale=2, handletextpad=0.2, columnspacing=1.2)
     return figure
 

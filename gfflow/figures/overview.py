@@ -7,9 +7,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gfflow.figures.events import LABEL_HEIGHT, events, label_events, mark_events
+from gfflow.figures.events import LABEL_HEIGHT, events, label_events, mark_events, over_iterations
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, FAINT, INK, PREDICTED, iteration_axis, lies_flat, new_figure
+from gfflow.figures.style import BY_SIGN, FAINT, INK, PREDICTED, lies_flat, new_figure
 from gfflow.records.run import Run
 
 
@@ -22,16 +22,16 @@ def overview(run: Run) -> Figure:
     step, loss = run.column("loss")
     top.plot(step, loss, color=INK, linewidth=2.0, label="measured")
     draw_predicted_loss(top, run)
-    top.set(ylabel="loss $L$", xlim=(0, max(step[-1], 1)))
-    if lies_flat(step, loss):
+    top.set(ylabel="loss $L$")
+    over_iterations(bottom, run, flow_time=True)  # the same for both
+    if lies_flat(step, loss, top.get_xlim()[0]):
         top.set_yscale("log")
     else:
-        top.set_ylim(0, 1.06 * loss.max())
+        top.set_ylim(0, 1.06 * loss[step >= top.get_xlim()[0]].max())
     draw_masses(bottom, run)
     for axes in (top, bottom):
         mark_events(axes, run)
     label_events(top, run)
-    iteration_axis(bottom, run.step_size)
     figure.align_ylabels()
     return figure
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from gfflow.figures.events import label_events, mark_events
+from gfflow.figures.events import is_late, label_events, mark_events, over_iterations
 from gfflow.figures.registry import figure
-from gfflow.figures.style import INK, PLUS, iteration_axis, new_figure, number, quantity
+from gfflow.figures.style import INK, PLUS, new_figure, number, quantity
 from gfflow.records.run import Run
 
 
@@ -22,21 +22,21 @@ def saddle(run: Run) -> Figure | None:
         return None
     figure = new_figure(3.1)
     axes = figure.subplots()
+    over_iterations(axes, run, flow_time=True)
     for (step, distance), label, color, style in known:
         axes.plot(step, distance, color=color, linestyle=style, label=label)
         i = int(distance.argmin())
         axes.plot(step[i], distance[i], "o", color=color, markersize=3.5)
-        right = step[i] > 0.8 * step[-1]
+        right = is_late(axes, step[i], 0.7)
         axes.annotate(
             f"{quantity(distance[i])} at iteration {number(step[i])}".replace("\N{THIN SPACE}", "$\\,$"),
-            (step[i], distance[i]), (-4 if right else 6, -2),
+            (max(step[i], axes.get_xlim()[0]), distance[i]), (-4 if right else 6, -2),
             textcoords="offset points", ha="right" if right else "left", va="top", fontsize=8,
         )  # fmt: skip
-    axes.set(yscale="log", ylabel="distance in all weights", xlim=(0, max(run.metrics["step"][-1], 1)))
+    axes.set(yscale="log", ylabel="distance in all weights")
     low, high = axes.get_ylim()
     axes.set_ylim(low / 3, high)
     mark_events(axes, run)
     axes.legend(loc="lower left", frameon=True, edgecolor="none", framealpha=1.0)
     label_events(axes, run)
-    iteration_axis(axes, run.step_size)
     return figure

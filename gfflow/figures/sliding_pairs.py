@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from gfflow.figures.events import events, label_events, mark_events
+from gfflow.figures.events import events, is_late, label_events, mark_events, over_iterations
 from gfflow.figures.registry import figure
-from gfflow.figures.style import INK, PLUS, iteration_axis, new_figure, number
+from gfflow.figures.style import INK, PLUS, new_figure, number
 from gfflow.records.run import Run
 
 
@@ -23,12 +23,13 @@ def sliding_pairs(run: Run) -> Figure | None:
     upper.plot(step, pairs, color=PLUS, drawstyle="steps-post")
     i = int(pairs.argmax())
     upper.plot(step[i], pairs[i], "o", color=PLUS, markersize=3.5)
-    right = step[i] > 0.6 * step[-1]
+    over_iterations(lower, run, flow_time=True)
+    right = is_late(upper, step[i], 0.6)
     upper.annotate(
         f"{number(pairs[i])} at iteration {number(step[i])}", (step[i], pairs[i]), (-6 if right else 6, 3),
         textcoords="offset points", ha="right" if right else "left", fontsize=8,
     )  # fmt: skip
-    upper.set(ylabel="pairs $(j, k)$ that slide", xlim=(0, max(step[-1], 1)), ylim=(0, 1.15 * pairs.max()))
+    upper.set(ylabel="pairs $(j, k)$ that slide", ylim=(0, 1.15 * pairs.max()))
     upper.yaxis.set_major_formatter(lambda value, _: number(value))
     lower.plot(*run.column("loss"), color=INK)
     lower.set(yscale="log", ylabel="loss $L$")
@@ -36,5 +37,4 @@ def sliding_pairs(run: Run) -> Figure | None:
         mark_events(axes, run)
     if events(run):
         label_events(upper, run)
-    iteration_axis(lower, run.step_size)
     return figure

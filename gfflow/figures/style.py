@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -43,6 +44,8 @@ BY_SIGN = {
     1: Look(PLUS, "-", PLUS, (PLUS, FIT, "#5FB3E5", "#6B5BB5"), "$a_j > 0$"),
     -1: Look(MINUS, (0, (5, 1.5)), "white", (MINUS, "#B0428F", "#8A6A2F", "#C44536"), "$a_j < 0$"),
 }
+LONG = 1e6  # from here on the digits of an iteration take the room of a power of ten
+MANY = 1e8  # from here on an iteration is written with a power of ten
 WIDTH = 6.75  # inches: the text width of a two-column paper
 
 EVENT_LABELS = {  # in two lines; those of groups as in the closing table
@@ -169,21 +172,38 @@ def iteration_axis(axes: Axes, step_size: float | None, ticks: int = 9) -> None:
     unit = "" if step_size is None else f"   (flow time $t = {step_size:.4g}\\,\\times$ iteration)"
     axes.set_xlabel(f"iteration{unit}")
     if axes.get_xscale() == "linear":
-        axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10], integer=True))
-        axes.xaxis.set_major_formatter(lambda value, _: number(value))
+        iteration_ticks(axes.xaxis, ticks)
 
 
-def lies_flat(step: NDArray[np.float64], values: NDArray[np.float64]) -> bool:
-    """Whether on linear axes a curve of values >= 0 is nothing but a fall at the edge: for nine tenths of the
-    iterations below a hundredth of its top."""
+def iteration_ticks(axis: Axis, ticks: int) -> None:
+    """At most so many ticks and one on a linear axis of iterations, all in digits or all with powers of ten; three
+    quarters of them where their labels are long. The axis' limits must be set before."""
+
+    def name(value: float, _: object = None) -> str:
+        many = value != 0 and max(axis.get_view_interval()) >= MANY
+        return _power_of_ten(f"{value:.2e}") if many else number(value)
+
+    if max(axis.get_view_interval()) >= LONG:
+        ticks = 3 * ticks // 4
+    axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10], integer=True))
+    axis.set_major_formatter(name)
+
+
+def lies_flat(step: NDArray[np.float64], values: NDArray[np.float64], first: float = 0.0) -> bool:
+    """Whether over linear values a curve of values >= 0 is nothing but a fall at the edge: for nine tenths of the
+    iterations below a hundredth of its top; on an axis that is logarithmic, from `first` on, for half of it."""
+    step, values = step[step >= first], values[step >= first]
     if len(step) < 2 or values.max() <= 0:
         return False
-    until = np.diff(step, append=step[-1])[values < 0.01 * values.max()].sum()
-    return bool(until > 0.9 * (step[-1] - step[0]))
+    place = np.log(step) if first > 0 else step
+    until = np.diff(place, append=place[-1])[values < 0.01 * values.max()].sum()
+    return bool(until > (0.5 if first > 0 else 0.9) * (place[-1] - place[0]))
 
 
 def number(value: float) -> str:
-    """An iteration as people read it: 14 813."""
+    """An iteration as people read it: 14 813; from 10^8 on with a power of ten (as mathematics)."""
+    if abs(value) >= MANY:
+        return _power_of_ten(f"{value:.2e}")
     return f"{value:,.0f}".replace(",", "\N{THIN SPACE}")
 
 
@@ -193,5 +213,11 @@ def quantity(value: float) -> str:
         return number(float(f"{value:.3g}"))
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.3g}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"${mantissa}\\times10^{{{int(exponent)}}}$"
+    return _power_of_ten(f"{value:.1e}")
+
+
+def _power_of_ten(text: str) -> str:
+    """1.50e+08 as mathematics, without zeros that say nothing; 1.00e+08 is the power alone."""
+    mantissa, exponent = text.split("e")
+    short = mantissa.rstrip("0").rstrip(".") if len(mantissa) > 3 else mantissa
+    return f"$10^{{{int(exponent)}}}$" if short == "1" else f"${short}\\times10^{{{int(exponent)}}}$"

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from gfflow.figures.events import events
+from gfflow.figures.events import events, over_iterations
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, INK, iteration_axis, new_figure, number, spread
+from gfflow.figures.style import BY_SIGN, INK, new_figure, number, spread
 from gfflow.records.event_names import OF_GROUPS
 from gfflow.records.run import Run
 from gfflow.theory.directions import timeline as bounds_of_lemmas
@@ -58,20 +58,20 @@ def _draw(
     end = float(run.metrics["step"][-1])
     lanes: list[Lane] = [
         ("measured", _leading([measured for _, measured in known], end)),
-        ("predicted\nbefore training", [predicted for predicted, _ in known]),
+        ("predicted before training", [predicted for predicted, _ in known]),
         *bounds,
     ]
     last = 1.02 * max(end, *(step for _, steps in lanes for step in steps))
     columns = 5 if len(looks) <= 5 else 4
     top = 0.15 + 0.2 * -(-len(looks) // columns)
-    figure = new_figure(0.5 + top + 0.62 * len(lanes), margins=(1.3, 0.25, 0.5, top))
+    figure = new_figure(0.5 + top + 0.62 * len(lanes), margins=(1.6, 0.25, 0.5, top))
     axes = figure.subplots()
+    first = over_iterations(axes, run, flow_time=True)
+    axes.set(xlim=(first, last), ylim=(-0.6, len(lanes) - 0.65), yticks=[])
     for row, (name, steps) in enumerate(lanes):
-        _lane(axes, row, steps, end if name == "measured" else last, last, looks)
-        axes.annotate(name, (0, row), (-6, 0), textcoords="offset points", ha="right", va="center")
-    axes.set(xlim=(0, last), ylim=(-0.6, len(lanes) - 0.65), yticks=[])
+        _lane(axes, row, steps, end if name == "measured" else last, looks)
+        axes.annotate(name, (first, row), (-6, 0), textcoords="offset points", ha="right", va="center")
     axes.spines["left"].set_visible(False)
-    iteration_axis(axes, run.step_size)
     patches = [Patch(label=label, **look) for label, look in looks]
     figure.legend(handles=patches, loc="upper center", ncols=columns, columnspacing=1.4, handlelength=1.6)
     return figure
@@ -124,10 +124,14 @@ def _looks(plus_first: bool) -> list[Look]:
     ]
 
 
-def _lane(axes: Axes, row: int, steps: Steps, end: float, last: float, looks: Sequence[Look]) -> None:
+def _lane(axes: Axes, row: int, steps: Steps, end: float, looks: Sequence[Look]) -> None:
     """The phases as bars, the one under way up to `end`, and below them the iteration at which each ends."""
-    ends = np.maximum.accumulate([0.0, *steps, end])
+    ends = np.maximum.accumulate([axes.get_xlim()[0], *steps, end])
     for start, stop, (_, look) in zip(ends, ends[1:], looks, strict=False):
         axes.barh(row, stop - start, 2 * HALF, left=start, **look)
-    for tick, place in zip(steps, spread(steps, 0.075 * last, 0, 0.97 * last), strict=True):
-        axes.text(place, row - HALF - 0.06, number(tick), ha="center", va="top", fontsize=7.5)
+    names = [number(step) for step in steps]
+    to_axes = axes.transData + axes.transAxes.inverted()
+    places = [float(to_axes.transform((max(step, axes.get_xlim()[0]), 0))[0]) for step in steps]
+    for name, place in zip(names, spread(places, 0.075, 0.035, 0.97), strict=True):
+        axes.annotate(name, (place, row - HALF), (0, -3), axes.get_yaxis_transform(), textcoords="offset points",
+                      ha="center", va="top", fontsize=7.5)  # fmt: skip

@@ -13,9 +13,9 @@ from gfflow.model.snapshot import Snapshot
 
 
 def margins(snapshot: Snapshot) -> Tensor:
-    """y_k times the output on x_k, an output bias included, shape (n,)."""
+    """y_k times the output on x_k, an output bias and an output scale included, shape (n,)."""
     data = snapshot.training_set
-    return data.y * (snapshot.outputs + data.loss.output_bias)
+    return data.y * data.loss.output_scale * (snapshot.outputs + data.loss.output_bias)
 
 
 def errors(snapshot: Snapshot) -> int:

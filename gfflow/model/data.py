@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -210,6 +210,8 @@ def orthonormal(
     below about 1e-16 (a gate that closed is opened again). Raises InvalidInput for a label equal to 0, which
     the theory of orthogonal inputs excludes (Assumption 2).
     """
+    if not isinstance(labels, Iterable):
+        raise InvalidInput("data.labels", labels, "a list of labels")
     Orthonormal(tuple(labels), d, None if norms is None else tuple(norms), rotation)  # checks them
     n = len(labels)
     d = n if d is None else d

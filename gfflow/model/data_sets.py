@@ -249,8 +249,8 @@ class CSV(DataOptions):
     def make(self) -> TrainingSet:
         from gfflow.model.files import from_file
 
-        if self.path is None:
-            raise InvalidInput("data.path", None, "the path of a file: this data needs one")
+        if not self.path:
+            raise InvalidInput("data.path", self.path or "", "the path of a file: this data needs one")
         return from_file(self.path, self.bias, self.test_path, self.columns, self.label)
 
 

@@ -4,9 +4,8 @@ pickles, .pt and .pth with torch's loading of tensors alone."""
 from __future__ import annotations
 
 import csv
-import pickle
+import os
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from gfflow.errors import InvalidInput
 from gfflow.model.data import TestSet, TrainingSet
 
 KINDS = (".csv", ".npz", ".npy", ".pt", ".pth")
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError)
 
 
 def from_file(
@@ -53,7 +51,7 @@ def from_csv(
 
     Raises InvalidInput where the file is missing, a column is missing, or an entry is not a number.
     """
-    x, y = _read_csv(Path(path).expanduser(), "data.path", columns, label)
+    x, y = _read_csv(_path(path, "data.path"), "data.path", columns, label)
     return TrainingSet(_with_bias(x, bias), y)
 
 
@@ -62,7 +60,7 @@ def read_weights(path: str | Path, frame: int = -1) -> tuple[Tensor, Tensor]:
 
     Raises InvalidInput where there is no such file or frame, or the arrays have other shapes.
     """
-    path = Path(path)
+    path = _path(path, "init.path")
     recorded = path / "trajectory.npz"
     held = _read_arrays(recorded if path.is_dir() else path, "init.path", "w and a, or a run's folder")
     if not isinstance(held, Mapping) or not {"w", "a"} <= set(held):
@@ -80,10 +78,16 @@ def read_weights(path: str | Path, frame: int = -1) -> tuple[Tensor, Tensor]:
     return w, a
 
 
+def _path(path: str | Path, key: str) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidInput(key, path, "the path of a file")
+    return Path(path).expanduser()
+
+
 def _read_samples(
     path: str | Path, key: str, bias: bool, columns: Sequence[str] | None, label: str
 ) -> tuple[Tensor, Tensor]:
-    path = Path(path).expanduser()
+    path = _path(path, key)
     if path.suffix not in KINDS[1:]:
         x, y = _read_csv(path, key, columns, label)
         return _with_bias(x, bias), y
@@ -114,8 +118,8 @@ def _read_arrays(path: Path, key: str, holds: str) -> Any:
             return (
                 {name: loaded[name] for name in loaded.files} if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
             )
-    except _DAMAGE as error:
-        reason = " ".join(str(error).split())[:120]
+    except Exception as error:  # of damaged bytes torch's reader raises whatever comes of them, IndexError too
+        reason = str(error) if isinstance(error, OSError) else "it is damaged, or of another kind"
         raise InvalidInput(key, str(path), f"a readable file with {holds} ({reason})") from None
 
 
@@ -136,6 +140,8 @@ def _read_csv(path: Path, key: str, columns: Sequence[str] | None, label: str) -
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(key, str(path), f"a readable CSV file ({error})") from None
+    if label in (columns or ()):
+        raise InvalidInput("data.label", label, "a column that is not among data.columns")
     header = [name.strip() for name in rows[0]] if rows else []
     inputs = _input_columns(header, columns, label)
     if inputs is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -33,6 +34,9 @@ def draw_start(width: int, d: int, scale: float, seed: int, balanced: bool = Tru
     the seed alone: the same seed gives the same g_j and s_j at every scale. Raises InvalidInput where a
     weight underflows to zero, since a zero neuron never moves.
     """
+    StartOptions.check(scale=scale)
+    if not (isinstance(width, Integral) and isinstance(d, Integral) and min(width, d) >= 1):
+        raise InvalidInput("network.width", f"{width}, of {d} inputs", "integers of at least 1")
     generator = seeded(seed)
     w = scale * torch.randn(width, d, generator=generator, dtype=torch.float64)
     if balanced:

@@ -25,6 +25,7 @@ class Loss(ABC):
     is_square: ClassVar[bool] = False  # whether it is the square loss, of which the paper's statements speak
     is_classification: ClassVar[bool] = False  # whether labels are +-1 and l is a function of the margin y h alone
     output_bias: float = 0.0  # a constant that is added to h before it is compared with y
+    output_scale: float = 1.0  # and what the sum is then multiplied by
 
     @abstractmethod
     def value(self, h: Tensor, y: Tensor) -> Tensor:
@@ -142,24 +143,33 @@ class OfFunction(Loss):
 
 
 @dataclass(frozen=True, eq=False)
-class WithBias(Loss):
-    """l(h + b, y): the loss of a network with an output bias b, of which h is the part without it."""
+class OfOutput(Loss):
+    """l(c (h + b), y): the loss of a network whose output is c (h + b), by an output bias b and an output scale
+    c > 0, as a loss of h. The weights move by it as those of a network without either."""
 
     loss: Loss
     output_bias: float = 0.0
+    output_scale: float = 1.0
 
     @property
     def name(self) -> str:  # type: ignore[override]
         return self.loss.name
 
+    @property
+    def is_classification(self) -> bool:  # type: ignore[override]
+        return self.loss.is_classification
+
+    def _output(self, h: Tensor) -> Tensor:
+        return self.output_scale * (h + self.output_bias)
+
     def value(self, h: Tensor, y: Tensor) -> Tensor:
-        return self.loss.value(h + self.output_bias, y)
+        return self.loss.value(self._output(h), y)
 
     def residual(self, h: Tensor, y: Tensor) -> Tensor:
-        return self.loss.residual(h + self.output_bias, y)
+        return self.output_scale * self.loss.residual(self._output(h), y)
 
     def curvature(self, h: Tensor, y: Tensor) -> Tensor:
-        return self.loss.curvature(h + self.output_bias, y)
+        return self.output_scale**2 * self.loss.curvature(self._output(h), y)
 
     def check_labels(self, y: Tensor) -> None:
         self.loss.check_labels(y)

@@ -55,6 +55,9 @@ class Neurons:
     frozen: str | None = None
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.w, Tensor) and isinstance(self.a, Tensor)):
+            kinds = f"w {type(self.w).__name__}, a {type(self.a).__name__}"
+            raise InvalidInput("neurons", kinds, "tensors; where a start is asked for, a pair of arrays (w, a) too")
         if self.w.ndim < 2 or self.a.shape != self.w.shape[:-1]:
             shapes = f"w {tuple(self.w.shape)}, a {tuple(self.a.shape)}"
             raise InvalidInput("neurons", shapes, "w of shape (m, d) and a of shape (m,)")

@@ -181,8 +181,9 @@ class File(StartOptions):
         from gfflow.model.files import read_weights
         from gfflow.model.neurons import Neurons
 
-        if self.path is None:
-            raise InvalidInput("init.path", None, "the path of a file or of a run's folder: this start needs one")
+        if not self.path:
+            allowed = "the path of a file or of a run's folder: this start needs one"
+            raise InvalidInput("init.path", self.path or "", allowed)
         w, a = read_weights(self.path, self.frame)
         if len(a) != width:
             raise InvalidInput("network.width", width, f"{len(a)}, as many neurons as in {self.path}")

@@ -42,7 +42,7 @@ def _event_rows(summary: Summary) -> list[Row]:
     for key, event in sorted(known, key=lambda item: item[1].predicted_step):
         predicted, measured = event.predicted_step, event.measured_step
         shown = "not reached" if measured is None else f"{measured:,.0f}"
-        difference = "" if measured is None or predicted == 0 else f"{measured / predicted - 1:+.2%}"
+        difference = "" if measured is None or predicted == 0 else f"{measured / predicted - 1:+z.2%}"
         rows.append((_event_name(key, summary), f"{predicted:,.0f}", shown, difference))
     return rows
 

@@ -25,15 +25,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SECTIONS = ("theory beside measurement", "measured minus predicted")  # of the custom charts, those that come first
+PREDICTION = re.compile(" and (its|their) predictions?")
+MEASURED = "measured"  # their name where nothing was predicted
 FINAL = {  # key of the summary's `final` -> what TensorBoard calls it
-    "loss": "loss",
+    "loss": "final loss",  # not to be taken for the parameter `loss`
     "half_norm_squared": "1/2 ||theta||^2",
     "norm_gap": "norm over its minimum, minus 1",
     "limit_distance": "distance to the limit",
     "u_plus": "u+",
     "u_minus": "u-",
 }
-NOT_HYPERPARAMETERS = (*NOT_PART_OF_A_RUN, "name", "callbacks", "schedule")
+NOT_HYPERPARAMETERS = (*NOT_PART_OF_A_RUN, "name", "callbacks", "schedule", "forecast")
+TELLING = ("data.name", "init.scale", "network.width", "solver.iterations", "solver.lr")  # as many as are ticked
 
 
 def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -51,13 +54,18 @@ def charts(
     names: Collection[str] | None = None, mirrored: bool = True
 ) -> dict[str, dict[str, tuple[str, Sequence[str]]]]:
     """The layout of the custom scalar charts, by section and title, from the measures' own: of all, or of those alone
-    that have something to draw where these scalars were logged, `mirrored` over log10(iteration) or not."""
-    layout: dict[str, dict[str, tuple[str, Sequence[str]]]] = {section: {} for section in SECTIONS}
+    that have something to draw where these scalars were logged, `mirrored` over log10(iteration) or not; no name
+    speaks of predictions where none of them is one."""
+    alone = names is not None and not any(name.startswith("theory/") for name in names)
+    first = (MEASURED,) if alone else SECTIONS
+    layout: dict[str, dict[str, tuple[str, Sequence[str]]]] = {section: {} for section in first}
     drawn = None if names is None else [*names, *(f"log10_iteration/{name}" for name in names if mirrored)]
     for entry in MEASURES.values():
         for chart in entry.charts:
             if drawn is None or any(re.search(tag, name) for tag in chart.tags for name in drawn):
-                layout.setdefault(chart.section, {})[chart.title] = (chart.kind, chart.tags)
+                section = MEASURED if alone and chart.section in SECTIONS else chart.section
+                title = PREDICTION.sub("", chart.title) if alone else chart.title
+                layout.setdefault(section, {})[title] = (chart.kind, chart.tags)
     return {section: found for section, found in layout.items() if found}
 
 
@@ -119,16 +127,19 @@ def write_closing(
 def write_hyperparameters(
     writer: SummaryWriter, config: Mapping[str, Any], summary: Summary, varied: Sequence[str] = ()
 ) -> None:
-    """One row of the HParams table: the configuration, the keys that vary first (TensorBoard ticks the first five),
-    and the final values. Runs that differ in their seed alone form one row, with the means over them; the seed is no
-    column, since TensorBoard would show that of one of them."""
+    """One row of the HParams table: the configuration, the keys that vary first, of a run alone those that tell most
+    (TensorBoard ticks the first five), and the final values. Runs that differ in their seed alone form one row, with
+    the means over them; the seed is no column, since TensorBoard would show that of one of them."""
     from tensorboard.plugins.hparams import summary_v2
 
-    chosen = {key: value for key, value in config.items() if key not in (*NOT_HYPERPARAMETERS, "seed")}
-    parameters = flattened(chosen)
-    first = [key if key in parameters else f"{key}.name" for key in varied]
+    silent = {*NOT_HYPERPARAMETERS, "seed"}
+    if config["ensemble"]["size"] == 1 and not any(key.startswith("ensemble.") for key in varied):
+        silent.add("ensemble")
+    parameters = flattened({key: value for key, value in config.items() if key not in silent})
+    others = [key for key in varied if key != "seed"]
+    first = [key if key in parameters else f"{key}.name" for key in others] or TELLING
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
-    label = run_label(config, [key for key in varied if key != "seed"]) or config["name"]
+    label = run_label(config, others) or config["name"]
     metrics = [summary_v2.Metric(f"final/{key}", display_name=name) for key, name in FINAL.items()]
     described = [summary_v2.HParam(key, domain=_kind_of(value, key in first)) for key, value in parameters.items()]
     add_summary(writer, summary_v2.hparams_config_pb(described, metrics))

@@ -81,7 +81,7 @@ def _event_rows(members: Members) -> list[Row]:
         reached = int((known & np.isfinite(measured)).sum())
         missed = f"\n{reached:,} of {int(known.sum()):,} reach it" if reached < known.sum() else ""
         shown = _spread(measured[known], lambda value: f"{value:,.0f}") + missed
-        difference = _difference(members, predicted, measured, "+.2%")
+        difference = _difference(members, predicted, measured, "+z.2%")
         rows.append((event_title(key), _spread(predicted, lambda value: f"{value:,.0f}"), shown, difference))
     return rows
 

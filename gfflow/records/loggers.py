@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 from numpy.typing import NDArray
@@ -91,8 +92,9 @@ class MetricsTable(Logger):
             if step not in self.rows:
                 raise InvalidInput("metrics", str(self.path), f"a row of every measurement, that of {step} too")
 
+    @rank_zero_only
     def save(self) -> None:
-        """Writes the whole table."""
+        """Writes the whole table; of several processes of one training the first does."""
         self._written = time.monotonic()
         if not self._changed:
             return

@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
-from gfflow.figures.style import INK, new_figure, number, styled
+from gfflow.figures.events import CROWDED, first_fall
+from gfflow.figures.style import INK, iteration_ticks, new_figure, styled
 from gfflow.reports.bands import Clock, band, iterations, rescaled_time
 from gfflow.reports.jobs import Group, Sweep, Value, sortable
-from gfflow.reports.labels import group_label, is_logarithmic, label, sequence, value_label
+from gfflow.reports.labels import fitting, group_label, is_logarithmic, label, sequence, value_label
 
 MOST = 12  # curves that one panel can show
 ROWS = 4  # of panels, for the values of a second key
@@ -42,14 +42,20 @@ def curves(sweep: Sweep, scalar: str) -> Figure | None:
     shown = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(len(names), MOST)).round().astype(int))]
     colors = dict(zip(shown, sequence(len(shown)), strict=True))
     rescaled = any(band(group.runs, scalar, rescaled_time) is not None for group in groups)
-    figure = new_figure((2.9 if len(sweep.keys) < 2 else 3.8) if len(rows) == 1 else 0.7 + 1.9 * len(rows))
+    height = (2.9 if len(sweep.keys) < 2 else 3.8) if len(rows) == 1 else 0.7 + 1.9 * len(rows)
+    if fitting(shown)[1] == 1:  # one name a line, above the panels
+        height += 0.09 * len(shown)
+    figure = new_figure(height)
+    begins = _begins(groups)
     panels = figure.subplots(len(rows), 1 + rescaled, sharey="row", squeeze=False)
     for row, level in zip(panels, sorted(rows, key=sortable), strict=True):
         drawn = [group for group in rows[level] if _name(group, facet) in colors]
         used = [colors[_name(group, facet)] for group in drawn]
         _draw(row[0], drawn, used, scalar, iterations)
-        row[0].xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        row[0].xaxis.set_major_formatter(lambda value, _: number(value))
+        if begins is None:
+            iteration_ticks(row[0].xaxis, 5)
+        else:
+            row[0].set(xscale="log", xlim=(begins, row[0].get_xlim()[1]))
         row[0].set_ylabel(label(scalar))
         if facet is not None:
             row[0].set_title(f"{label(facet)} {value_label(level)}", loc="left", fontsize=8)
@@ -62,6 +68,17 @@ def curves(sweep: Sweep, scalar: str) -> Figure | None:
     figure.align_ylabels()
     _legend(figure, groups, facet, colors, len(names), scalar)
     return figure
+
+
+def _begins(groups: list[Group]) -> float | None:
+    """The iteration from which on a logarithmic axis shows all runs, where even what happens last of all would crowd
+    at the left edge of a linear one, as beside a run over many more iterations; else None."""
+    losses = [run.column("loss") for group in groups for run in group.runs]
+    falls = [float(step[i]) for step, loss in losses if (i := first_fall(loss)) is not None]
+    last = max((float(step[-1]) for step, _ in losses if len(step)), default=0.0)
+    if last <= CROWDED * max(falls, default=last):
+        return None
+    return max(1.0, min(falls) / 10)
 
 
 def _facet(sweep: Sweep) -> str | None:
@@ -140,7 +157,10 @@ def _legend(
         names = [entry(name) for name in colors]
         title = label(named[0]) if len(named) == 1 else None
         long = max(len(name) for name in names) > LONG and title is None
-        place: dict[str, Any] = {"loc": "outside upper left", "ncols": 2} if long else {"loc": "outside right upper"}
+        names, columns = fitting(names)
+        place: dict[str, Any] = {"loc": "outside right upper"}
+        if long:
+            place = {"loc": "outside upper left", "ncols": columns}
         figure.legend(handles, names, title=title, handlelength=1.0, labelspacing=0.3, **place)
     bands = [found for group in groups if (found := band(group.runs, scalar)) is not None]
     what = "member" if any("5-95%" in found.edges for found in bands) else "run"

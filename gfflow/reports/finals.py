@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from gfflow.figures.style import BAND, INK, MINUS, PLUS, new_figure, styled
 from gfflow.reports.jobs import Job, Sweep
-from gfflow.reports.labels import group_label, is_geometric, is_logarithmic, label, sequence
+from gfflow.reports.labels import fitting, group_label, is_geometric, is_logarithmic, label, sequence
 from gfflow.reports.scaling import PowerLaw, fit_power_law
 
 SIGNED = ("final.norm_gap",)  # crosses zero at rounding: its size is what has a power law
@@ -66,7 +66,7 @@ def finals(sweep: Sweep, key: str, values: Sequence[str]) -> Figure | None:
     colors = sequence(len(parts)) if len(parts) > 1 else [PLUS]
     columns = min(2, len(known))
     rows = -(-len(known) // columns)
-    figure = new_figure(0.3 + 2.2 * rows + 0.2 * (len(parts) // 2))
+    figure = new_figure(0.3 + 2.2 * rows + 0.2 * (len(parts) // fitting(list(parts))[1]))
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False)
     for axes, value in zip(panels.flat, known, strict=False):
         _draw(axes, [pairs(jobs, key, value) for jobs in parts.values()], colors, ROUNDING.get(value, 0.0))
@@ -76,11 +76,12 @@ def finals(sweep: Sweep, key: str, values: Sequence[str]) -> Figure | None:
     for axes in panels.flat[max(0, len(known) - columns) : len(known)]:
         axes.set_xlabel(label(key))
         axes.xaxis.set_tick_params(labelbottom=True)
-    handles: list[Artist] = [Patch(color=c, label=name) for name, c in zip(parts, colors, strict=True) if name]
+    names, beside = fitting([name for name in parts if name])
+    handles: list[Artist] = [Patch(color=c, label=name) for name, c in zip(names, colors, strict=False)]
     for size, color, face, name in ((3, colors[0], None, "each run"), (5, INK, "none", "mean over runs")):
         handles.append(Line2D([], [], linestyle="none", marker="o", markersize=size, color=color,
                               markerfacecolor=face, alpha=0.5 if face is None else 1, label=name))  # fmt: skip
-    figure.legend(handles=handles, loc="outside upper right", ncols=2, handlelength=1.0)
+    figure.legend(handles=handles, loc="outside upper right", ncols=beside, handlelength=1.0)
     if len(parts) < len(every):
         note = f"{len(parts)} of {len(every)} combinations of the other keys shown, all are in summary.csv"
         figure.supxlabel(note, fontsize=8, style="italic", color=INK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -11,6 +12,7 @@ from matplotlib.colors import to_hex
 from gfflow.records.tidy import is_number
 from gfflow.reports.jobs import Sweep, Value
 
+WIDEST = 100  # characters that have room in one line of a figure
 NAMES = {
     "init.scale": "scale",
     "network.width": "$m$",
@@ -50,7 +52,7 @@ def label(name: str) -> str:
 def value_label(value: Value) -> str:
     """A value of a swept key: powers of ten as such, other numbers in three digits."""
     if not is_number(value):
-        return str(value)
+        return "none" if value is None else str(value)
     number = float(value)  # type: ignore[arg-type]
     exponent = math.log10(number) if number > 0 else 0.5
     if abs(exponent - round(exponent)) < 1e-9 and round(exponent) not in (0, 1):
@@ -63,6 +65,18 @@ def group_label(values: Mapping[str, Value], named: bool = False) -> str:
     if len(values) == 1 and not named:
         return value_label(next(iter(values.values())))
     return ", ".join(f"{label(key)} {value_label(value)}" for key, value in values.items())
+
+
+def fitting(names: Sequence[str]) -> tuple[list[str], int]:
+    """Names of a legend as wide as the figure, and in how many columns they have room; longer ones than one column
+    holds are cut short (their values are in the table)."""
+    cut = [name if _width(name) <= WIDEST else name[: WIDEST - 4].rsplit(", ", 1)[0] + ", ..." for name in names]
+    return cut, 2 if max(map(_width, cut), default=0) <= WIDEST / 2 - 6 else 1
+
+
+def _width(name: str) -> int:
+    """Of a name, in characters, without what only directs its mathematics."""
+    return len(re.sub(r"\\[a-zA-Z]+|[${}^_]", "", name))
 
 
 def sequence(count: int) -> list[str]:

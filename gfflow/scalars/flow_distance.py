@@ -32,6 +32,7 @@ class FlowDistance(Measure):
     """
 
     def __init__(self, lr: float, rtol: float = 1e-6) -> None:
+        self.lr, self.rtol = lr, rtol
         self.flow = Flow(lr, rtol)
         self.network: TwoLayerReLU | None = None  # where the flow stands
         self.iteration = 0
@@ -43,6 +44,7 @@ class FlowDistance(Measure):
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
         if self.network is None:
             self.network, self.iteration = TwoLayerReLU(snapshot.neurons), snapshot.iteration
+            self.flow = Flow(self.lr, self.rtol)
         if snapshot.iteration > self.iteration:
             self.flow.advance(self.network, snapshot.training_set, self.iteration, snapshot.iteration)
             self.iteration = snapshot.iteration

@@ -47,7 +47,7 @@ _SECTION = "theory beside measurement"
         Chart(_SECTION, "u- and its prediction", "Multiline", ("^mass/u_minus$", "^theory/u_minus$")),
         Chart(
             _SECTION,
-            "all four over 1000 log10(iteration)",
+            "u+, u- and their predictions over 1000 log10(iteration)",
             "Multiline",
             ("^log10_iteration/(mass|theory)/u_(plus|minus)$",),
         ),

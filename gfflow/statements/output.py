@@ -70,9 +70,9 @@ def print_report(report: Report) -> None:
         console = Console(width=WIDE)
     wide = console.width >= WIDE
     for note in report.notes:
-        console.print(f"[yellow]note[/]  {note}", highlight=False)
+        console.print(f"[yellow]note[/]  {escape(note)}", highlight=False)
     for line in report.outside:
-        console.print(f"[yellow]note[/]  {line}", highlight=False)
+        console.print(f"[yellow]note[/]  {escape(line)}", highlight=False)
     for section in report.sections:
         if not section.shown:
             continue

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from gfflow.errors import InvalidInput
 from gfflow.model.activations import RELU, Activation, leaky_relu
 from gfflow.model.data import TrainingSet, ZeroLabel
-from gfflow.model.losses import Loss, OfFunction, WithBias
-from gfflow.model.neurons import Neurons
+from gfflow.model.losses import Loss, OfFunction, OfOutput
 from gfflow.model.options import LOSSES
-from gfflow.model.snapshot import Snapshot
 from gfflow.theory import Prediction, make_forecast, predict, with_forecast
 from gfflow.theory.prediction import CLOSED_FORM
+from gfflow.training.batches import REMEDY as PAIRS
+from gfflow.training.batches import pairs
+from gfflow.training.samples import generators_kept, trained_indices
+from gfflow.training.shown import ModuleSnapshot, Shown, Weights, WeightsOf, show
 
-Weights = tuple[Tensor, ...]  # (w, a) or (w, a, output bias)
-WeightsOf = Callable[[Any], Weights]
 LossOf = str | Loss | Callable[[Tensor, Tensor], Tensor]  # a name, or the loss of each sample from (h, y)
 
 REMEDY = (
@@ -65,30 +65,20 @@ def layers_weights(module: nn.Module) -> Weights:
 
 
 def read_weights(
-    module: nn.Module, view: WeightsOf | None = None, activation: Activation | None = None
-) -> tuple[Neurons, float]:
-    """The neurons as they stand, copied in float64 onto the CPU, and the output bias (0 without one). The activation
-    is the given one, or else the module's own (own_activation); a layer is frozen where it alone requires no
-    gradient.
+    module: nn.Module,
+    view: WeightsOf | None = None,
+    activation: Activation | None = None,
+    output_scale: float = 1.0,
+    optimizers: Iterable[torch.optim.Optimizer] = (),
+) -> Shown:
+    """The weights as they stand (training/shown.py). The activation is the given one, or else the module's own
+    (own_activation).
 
     Raises InvalidInput where `view` returns something else than weights of one hidden layer with one output.
     """
-    found = (view or layers_weights)(module)
-    if not isinstance(found, tuple) or len(found) not in (2, 3):
-        raise InvalidInput("view", f"a function that returns {type(found).__name__}", "(w, a) or (w, a, output bias)")
-    w, a, *bias = found
-    if a.ndim == 2 and min(a.shape) == 1:
-        a = a.flatten()
-    if a.ndim != 1:
-        raise InvalidInput("network", f"{a.shape[0]} outputs", REMEDY)
-    neurons = Neurons.copy_of(w, a, activation or own_activation(module), _frozen(w, a))
-    return neurons, float(bias[0].detach()) if bias and bias[0] is not None else 0.0
-
-
-def _frozen(w: Tensor, a: Tensor) -> str | None:
-    if w.requires_grad == a.requires_grad:
-        return None
-    return "output" if w.requires_grad else "hidden"
+    if not isinstance(module, nn.Module):
+        raise InvalidInput("network", type(module).__name__, REMEDY)
+    return show(module, view or layers_weights, activation or own_activation(module), output_scale, optimizers)
 
 
 def as_loss(loss: LossOf) -> Loss:
@@ -118,18 +108,6 @@ def with_loss(training_set: TrainingSet, loss: LossOf | None) -> TrainingSet:
     return replace(training_set, y=read(training_set.y), loss=made, test=test)
 
 
-def note_of_loss(module: nn.Module, loss: Loss) -> str | None:
-    """One line where the module holds a loss function of torch that is another than the loss that is measured; None
-    where it holds none, or that one, or the loss is given as a function, of which nothing is known."""
-    held = [leaf for leaf in module.modules() if isinstance(leaf, nn.modules.loss._Loss)]
-    names = {KNOWN_LOSSES.get(type(leaf)) for leaf in held}
-    if not held or isinstance(loss, OfFunction) or loss.name in names:
-        return None
-    own, known = type(held[0]).__name__, KNOWN_LOSSES.get(type(held[0]))
-    remedy = "a function of (h, y)" if known is None else repr(known)
-    return f"the module has a loss of its own, {own}; what is measured is the {loss.name} loss: View(loss={remedy})"
-
-
 def own_activation(module: nn.Module) -> Activation:
     """The activation of the module's nn.ReLU or nn.LeakyReLU; the ReLU where it has neither, and calls a function
     instead. Raises InvalidInput where it has several different ones."""
@@ -145,75 +123,92 @@ def own_activation(module: nn.Module) -> Activation:
     return leaky_relu(slope) if slope else RELU
 
 
-def read_samples(loader: Any) -> tuple[Tensor, Tensor]:
-    """All inputs and labels of a DataLoader's dataset, in the dataset's order: shapes (n, ...) and (n,) or (n, 1).
+def read_samples(loader: Any, batches: float = float("inf")) -> tuple[Tensor, Tensor]:
+    """The inputs and labels that a DataLoader trains on in epochs of so many batches, in the dataset's order: shapes
+    (n, ...) and (n,) or (n, 1); which they are, trained_indices says.
 
-    Reads the dataset beside the loader: no random state moves, shuffling and batches play no part. Raises
-    InvalidInput where the dataset cannot be read twice or its batches are no pairs.
+    Reads the dataset beside the loader: no random state moves. Raises InvalidInput where the dataset cannot be read
+    twice or its batches are no pairs.
     """
-    remedy = (
-        "a DataLoader of pairs (inputs, labels) from a map-style dataset, or View(training_set=TrainingSet(x, y))"
-    )
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
-        raise InvalidInput("training data", f"a {type(loader).__name__} that cannot be read twice", remedy)
-    with torch.random.fork_rng(devices=[]):
-        batches = list(
-            DataLoader(
-                loader.dataset,
-                batch_size=1024,
-                collate_fn=loader.collate_fn,
-                generator=torch.Generator().manual_seed(0),
-            )
-        )
-    if any(not isinstance(batch, (tuple, list)) or len(batch) != 2 for batch in batches):
-        raise InvalidInput("training data", f"batches of type {type(batches[0]).__name__}", remedy)
-    return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
+        raise InvalidInput("training data", f"{type(loader).__name__}, which cannot be read twice", PAIRS)
+    chosen = Subset(loader.dataset, trained_indices(loader, batches))
+    size = None if loader.batch_size is None and loader.batch_sampler is None else 1024  # None: an item is a batch
+    with generators_kept(loader.dataset, loader.collate_fn):
+        generator = torch.Generator().manual_seed(0)
+        read = pairs(DataLoader(chosen, batch_size=size, collate_fn=loader.collate_fn, generator=generator))
+    if not read:
+        raise InvalidInput("training data", "no samples", PAIRS)
+    return torch.cat([x for x, _ in read]), torch.cat([y for _, y in read])
 
 
 def as_training_set(x: Tensor, y: Tensor, coordinates: int, loss: LossOf | None = None) -> TrainingSet:
-    """The samples, with that loss (None: the square loss), for neurons of so many coordinates: inputs flattened, with
-    a last coordinate 1 where the neurons have one more than the inputs. Raises InvalidInput for several labels per
-    sample or inputs of another size."""
-    x = x.flatten(start_dim=1).detach().to("cpu", torch.float64)
+    """The samples, with that loss (None: the square loss), for neurons of so many coordinates: inputs flattened,
+    those of shape (n,) as a column, with a last coordinate 1 where the neurons have one more than the inputs. Raises
+    InvalidInput for several labels per sample or inputs of another size."""
     y = y.detach().to("cpu", torch.float64)
     if y.ndim > 1 and y[0].numel() == 1:
         y = y.flatten()
     if y.ndim != 1:
         raise InvalidInput("training data", f"labels of shape {tuple(y.shape)}", "one number per sample")
+    x = _in_coordinates(x, coordinates)
+    with warnings.catch_warnings():
+        if loss is not None or bool(((y == 0) | (y == 1)).all()):
+            warnings.simplefilter("ignore", ZeroLabel)  # a label 0 may stand for a class
+        return with_loss(TrainingSet(x, y), loss)
+
+
+def _in_coordinates(x: Tensor, coordinates: int) -> Tensor:
+    """Inputs, flattened, in as many coordinates as the neurons have, the last one 1 where the inputs
+    have one less. Raises InvalidInput where they do not fit, and for an input equal to zero without a bias."""
+    x = x.reshape(len(x), -1).detach().to("cpu", torch.float64)
     if x.shape[1] == coordinates - 1:
         x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
     if x.shape[1] != coordinates:
         received = f"inputs with {x.shape[1]} coordinates, neurons with {coordinates}"
         raise InvalidInput("view", received, "as many in w as in the inputs, or one more, last, for a hidden bias")
+    zero = (x == 0).all(dim=1).nonzero()
+    if len(zero):
+        remedy = "a hidden layer with a bias, or a dataset without it: no weight moves by an input of zero"
+        raise InvalidInput("training data", f"sample {int(zero[0])} equal to zero", remedy)
+    return x
+
+
+def in_view(given: TrainingSet, coordinates: int, loss: LossOf | None = None) -> TrainingSet:
+    """A given training set, its test samples with it, for neurons of so many coordinates, with that loss (None: its
+    own). Raises InvalidInput as as_training_set does."""
+    teacher = None if given.d != coordinates else given.teacher
+    test = None if given.test is None else replace(given.test, x=_in_coordinates(given.test.x, coordinates))
     with warnings.catch_warnings():
-        if loss is not None:
-            warnings.simplefilter("ignore", ZeroLabel)  # a label 0 may stand for a class
-        return with_loss(TrainingSet(x, y), loss)
+        warnings.simplefilter("ignore", ZeroLabel)  # told when it was made, if it says anything
+        made = replace(given, x=_in_coordinates(given.x, coordinates), test=test, teacher=teacher)
+        return with_loss(made, loss)
 
 
-def shifted(training_set: TrainingSet, output_bias: float) -> TrainingSet:
-    """The samples with the output bias b taken from the labels: the residuals are then y - b - h. Another loss than
-    the square takes h + b for h instead."""
-    if output_bias == 0:
+def shifted(training_set: TrainingSet, output_bias: float, output_scale: float = 1.0) -> TrainingSet:
+    """The samples for h alone, of a network with the output c (h + b): of the square loss and c = 1 with b taken from
+    the labels, so that residuals are y - b - h; of any other with the loss l(c (h + b), y)."""
+    if output_bias == 0 and output_scale == 1:
         return training_set
-    if not training_set.loss.is_square:
-        return replace(training_set, loss=WithBias(training_set.loss, output_bias))
+    if not training_set.loss.is_square or output_scale != 1:
+        return replace(training_set, loss=OfOutput(training_set.loss, output_bias, output_scale))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # y_k = b by chance says nothing of Assumption 2
         return replace(training_set, y=training_set.y - output_bias)
 
 
-def check_forward(module: nn.Module, x: Tensor, snapshot: Snapshot, output_bias: float) -> bool:
-    """Raises InvalidInput where the module's forward is not the snapshot's h(x) + b on its training inputs x.
+def check_forward(module: nn.Module, x: Tensor, snapshot: ModuleSnapshot) -> bool:
+    """Raises InvalidInput where the module's forward is not the output that the snapshot shows on its training inputs
+    x.
 
     To the accuracy of the module's own dtype. False where the forward cannot be called so, outside its training step:
-    what the view says is then believed.
+    what the view says is then for the first batch to show (training/view_check.py).
     """
     parameter = next(module.parameters())
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad(), generators_kept(module):
             output = module(x[:CHECKED].to(parameter.device, parameter.dtype))
     except Exception:  # somebody else's code, which may need anything
         return False
@@ -222,17 +217,22 @@ def check_forward(module: nn.Module, x: Tensor, snapshot: Snapshot, output_bias:
             part.training = mode
     if not isinstance(output, Tensor) or output.numel() != len(x[:CHECKED]):
         raise InvalidInput("network", f"an output of shape {tuple(getattr(output, 'shape', ()))}", REMEDY)
-    h = snapshot.outputs + output_bias
-    activity = snapshot.neurons.a.abs() @ snapshot.preactivations.abs() + abs(output_bias)
+    bias, scale = snapshot.shown.output_bias, snapshot.shown.output_scale
+    h = scale * (snapshot.outputs[:CHECKED] + bias)
+    activity = scale * (snapshot.neurons.a.abs() @ snapshot.preactivations.abs()[:, :CHECKED] + abs(bias))
     finest = torch.finfo(parameter.dtype)
-    error = (output.flatten().to("cpu", torch.float64) - h[:CHECKED]).abs()
+    found = output.flatten().to("cpu", torch.float64)
     # Rounding is of the size eps * sum of |terms|; 1000 leaves room for tensor cores (TF32) and long sums.
-    if bool((error > 1000 * finest.eps * activity[:CHECKED] + finest.tiny).any()):
-        received = f"a forward that differs from the view by {float(error.max()):.1e}"
-        inputs = "View(training_set=...) where the module transforms its inputs"
-        remedy = f"{REMEDY}; {inputs}; slope=... where its activation is leaky"
-        raise InvalidInput("network", received, remedy)
-    return True
+    allowed = 1000 * finest.eps * activity + finest.tiny
+    if bool(((found - h).abs() <= allowed).all()):
+        return True
+    ratio = float(found @ h / (h @ h)) if bool(h.any()) else 0.0
+    if ratio > 0 and bool(((found - ratio * h).abs() <= ratio * allowed).all()):
+        received = f"a forward that is {ratio:.6g} times the view's"
+        raise InvalidInput("network", received, f"View(output_scale={ratio * scale:.6g}), or a forward without it")
+    received = f"a forward that differs from the view by {float((found - h).abs().max()):.1e}"
+    inputs = "View(training_set=...) where the module transforms its inputs"
+    raise InvalidInput("network", received, f"{REMEDY}; {inputs}; slope=... where its activation is leaky")
 
 
 def snapshot_of(
@@ -241,23 +241,26 @@ def snapshot_of(
     view: WeightsOf | None = None,
     slope: float | None = None,
     loss: LossOf | None = None,
-) -> Snapshot:
+    output_scale: float = 1.0,
+) -> ModuleSnapshot:
     """The module as it stands on its training data, by that loss (None: the data's own, or the square loss); an
     output bias is taken from the labels.
 
-    `slope` is the activation's below zero, by default that of the module's own nn.ReLU or nn.LeakyReLU. Raises
-    InvalidInput as View does: for weights that are not one hidden layer's, and where the module's forward is another
-    function than the snapshot's.
+    `slope` is the activation's below zero, by default that of the module's own nn.ReLU or nn.LeakyReLU; the module's
+    output is `output_scale` times the view's. Raises InvalidInput as View does: for weights that are not one hidden
+    layer's, and where the module's forward is another function than the snapshot's.
     """
-    neurons, bias = read_weights(module, view, None if slope is None else leaky_relu(slope))
+    shown = read_weights(module, view, None if slope is None else leaky_relu(slope), output_scale)
+    coordinates = shown.neurons.w.shape[1]
     if isinstance(data, TrainingSet):
-        x, data = data.x, with_loss(data, loss)
+        data = in_view(data, coordinates, loss)
+        x = data.x
     else:
         x, y = read_samples(data)
-        data = as_training_set(x, y, neurons.w.shape[1], loss)
-    found = Snapshot(neurons, shifted(data, bias))
-    if not check_forward(module, x, found, bias):  # the module may add the last coordinate, a hidden bias, itself
-        check_forward(module, x[:, :-1], found, bias)
+        data = as_training_set(x, y, coordinates, loss)
+    found = ModuleSnapshot(shown, shifted(data, shown.output_bias, output_scale))
+    if not check_forward(module, x, found):  # the module may add the last coordinate, a hidden bias, itself
+        check_forward(module, x[:, :-1], found)
     return found
 
 
@@ -281,7 +284,7 @@ def predict_module(
     Raises InvalidInput for a network with an output bias: the paper's model has none.
     """
     start = snapshot_of(module, data, view, slope, loss)
-    if len((view or layers_weights)(module)) == 3:
+    if len(start.shown.weights) == 3:
         raise InvalidInput(
             "network", "an output bias", "an output layer with bias=False: the theory has no output bias"
         )

@@ -20,7 +20,7 @@ from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Frames, Snapshot
 from gfflow.solvers.base import Abandoned, Solver
 from gfflow.training.block import judge, largest_block, move
-from gfflow.training.schedule import Schedule
+from gfflow.training.schedule import FEW, Schedule
 
 SECONDS = 0.1  # that a block may take, besides its last leap
 
@@ -145,7 +145,7 @@ class GradientFlowModule(pl.LightningModule):
         return stops[: bisect_right(stops, (self.iteration // self._stride + 1) * self._stride)]
 
     def leap_through(self, stops: Sequence[int]) -> tuple[Tensor, Tensor] | None:
-        """Moves the network to each of several iterations (T,) within a stride, in one call of the solver; its weights
+        """Moves the network to each of several iterations (T,) within a stride in one call of the solver: its weights
         at each, w (T, m, d) and a (T, m). None, and nothing done, where the solver has no such call, or a signal has
         come."""
         if len(stops) < 2 or self.signal is not None:
@@ -196,6 +196,17 @@ class GradientFlowModule(pl.LightningModule):
         return self.iteration in self.schedule
 
     @property
+    def few(self) -> Schedule:
+        """The iterations at which costlier measures are taken."""
+        return self.schedule.thinned(FEW)
+
+    def due(self, schedule: Schedule | None = None, ended: bool = False) -> bool:
+        """Whether to measure now what is wanted at the iterations of that schedule, by default this one's, and, where
+        training has `ended`, at its end."""
+        now = ended or self.on_schedule()
+        return now and (schedule is None or self.iteration in schedule)
+
+    @property
     def step_size(self) -> float:
         """Flow time per iteration."""
         return self.solver.lr
@@ -221,11 +232,13 @@ class GradientFlowModule(pl.LightningModule):
             self._snapshot = Snapshot(self.network.neurons(), self.training_set, self.iteration, time)
         return self._snapshot
 
-    def passed(self, wanted: Schedule) -> list[Snapshot]:
-        """The network at those iterations of `wanted` that the last block has passed, where it is finite."""
-        if self.frames is not None:
-            return [self.frames.at(i) for i, step in enumerate(self.frames.iterations) if step in wanted]
-        return [self.snapshot()] if self.iteration in wanted and self.measurable() else []
+    def passed(self, wanted: Schedule | None, ended: bool = False) -> list[Snapshot]:
+        """The network where it was `due` in the last block, as far as it was finite."""
+        if self.frames is None or ended:
+            return [self.snapshot()] if self.due(wanted, ended) and self.measurable() else []
+        return [
+            self.frames.at(i) for i, step in enumerate(self.frames.iterations) if wanted is None or step in wanted
+        ]
 
     def _reason_to_stop(self, snapshot: Snapshot) -> str | None:
         gradient = snapshot.gradient_norm

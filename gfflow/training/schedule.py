@@ -55,6 +55,17 @@ class Schedule:
         """The final iteration."""
         return self.iterations[-1]
 
+    def passed(self, before: int, now: int, endless: bool = False) -> bool:
+        """Whether one of these iterations lies after `before` and not after `now`; an `endless` schedule goes on
+        after its last iteration by the ratio of its last two, taken to lie between 1.05 and 2."""
+        return self._place(now, endless) > self._place(before, endless)
+
+    def _place(self, iteration: int, endless: bool) -> int:
+        if not endless or iteration <= self.last:
+            return bisect_right(self.iterations, iteration)
+        ratio = min(2.0, max(1.05, self.last / max((1, *self.iterations[-2:-1]))))
+        return len(self) + math.floor(math.log(iteration / self.last) / math.log(ratio) + 1e-9)
+
     def after(self, iteration: int, count: int | None = None) -> tuple[int, ...]:
         """The next `count` scheduled iterations after this one, or all."""
         first = bisect_right(self.iterations, iteration)

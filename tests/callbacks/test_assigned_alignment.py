@@ -50,7 +50,7 @@ def fit(tmp_path, module, callback, x, y, epochs):
         default_root_dir=tmp_path, log_every_n_steps=1, **quiet,
     )  # fmt: skip
     trainer.fit(module, DataLoader(TensorDataset(x, y), batch_size=len(x)))
-    return table.rows
+    return {step: {name.removeprefix("gfflow/"): v for name, v in row.items()} for step, row in table.rows.items()}
 
 
 def test_neurons_come_to_their_directions(tmp_path):

@@ -73,21 +73,23 @@ def measurements():
 
 
 def fit(tmp_path, module, callbacks, loader=None, **options):
-    """Trains and returns the rows logged, by iteration."""
+    """Trains and returns the rows logged, by iteration, by the names of a run's scalars."""
     table = MetricsTable(tmp_path / "metrics.csv")
     loader = loader if loader is not None else DataLoader(TensorDataset(X, Y), batch_size=5, shuffle=True)
     settings = {"max_epochs": 20, "logger": [table], **QUIET, "accelerator": "cpu", "log_every_n_steps": 1, **options}
     pl.Trainer(callbacks=callbacks, default_root_dir=tmp_path, **settings).fit(module, loader)
-    return table.rows
+    return {step: {name.removeprefix("gfflow/"): v for name, v in row.items()} for step, row in table.rows.items()}
 
 
 def by_hand(w, a, b, x, y, start, slope=0.0):
-    """The scalars of every training, from w (m, d), a (m,), output bias b and the residuals y - b - h."""
+    """The scalars of every training, from w (m, d), a (m,), output bias b (None: the network has none) and the
+    residuals y - b - h."""
     z = x @ w.T
-    r = y - b - np.where(z > 0, z, slope * z) @ a
+    r = y - (0.0 if b is None else b) - np.where(z > 0, z, slope * z) @ a
     fields = np.stack([(np.where(z[:, j] > 0, 1.0, slope) * r) @ x / len(y) for j in range(len(a))])
     norms, sizes = np.linalg.norm(w, axis=1), np.linalg.norm(fields, axis=1)
     squared = (a**2 * sizes**2).sum() + ((fields * w).sum(axis=1) ** 2).sum()
+    squared += 0.0 if b is None else r.mean() ** 2
     on = sizes > 1e-9
     own = (np.sign(a) * (w * fields).sum(axis=1))[on] / norms[on] / sizes[on]
     loss = (r**2).sum() / (2 * len(y))
@@ -140,7 +142,7 @@ def test_a_leaky_relu_is_measured_as_what_it_is(tmp_path):
     module = Plain(*layers).double()
     loader = DataLoader(TensorDataset(X.double(), Y.double()), batch_size=5, shuffle=True)
     rows = fit(tmp_path, module, measurements(), loader)
-    check(rows, module.weights, lambda p: (p[0], p[1][0], 0.0), X.double().numpy(), slope=0.3)
+    check(rows, module.weights, lambda p: (p[0], p[1][0], None), X.double().numpy(), slope=0.3)
     loss = nn.functional.mse_loss(module(X.double()), Y.double()) / 2
     gradient = torch.autograd.grad(loss, list(module.net.parameters()))
     assert rows[60]["gradient/norm"] == pytest.approx(float(nn.utils.parameters_to_vector(gradient).norm()), rel=1e-9)
@@ -157,7 +159,7 @@ def test_a_leaky_relu_is_measured_as_what_it_is(tmp_path):
 def test_a_loss_of_torch_that_is_another_is_told(tmp_path):
     module = Plain(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
     module.loss = nn.L1Loss()
-    with pytest.warns(UserWarning, match=r"L1Loss; what is measured is the square loss: View\(loss=a function"):
+    with pytest.raises(InvalidInput, match=r"the square loss.*View\(loss=a function of \(h, y\) .* L1Loss"):
         fit(tmp_path, module, [cb.Loss()], max_epochs=1)
     with pytest.raises(InvalidInput, match="loss: received hinge; allowed: one of square, logistic, exponential, or"):
         cb.View(loss="hinge")
@@ -171,7 +173,7 @@ def test_custom_forward_with_view_in_a_data_module(tmp_path):
     module = Custom()
     rows = fit(tmp_path, module, [*measurements(), cb.View(custom_view)], data)
     assert list(rows) == list(Schedule.of(60, linear=0))  # the default: log-spaced up to the last step
-    check(rows, module.weights, lambda p: (p[0].T, p[1], 0.0), X.double().numpy())
+    check(rows, module.weights, lambda p: (p[0].T, p[1], None), X.double().numpy())
 
 
 def test_callbacks_find_the_layers_without_any_view(tmp_path):

@@ -5,8 +5,10 @@ import csv
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
 
 from gfflow.config import RunConfig
+from gfflow.records.dashboard import TELLING
 from gfflow.records.folder import events_folder
 from gfflow.run import build, train
 
@@ -194,3 +196,7 @@ def test_tensorboard_holds_the_scalars_the_texts_and_the_table(run):
         tags["tensors"]
     ) | set(events.summary_metadata)
     assert {"neurons/log10_norm", "neurons/own_cosine"} <= set(tags["histograms"])
+    content = events.summary_metadata[metadata.EXPERIMENT_TAG].plugin_data.content
+    described = metadata.parse_experiment_plugin_data(content).hparam_infos
+    assert {each.name for each in described if each.differs} == set(TELLING)  # what a run alone ticks
+    assert not any(each.name.startswith("ensemble") for each in described)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra.errors import HydraException
 from rich.console import Console
 
 import gfflow
 from gfflow import callbacks as cb
 from gfflow.callbacks.progress import PhaseProgress
 from gfflow.commands import train as command
+from gfflow.commands.failures import one_line, status_of
 from gfflow.errors import InvalidInput
 from gfflow.model.files import from_csv
 from gfflow.records.event_names import OF_GROUPS
@@ -125,17 +128,27 @@ def test_every_output_can_be_printed_in_any_encoding(encoding, tmp_path):
     ("words", "said"),
     [
         (("data.path=x.csv",), "data.path: no such key; it belongs to data=csv"),
+        (("data=csv", "data.path="), "data.path: received nothing; allowed: the path of a file"),
         (("lr=1",), "did you mean solver.lr?"),
         (("path=x",), "path?"),
         (("experiment=lambda",), "did you mean study/lambda?"),
         (("solver.lr=a{b",), "in quotes: \"solver.lr='a{b'\""),
         (("hydra.run.dir=afile",), "afile: cannot be written (File exists)"),
-        (("hydra.run.dir=/proc/none/here",), "cannot be written"),
+        (("hydra.run.dir=/proc/none/here",), "choose another folder with hydra.run.dir=DIR"),
+        (("-m", "seed=0,1", "hydra.sweep.dir=/proc/none/here"), "choose another folder with hydra.sweep.dir=DIR"),
         (("-sc",), "-sc: received alone"),
         (("--nonsense",), "--nonsense: no such option; --help"),
         (("seed=1", "--cfg"), "--cfg/-c: expected one argument"),
+        (("network=null",), "Config group override must be a string or a list"),
+        (("--resolve",), "--resolve flag can only be used in conjunction with --cfg"),
+        (("seed=0,1",), "seed: received 0,1; allowed: one value; with -m, a sweep"),
+        (("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=a"), "hydra.launcher.n_jobs=a: Value"),
+        (("=1",), "=1: not of the form KEY=VALUE"),
         (("reprt",), "reprt: not of the form KEY=VALUE; did you mean gfflow-report?"),
         (("experiment=nothing",), "study/lambda"),
+        (("experiment=study/lamda",), "experiment: received study/lamda; did you mean study/lambda?; allowed: early"),
+        (("data=",), "data: received nothing; allowed: correlated_teacher, csv"),
+        (("seed=",), "seed: received nothing; allowed: an integer from 0"),
     ],
 )
 def test_a_mistake_has_one_line_with_a_hint(words, said, monkeypatch, capfd, tmp_path):
@@ -144,6 +157,23 @@ def test_a_mistake_has_one_line_with_a_hint(words, said, monkeypatch, capfd, tmp
     assert run_command(monkeypatch, *words) == 2
     error = capfd.readouterr().err
     assert error.count("\n") == 1 and said in error
+
+
+def test_a_launcher_that_is_not_installed_is_told_with_its_extra():
+    absent = (
+        "In 'config': Could not find 'hydra/launcher/joblib'\n\nAvailable options in 'hydra/launcher':\n\tbasic\n"
+    )
+    said = "hydra/launcher: received joblib; it needs an extra: pip install -e '.[sweep]'; allowed: basic"
+    assert one_line(HydraException(absent)) == said
+
+
+@pytest.mark.parametrize("make", [torch.empty, np.empty])
+def test_too_little_memory_is_told_in_one_line(make):
+    with pytest.raises((MemoryError, RuntimeError)) as told:
+        make(2**58)  # more bytes than a process can have addresses for
+    assert status_of(told.value) == 2
+    assert re.match(r"not enough memory for so many samples, coordinates and neurons \(.+\)$", one_line(told.value))
+    assert status_of(RuntimeError("shapes cannot be multiplied")) == 1
 
 
 def test_csv_columns_of_any_names(tmp_path):
@@ -156,6 +186,8 @@ def test_csv_columns_of_any_names(tmp_path):
         from_csv(path, columns=["age", "weight"], label="price")
     with pytest.raises(ValueError, match=r"data\.columns=\[NAME,\.\.\.\]"):
         from_csv(path)
+    with pytest.raises(ValueError, match=r"data\.label: received price; allowed: a column that is not among"):
+        from_csv(path, columns=["age", "price"], label="price")
     path.write_text("1,2,-1.5e3\n3,4,1\n")
     with pytest.raises(ValueError, match="named in its first line"):
         from_csv(path)
@@ -216,6 +248,18 @@ QUIET = {"solver": {"iterations": 50}, "figures": False, "verbose": False}
         (lambda at: build(QUIET, 7), "a pair (x, y)"),
         (lambda at: build(QUIET, start=5), "a pair (w, a)"),
         (lambda at: build({"data": "csv"}), "such as {'name': 'csv'}"),
+        (lambda at: gfflow.RunConfig(solver={"lr": 1e-3}), "RunConfig.of({...}) makes them of plain values"),
+        (lambda at: build({"solver": {"lr": "1e-3"}}), "solver.lr: received '1e-3'; allowed: a number"),
+        (lambda at: gfflow.Neurons([[1.0]], [1.0]), "neurons: received w list, a list; allowed: tensors"),
+        (lambda at: gfflow.orthonormal(3), "data.labels: received 3"),
+        (lambda at: gfflow.draw_start(5, 2, scale=-1.0, seed=0), "init.scale: received -1.0"),
+        (lambda at: gfflow.draw_start(5.5, 2, scale=1.0, seed=0), "network.width: received 5.5, of 2 inputs"),
+        (lambda at: gfflow.from_csv(5), "data.path: received 5; allowed: the path of a file"),
+        (lambda at: gfflow.staircase(gfflow.five_points(), gfflow.draw_start(5, 3, 1.0, 0)), "weights of 3 inputs"),
+        (lambda at: gfflow.snapshot_of(3, None), "network: received int"),
+        (lambda at: cb.View(step_size=-1), "solver.lr: received -1"),
+        (lambda at: cb.View(schedule=5), "a gfflow.Schedule"),
+        (lambda at: cb.Measured(cb.Loss), "a measure, such as"),
         (lambda at: train(None, at), "configuration: received None"),
         (lambda at: train(QUIET, None), "folder: received None"),
         (lambda at: train(QUIET, at, solver="flow"), "solver.name"),

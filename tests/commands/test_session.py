@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -13,6 +14,7 @@ from gfflow.callbacks.interruption import Interruption
 from gfflow.commands import train as command
 from gfflow.commands.resuming import configuration_of
 from gfflow.commands.session import Session
+from gfflow.commands.sweep import without_interruptions
 from gfflow.config import RunConfig
 from gfflow.errors import Interrupted, InvalidInput
 from gfflow.run import train
@@ -91,6 +93,26 @@ def test_two_signals_at_once_in_training_end_it_with_the_way_to_go_on(number, mo
     finally:
         for one, handler in usual.items():
             signal.signal(one, handler)
+
+
+def test_what_a_second_signal_adds_is_not_told_again():
+    session = Session()
+    session.failures = [("interrupted at iteration 3; go on with resume=run", 130)]
+    command._note_end(KeyboardInterrupt(), session)
+    assert len(session.failures) == 1
+    session.failures = []
+    command._note_end(KeyboardInterrupt(), session)
+    assert session.failures == [("interrupted", 130)]
+
+
+def test_workers_say_nothing_of_an_interruption_that_was_dropped(monkeypatch):
+    """As Python does of one that came within a `__del__`; of other errors all is said."""
+    told = []
+    monkeypatch.setattr(sys, "__unraisablehook__", told.append)
+    dropped = [SimpleNamespace(exc_type=kind) for kind in (KeyboardInterrupt, ValueError)]
+    for one in dropped:
+        without_interruptions(one)
+    assert told == dropped[1:]
 
 
 DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}

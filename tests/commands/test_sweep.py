@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from rich.console import Console
 
 from gfflow.commands import train as command
 from gfflow.commands.jobs import RECORDS, Ended, Watch, count_summaries, number_at
+from gfflow.commands.launchers import sessions_of_their_own
 from gfflow.commands.sweep import THREADS, OneThreadPerJob, RecordSweep, one_of_each_kind
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
@@ -168,7 +170,9 @@ def test_of_a_search_the_best_trial_is_told() -> None:
 def test_a_study_without_m_says_that_it_is_one(monkeypatch, capfd, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)
     run_command(monkeypatch, "experiment=study/lambda", *QUICK[2:], "solver.name=fused")
-    assert "is a study: this is one run of it; -m runs all (init.scale, seed)" in capfd.readouterr().err
+    told = capfd.readouterr()
+    assert "is a study: this is one run of it; -m runs all (init.scale, seed)" in told.err
+    assert "theory beside measurement" in told.out and "files  " in told.out
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -188,7 +192,7 @@ def test_every_study_is_a_sweep_of_valid_configurations(study: str) -> None:
             for value in override.sweep_string_iterator():
                 config = compose("config", [f"experiment=study/{study}", f"name={study}", f"{key}={value}"])
                 settings = RunConfig.of(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-                assert not settings.figures and not settings.verbose
+                assert not settings.figures
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -209,6 +213,29 @@ def _first(values: str) -> str:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     return next(iter(OverridesParser.create().parse_override(f"key={values}").sweep_string_iterator()))
+
+
+def test_where_no_bar_can_be_drawn_the_lines_tell_the_time_left(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(Console, "is_terminal", True)
+    ended = Ended(0, "0", ["seed=0"], 1.0)
+    for term, told in (("xterm", False), ("dumb", True)):
+        monkeypatch.setenv("TERM", term)
+        watch = Watch(tmp_path)
+        watch.total, watch.ended = 2, {0: ended}
+        assert ("left" in watch._line(ended)) is told and watch._bar.disable is told
+
+
+def test_local_jobs_of_submitit_are_not_reached_by_ctrl_c(tmp_path) -> None:
+    """In a terminal it goes to all processes of a session; these outlive the sweep, which names them."""
+    local = pytest.importorskip("submitit.local.local")
+    with sessions_of_their_own():
+        process = local.start_controller(tmp_path, "true")
+    try:
+        assert os.getsid(process.pid) == process.pid != os.getsid(0)
+    finally:
+        process.kill()
+        process.wait()
+    assert local.subprocess is subprocess
 
 
 @pytest.mark.slow

@@ -45,6 +45,13 @@ SHORT: dict[str, dict[str, Any]] = {
         "init": {"scale": 1e-2},
         "solver": {"iterations": 4000, "lr": 2e-2},
     },
+    "long": {  # over fifteen decades of iterations, of which all but the first few are a slow approach
+        "data": {"name": "orthogonally_separable"},
+        "loss": "logistic",
+        "network": {"width": 8},
+        "init": {"scale": 1e-3},
+        "solver": {"name": "flow", "iterations": 10**16, "lr": 0.1},
+    },
     "large": {"init": {"scale": 3.0}, "solver": {"iterations": 500}},  # events at once and out of turn
     "tiny": {"init": {"scale": 1e-250}, "network": {"width": 9}, "solver": {"iterations": 50}},  # masses underflow
     "dead": {"init": {"scale": 1.0}, "solver": {"lr": 6.0, "iterations": 400}},  # ends with every neuron off

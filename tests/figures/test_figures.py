@@ -7,21 +7,23 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib.axis import Tick
+from matplotlib.axis import Axis, Tick
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
 from gfflow.figures import FIGURES, draw_all, draw_main, early_directions, overview, training_state
+from gfflow.figures.events import begins
 from gfflow.figures.moments import moments
 from gfflow.figures.registry import figure as register
-from gfflow.figures.style import BY_SIGN, lies_flat, quantity, spread
+from gfflow.figures.style import BY_SIGN, WIDTH, iteration_axis, lies_flat, new_figure, number, quantity, spread
 from gfflow.records.event_names import OF_GROUPS
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
@@ -40,6 +42,7 @@ APPLIES = {
     "large": ON_A_LINE | {"masses", "saddle"},
     "tiny": ON_A_LINE | {"timeline", "saddle"},
     "dead": ON_A_LINE | {"masses", "saddle"},
+    "long": WITH_FRAMES | {"timeline", "masses", "polar", "explained_variance", "margin"},
     "blobs": WITH_FRAMES | {"timeline", "masses", "polar", "explained_variance", "margin", "regions"},
     "bare": {"overview", "loss", "timeline"},
 }
@@ -54,7 +57,7 @@ def test_each_figure_applies_where_it_should(trained: Trained, name: str) -> Non
     assert all(figure is None or isinstance(figure, Figure) for figure in figures.values())
 
 
-@pytest.mark.parametrize("name", ["pair", "points", "teacher", "blobs"])
+@pytest.mark.parametrize("name", ["pair", "points", "teacher", "blobs", "long"])
 def test_every_text_lies_within_its_figure_and_has_its_glyphs(trained: Trained, name: str) -> None:
     for key, drawing in FIGURES.items():
         figure = drawing.draw(trained(name))
@@ -71,6 +74,42 @@ def test_every_text_lies_within_its_figure_and_has_its_glyphs(trained: Trained, 
                 box = text.get_window_extent()
                 fits = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1  # one dot
                 assert fits, f"{key}: {text.get_text()!r} is cut off"
+        assert all(apart(axes.xaxis) for axes in figure.axes if axes.name != "polar"), f"{key}: labels overlap"
+
+
+def apart(axis: Axis) -> bool:
+    """Whether no two labels of the ticks of a horizontal axis, once drawn, touch."""
+    low, high = sorted(axis.get_view_interval())
+    shown = [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+    boxes = sorted(
+        (box.x0, box.x1)
+        for label in shown
+        if label.get_visible() and label.get_text() and (box := label.get_window_extent())
+    )
+    return all(right < left for (_, right), (left, _) in pairwise(boxes))
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+@pytest.mark.parametrize(("width", "ticks"), [(WIDTH, 9), (3.3, 4)])  # of a figure, and of half of one
+@pytest.mark.parametrize("last", [7, 350, 20000, 283184, 9_500_000, 99_000_000, 10**8, 3.3e9, 8e18, 1e100])
+def test_labels_of_iterations_do_not_touch(scale: str, width: float, ticks: int, last: float) -> None:
+    figure = new_figure(2.0, width, margins=(0.65, 0.25, 0.5, 0.1))
+    axes = figure.subplots()
+    axes.set(xscale=scale, xlim=(0 if scale == "linear" else 1, last))
+    iteration_axis(axes, 0.002, ticks)
+    FigureCanvasAgg(figure).draw()
+    assert apart(axes.xaxis)
+    assert len([label for label in axes.get_xticklabels() if label.get_text()]) >= 2 or scale == "log"
+
+
+def test_a_run_is_shown_over_a_logarithm_where_all_of_it_would_crowd_at_the_edge(trained: Trained) -> None:
+    step = np.array([0, 1, 100, 200, 9000, 10**6], dtype=float)
+    falls = np.array([1.0, 1.0, 0.999, 0.9, 1e-3, 1e-6])
+    assert begins(step, falls) == 20.0
+    assert begins(step[:5], falls[:5]) is None  # 45 times as long as it takes until the loss falls
+    assert begins(step, np.ones(6)) is None and begins(step[:0], step[:0]) is None
+    long, pair = trained("long"), trained("pair")
+    assert overview(long).axes[0].get_xscale() == "log" and overview(pair).axes[0].get_xscale() == "linear"
 
 
 def test_the_main_figure_shows_what_was_measured_and_predicted(trained: Trained) -> None:
@@ -184,6 +223,11 @@ def test_quantities_are_readable() -> None:
     assert quantity(0.16) == "0.16"
     assert quantity(2.1e-4) == r"$2.1\times10^{-4}$"
     assert quantity(19695.06) == r"$2.0\times10^{4}$"
+    assert number(14813) == "14\N{THIN SPACE}813" and number(99_999_999).count("9") == 8
+    assert (number(1e8), number(1.5e18), number(8.25e18)) == (
+        "$10^{8}$",
+        *(rf"${x}\times10^{{18}}$" for x in (1.5, 8.25)),
+    )
 
 
 def test_directions_in_space_have_the_colours_of_their_signs(trained: Trained) -> None:
@@ -211,4 +255,5 @@ def test_a_curve_lies_flat_where_it_is_but_a_fall_at_the_edge() -> None:
     assert lies_flat(step, np.exp(-step / 20))
     assert not lies_flat(step, np.exp(-step / 2000))  # 1% of its top at 9210
     assert not lies_flat(step, np.where(step < 5000, 1.0, 1e-9)[::-1])
+    assert not lies_flat(step, np.exp(-step / 2000), first=1.0) and lies_flat(step, np.exp(-step), first=1.0)
     assert not lies_flat(step, np.zeros(6)) and not lies_flat(step[:1], np.ones(1))

@@ -3,13 +3,15 @@
 import pytest
 import torch
 
-from gfflow.model.losses import EXPONENTIAL, LOGISTIC, SQUARE, Loss, OfFunction, WithBias
+from gfflow.model.losses import EXPONENTIAL, LOGISTIC, SQUARE, Loss, OfFunction, OfOutput
 
 SOFTPLUS = OfFunction(lambda h, y: torch.nn.functional.softplus(-y * h))
 
 
 @pytest.mark.parametrize(
-    "loss", [SQUARE, LOGISTIC, EXPONENTIAL, SOFTPLUS, WithBias(LOGISTIC, 0.3)], ids=lambda loss: loss.name
+    "loss",
+    [SQUARE, LOGISTIC, EXPONENTIAL, SOFTPLUS, OfOutput(LOGISTIC, 0.3), OfOutput(LOGISTIC, 0.3, 0.2)],
+    ids=lambda loss: loss.name,
 )
 def test_residual_and_curvature_are_the_derivatives_of_the_value(loss: Loss) -> None:
     h = torch.linspace(-3, 3, 13, dtype=torch.float64).requires_grad_()  # rounding of a few operations: 4e-15

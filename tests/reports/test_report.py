@@ -91,6 +91,24 @@ def test_each_value_of_a_second_key_has_a_row_of_panels(write_job, tmp_path: Pat
     ]
 
 
+def test_runs_that_were_not_one_sweep_have_room_for_their_names(write_job, tmp_path: Path, recwarn) -> None:
+    """Thirteen runs that differ in eight keys, one of them over very many more iterations than the others."""
+    for i in range(13):
+        given = {"data": f"a_training_set_with_a_long_name_{i}", "init": "unbalanced", "solver": "flow"}
+        given |= {"network.activation": "leaky_relu", "network.slope": f"0.{i + 1}", "network.width": str(10 + i)}
+        steps = np.geomspace(1e-2, 1e9, 60) * 4000 if i == 5 else None
+        write_job(i, {**dict(list(given.items())[: 1 + i % 7]), "init.scale": f"1e-{i % 4 + 1}"}, steps=steps)
+    sweep = Sweep.read(tmp_path / "sweep")
+    drawn = [curves(sweep, "loss"), finals(sweep, "init.scale", ["final.loss"])]
+    assert drawn[0] is not None and drawn[0].axes[0].get_xscale() == "log"
+    for figure in (each for each in drawn if each is not None):
+        figure.savefig(tmp_path / "drawn.png")
+        for legend in figure.legends:
+            box = legend.get_window_extent()
+            assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+    assert not [str(warning.message) for warning in recwarn if "constrained_layout" in str(warning.message)]
+
+
 def test_final_values_show_the_slope(sweep: Sweep) -> None:
     x, y = pairs(sweep.finished, "init.scale", "final.loss")
     assert len(x) == len(y) == 9

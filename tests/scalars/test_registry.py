@@ -119,7 +119,9 @@ def test_charts_and_mirrored_scalars_name_registered_ones() -> None:
 def test_only_charts_with_something_to_draw_are_laid_out() -> None:
     layout = charts(["loss", "alignment/assigned_min", "alignment/assigned_mean"])
     titles = {title for section in layout.values() for title in section}
-    assert "loss and its prediction" in titles and "every neuron with the direction it goes to" in titles
+    assert "loss" in titles and "every neuron with the direction it goes to" in titles  # nothing was predicted
+    assert "measured" in layout and not any("predict" in title for title in [*layout, *titles])
+    assert "loss and its prediction" in charts(["loss", "theory/loss"])["theory beside measurement"]
     assert not any("S+" in title or "u+" in title or "saddle" in title for title in titles)
 
 

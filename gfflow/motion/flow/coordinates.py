@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gfflow.errors import Stalled
+from gfflow.errors import InvalidInput, Stalled
 from gfflow.model.activations import RELU, leaky_relu
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons, row_norms
@@ -152,6 +152,8 @@ def enter(training_set: TrainingSet, neurons: Neurons, log_factors: Array | None
     So neurons may be smaller than any float64: with a logarithm of -1e6, say, they are passive, that is they move in
     the field of the others and do not act on them.
     """
+    if neurons.w.shape[1] != training_set.d:
+        raise InvalidInput("start", f"weights of {neurons.w.shape[1]} inputs", f"weights of {training_set.d}")
     norms, a = neurons.norms.numpy(), neurons.a.numpy()
     still = norms == 0
     scale = np.where(still, 1.0, np.maximum(norms, np.abs(a)))
