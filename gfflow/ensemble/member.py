@@ -136,14 +136,7 @@ class _Training:
     def _moved(self, stops: tuple[int, ...]) -> Frames:
         """The network moved to each of the iterations in turn, and its weights there."""
         module = self.module
-        hidden, output = module.network.hidden.detach(), module.network.output.detach()
-        w = torch.empty(len(stops), *hidden.shape, dtype=torch.float64)
-        a = torch.empty(len(stops), *output.shape, dtype=torch.float64)
-        for stop, hidden_there, output_there in zip(stops, w.unbind(), a.unbind(), strict=True):
-            if stop > module.iteration:
-                module.leap(stop)
-            hidden_there.copy_(hidden)
-            output_there.copy_(output)
+        w, a = module.leaps(stops)
         times = tuple(module.solver.lr * stop for stop in stops)
         neurons = Neurons(w, a, module.network.activation, module.network.frozen)
         return Frames(neurons, module.training_set, iterations=stops, times=times)

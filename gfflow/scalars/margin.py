@@ -36,6 +36,8 @@ class Margin(Measure):
 
     @classmethod
     def of(cls, setting: Setting) -> Measure | None:
+        if setting.training_set is not None and not setting.training_set.loss.is_classification:
+            return None
         return cls(None if setting.prediction is None else setting.prediction.min_half_norm)
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:

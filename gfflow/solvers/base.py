@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
 
 from gfflow.errors import InvalidInput
 from gfflow.measures.rest import at_rest
@@ -77,6 +80,22 @@ class Solver(ABC):
     @abstractmethod
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
         """Moves the network, which stands at iteration `start`, to iteration `stop`; or raises Abandoned."""
+
+    def advance_through(
+        self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stops: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Moves the network to each of the iterations `stops` (T,) in turn, none before `start`: its weights at each,
+        float64 and copied, w (T, m, d) and a (T, m). A solver whose leaps cost little itself does them in one call."""
+        hidden, output = network.hidden.detach(), network.output.detach()
+        w = torch.empty(len(stops), *hidden.shape, dtype=torch.float64)
+        a = torch.empty(len(stops), *output.shape, dtype=torch.float64)
+        for stop, hidden_there, output_there in zip(stops, w.unbind(), a.unbind(), strict=True):
+            if stop > start:
+                self.advance(network, training_set, start, stop)
+                start = stop
+            hidden_there.copy_(hidden)
+            output_there.copy_(output)
+        return w, a
 
     def at_rest(self, snapshot: Snapshot) -> bool:
         """Whether the loss is positive and nothing moves any more, to what the solver can tell from zero."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gfflow.model.data import TrainingSet
 from gfflow.model.network import TwoLayerReLU
@@ -86,7 +88,20 @@ class Descent:
         else:
             self._neuron_by_neuron(w, a, steps)
 
+    def through(self, w: NDArray[Any], a: NDArray[Any], leaps: NDArray[np.int64]) -> tuple[Any, Any] | None:
+        """Leaps of so many steps each, one after another, in one call: the weights after each of them, (T, m, d) and
+        (T, m), to the bit those of a call for each; None, and nothing done, where that is not compiled."""
+        if self.form != "unrolled" or self._pays(len(a)):
+            return None
+        at_w, at_a = np.empty((len(leaps), *w.shape), w.dtype), np.empty((len(leaps), *a.shape), a.dtype)
+        self._kernel(w, a, self.x, self.y, self.rate, leaps, at_w, at_a)
+        return at_w, at_a
+
     def _neuron_by_neuron(self, w: NDArray[Any], a: NDArray[Any], steps: int) -> None:
+        if self.form == "unrolled":
+            nowhere = np.empty((0, *w.shape), w.dtype), np.empty((0, *a.shape), a.dtype)
+            self._kernel(w, a, self.x, self.y, self.rate, np.array([steps]), *nowhere)
+            return
         if self._products is None:
             self._kernel(w, a, self.x, self.y, self.rate, steps, *self._more)
             return
@@ -142,6 +157,21 @@ class Fused(Solver):
         return max(1, by_neurons, 20_000 if may_pay(n, d, m) else 0)
 
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
+        descent, w, a = self._prepared(network, training_set)
+        descent(w, a, stop - start, self.stop_asked)
+
+    def advance_through(
+        self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stops: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        descent, w, a = self._prepared(network, training_set)
+        found = descent.through(w, a, np.diff(stops, prepend=start))
+        if found is None:
+            return super().advance_through(network, training_set, start, stops)
+        at_w, at_a = (torch.from_numpy(values).to(torch.float64) for values in found)
+        return at_w, at_a
+
+    def _prepared(self, network: TwoLayerReLU, training_set: TrainingSet) -> Any:
+        """The descent, and the network's weights as the arrays that it moves: made once."""
         weights: Any = network._parameters  # asking nn.Module for network.hidden costs as much as a few steps
         hidden, output = weights["hidden"], weights["output"]
         key = training_set, hidden.data_ptr(), output.data_ptr()  # the arrays kept in _leap keep these addresses
@@ -151,5 +181,4 @@ class Fused(Solver):
             x, y = (values.to(hidden.dtype).numpy() for values in (training_set.x, training_set.y))
             law = Law(training_set.loss.code or 0, network.activation.slope, network.frozen)
             self._key, self._leap = key, (Descent(x, y, self.lr, law=law), w, a)
-        descent, w, a = self._leap
-        descent(w, a, stop - start, self.stop_asked)
+        return self._leap

@@ -32,10 +32,13 @@ _reordered: Any = compiled(fastmath={"reassoc", "contract"})
 def unrolled(
     n: int, d: int, number: type, code: int = 0, slope: float = 0.0, moves_w: bool = True, moves_a: bool = True
 ) -> Any:
-    """descend(w, a, x, y, lr, steps) for exactly n samples in d dimensions, both small, of numpy's type `number`, for
-    the loss of that code, the activation's slope below 0, and with a layer frozen where it does not move.
+    """descend(w, a, x, y, lr, leaps, at_w, at_a) for exactly n samples in d dimensions, both small, of numpy's type
+    `number`, for the loss of that code, the activation's slope below 0, and with a layer frozen where it does not
+    move.
 
-    w (m, d) is turned to (d, m) for the time of the call, since a leap may be so short that doing it in numpy counts.
+    leaps (T,) are numbers of steps, done one after another; where at_w (T, m, d) and at_a (T, m) are not empty, the
+    weights after each of them are left there. A leap begins anew from w (m, d), turned to (d, m) for its time, so that
+    T leaps in one call are to the bit T calls of one leap each: this is one and the same compiled code.
 
     All of these are constants of the compiled code: all loops but the one over neurons are unrolled and the sums live
     in registers (hence the tuples), so that one sweep over the neurons does a step and gathers the h_k for the next.
@@ -44,59 +47,65 @@ def unrolled(
     none, at_origin, no_inputs = (zero,) * n, (zero,) * d, (zero,) * (n * d)
 
     @_reordered
-    def descend(weights, a, x, y, lr, steps):  # type: ignore[no-untyped-def]
+    def descend(weights, a, x, y, lr, leaps, at_w, at_a):  # type: ignore[no-untyped-def]
         w = np.empty((d, a.size), a.dtype)
-        for j in range(a.size):
-            for i in range(d):
-                w[i, j] = weights[j, i]
         xs = no_inputs
         for k in range(n):
             for i in range(d):
                 xs = tuple_setitem(xs, k * d + i, x[k, i])
-        c = none
-        h = none
-        for step in range(steps + 1):  # the first sweep moves nothing, it only gathers h
-            for k in range(n):
-                if square:
-                    c = tuple_setitem(c, k, lr * ((y[k] - h[k]) / count))
-                else:
-                    c = tuple_setitem(c, k, lr * (residual_at(code, h[k], y[k]) / count))
-            if step == 0:
-                c = none
-            h = none
+        for leap in range(leaps.size):
             for j in range(a.size):
-                p, field = at_origin, at_origin
                 for i in range(d):
-                    p = tuple_setitem(p, i, w[i, j])
-                turn = zero
+                    w[i, j] = weights[j, i]
+            c = none
+            h = none
+            for step in range(leaps[leap] + 1):  # the first sweep moves nothing, it only gathers h
                 for k in range(n):
-                    z = zero
-                    for i in range(d):
-                        z += p[i] * xs[k * d + i]
-                    if leaky:
-                        g = below * c[k] if z <= zero else c[k]
+                    if square:
+                        c = tuple_setitem(c, k, lr * ((y[k] - h[k]) / count))
                     else:
-                        g = zero if z <= zero else c[k]
-                    turn += g * z
+                        c = tuple_setitem(c, k, lr * (residual_at(code, h[k], y[k]) / count))
+                if step == 0:
+                    c = none
+                h = none
+                for j in range(a.size):
+                    p, field = at_origin, at_origin
                     for i in range(d):
-                        field = tuple_setitem(field, i, field[i] + g * xs[k * d + i])
-                if moves_w:
+                        p = tuple_setitem(p, i, w[i, j])
+                    turn = zero
+                    for k in range(n):
+                        z = zero
+                        for i in range(d):
+                            z += p[i] * xs[k * d + i]
+                        if leaky:
+                            g = below * c[k] if z <= zero else c[k]
+                        else:
+                            g = zero if z <= zero else c[k]
+                        turn += g * z
+                        for i in range(d):
+                            field = tuple_setitem(field, i, field[i] + g * xs[k * d + i])
+                    if moves_w:
+                        for i in range(d):
+                            p = tuple_setitem(p, i, p[i] + a[j] * field[i])
+                            w[i, j] = p[i]
+                    if moves_a:
+                        a[j] += turn
+                    for k in range(n):
+                        z = zero
+                        for i in range(d):
+                            z += p[i] * xs[k * d + i]
+                        if leaky:
+                            h = tuple_setitem(h, k, h[k] + a[j] * (below * z if z <= zero else z))
+                        else:
+                            h = tuple_setitem(h, k, h[k] + a[j] * (zero if z <= zero else z))
+            for j in range(a.size):
+                for i in range(d):
+                    weights[j, i] = w[i, j]
+            if at_a.shape[0] > 0:
+                for j in range(a.size):
+                    at_a[leap, j] = a[j]
                     for i in range(d):
-                        p = tuple_setitem(p, i, p[i] + a[j] * field[i])
-                        w[i, j] = p[i]
-                if moves_a:
-                    a[j] += turn
-                for k in range(n):
-                    z = zero
-                    for i in range(d):
-                        z += p[i] * xs[k * d + i]
-                    if leaky:
-                        h = tuple_setitem(h, k, h[k] + a[j] * (below * z if z <= zero else z))
-                    else:
-                        h = tuple_setitem(h, k, h[k] + a[j] * (zero if z <= zero else z))
-        for j in range(a.size):
-            for i in range(d):
-                weights[j, i] = w[i, j]
+                        at_w[leap, j, i] = w[i, j]
 
     return descend
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -120,6 +120,27 @@ class GradientFlowModule(pl.LightningModule):
         finally:
             self.train_seconds += time.perf_counter() - began
             self.iteration = iteration
+
+    def leaps(self, stops: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Moves the network to each of the iterations `stops` (T,) in turn, as `leap` does: its weights at each, w
+        (T, m, d) and a (T, m)."""
+        if stops[-1] > (self.iteration // self._stride + 1) * self._stride or self.signal is not None:
+            parts = [self._leap_alone(stop) for stop in stops]
+            return torch.cat([w for w, _ in parts]), torch.cat([a for _, a in parts])
+        began, iteration = time.perf_counter(), self.iteration
+        try:
+            found = self.solver.advance_through(self.network, self.training_set, iteration, stops)
+        except Abandoned:
+            raise Interrupted(self.signal or 0, iteration) from None
+        finally:
+            self.train_seconds += time.perf_counter() - began
+        self.iteration = stops[-1]
+        return found
+
+    def _leap_alone(self, stop: int) -> tuple[Tensor, Tensor]:
+        self.leap(stop)
+        neurons = self.network.neurons()
+        return neurons.w[None], neurons.a[None]
 
     def judge(self, snapshot: Snapshot) -> None:
         """Sets stop_reason for the network as it stands, of which this is the snapshot."""
