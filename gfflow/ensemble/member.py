@@ -166,10 +166,10 @@ class _Training:
         for source, costly in self.measures:
             if not costly:
                 found |= source.measure_frames(frames)
-                continue
-            for i in few:
-                for name, value in source.measure(frames.at(i)).items():
-                    found.setdefault(name, np.full(len(frames.iterations), np.nan))[i] = value
+            elif few:
+                for name, values in source.measure_frames(frames.some(few)).items():
+                    found[name] = np.full(len(frames.iterations), np.nan)
+                    found[name][few] = values
         self.steps += frames.iterations
         self.parts.append((len(frames.iterations), found))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from gfflow.model.neurons import Neurons
 
 Array = NDArray[np.float64]
 FEW = 512  # neurons up to which all pairs are compared at once
+PAIRS = 2**20  # compared at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,18 +41,43 @@ def clusters(neurons: Neurons, share: float = 0.99, angle: float = math.radians(
     Each leader is compared with the neurons left, in the plane with those at similar angles alone, until no cluster
     yet to come can be among the heaviest: memory is linear in m, and time too in the plane or with few directions.
     """
-    norms = neurons.norms / neurons.norms.max().clamp(min=torch.finfo(neurons.w.dtype).tiny)
-    masses = norms.square().numpy()  # relative to the largest: no square underflows but those that do not matter
-    directions, signs = neurons.directions.numpy(), neurons.signs.numpy()
-    whole = float(masses.sum())
-    leaders, carried = _gathered(directions, signs, masses, angle, share * whole)
-    shares = np.array(carried, dtype=np.float64) / (whole or 1.0)
+    directions, signs, masses = _weighed(neurons)
+    leaders, carried = _gathered(directions, signs, masses, angle, share * float(masses.sum()))
+    shares = np.array(carried, dtype=np.float64) / (float(masses.sum()) or 1.0)
     heaviest = np.argsort(-shares, kind="stable")
     shares = shares[heaviest]
-    count = int((shares.cumsum() < share).sum()) + 1 if leaders else 0
-    chosen = np.array(leaders, dtype=np.int64)[heaviest[:count]]
+    chosen = np.array(leaders, dtype=np.int64)[heaviest[: _needed(shares, share)]]
     towards = signs[chosen, None] * directions[chosen]
-    return Clusters(torch.from_numpy(towards), torch.from_numpy(shares[:count]))
+    return Clusters(torch.from_numpy(towards), torch.from_numpy(shares[: len(chosen)]))
+
+
+def cluster_counts(neurons: Neurons, share: float = 0.99, angle: float = math.radians(5)) -> Tensor:
+    """How many `clusters` each network has, shape (...)."""
+    if neurons.w.ndim == 2:
+        return torch.tensor(len(clusters(neurons, share, angle)))
+    together = max(1, PAIRS // neurons.a.shape[-1] ** 2)
+    if neurons.a.shape[-1] > FEW:
+        return torch.tensor([len(clusters(neurons.at(i), share, angle)) for i in range(len(neurons.a))])
+    found = []
+    for first in range(0, len(neurons.a), together):
+        directions, signs, masses = _weighed(neurons.at(slice(first, first + together)))
+        _, carried = _all_at_once(directions, signs, masses, angle)
+        whole = masses.sum(axis=-1, keepdims=True)
+        shares = -np.sort(-carried / np.where(whole == 0, 1.0, whole), axis=-1)
+        found.append(_needed(shares, share))
+    return torch.from_numpy(np.concatenate(found))
+
+
+def _weighed(neurons: Neurons) -> tuple[Array, Array, Array]:
+    """Directions (..., m, d), signs and masses (..., m); masses relative to the largest of their network: no square
+    underflows but those that do not matter."""
+    largest = neurons.norms.amax(dim=-1, keepdim=True).clamp(min=torch.finfo(neurons.w.dtype).tiny)
+    return neurons.directions.numpy(), neurons.signs.numpy(), (neurons.norms / largest).square().numpy()
+
+
+def _needed(shares: Array, share: float) -> Any:
+    """How many of the shares (..., C), the largest first, it takes to carry `share`: shape (...)."""
+    return np.where((shares > 0).any(axis=-1), (shares.cumsum(axis=-1) < share).sum(axis=-1) + 1, 0)
 
 
 def _gathered(
@@ -58,7 +85,8 @@ def _gathered(
 ) -> tuple[list[int], list[float]]:
     """The leaders, the heaviest first, and the masses of their clusters; at least those that carry what is wanted."""
     if len(masses) <= FEW:
-        return _all_at_once(directions, signs, masses, angle)
+        order, carried = _all_at_once(directions[None], signs[None], masses[None], angle)
+        return order[0][carried[0] > 0].tolist(), carried[0][carried[0] > 0].tolist()
     leaders: list[int] = []
     carried: list[float] = []
     left = float(masses.sum())
@@ -72,25 +100,22 @@ def _gathered(
     return leaders, carried
 
 
-def _all_at_once(directions: Array, signs: Array, masses: Array, angle: float) -> tuple[list[int], list[float]]:
-    """All clusters of a few neurons: who is near whom as one number of m bits for each neuron."""
-    order = np.argsort(-masses, kind="stable")
-    order = order[masses[order] > 0]
-    directions, signs, masses = directions[order], signs[order], masses[order]
-    near = (directions @ directions.T >= math.cos(angle)) & (signs[:, None] == signs)
-    np.fill_diagonal(near, True)
-    bits = [int.from_bytes(row.tobytes(), "little") for row in np.packbits(near, axis=1, bitorder="little")]
-    left = (1 << len(order)) - 1
-    leaders, clusters = [], []
-    while left:
-        leader = (left & -left).bit_length() - 1
-        leaders.append(leader)
-        clusters.append(bits[leader] & left)
-        left &= ~bits[leader]
-    size = (len(order) + 7) // 8
-    rows = np.frombuffer(b"".join(cluster.to_bytes(size, "little") for cluster in clusters), np.uint8)
-    members = np.unpackbits(rows.reshape(len(clusters), size), axis=1, count=len(order), bitorder="little")
-    return order[leaders].tolist(), (members * masses).sum(axis=1).tolist()
+def _all_at_once(directions: Array, signs: Array, masses: Array, angle: float) -> tuple[NDArray[np.int64], Array]:
+    """All clusters of T networks of a few neurons, directions (T, m, d), signs and masses (T, m): the neurons from the
+    heaviest on, and the mass of the cluster that each of them leads, 0 for one that leads none; both (T, m)."""
+    order = np.argsort(-masses, axis=1, kind="stable")
+    networks = np.arange(len(order))
+    directions, signs, masses = (part[networks[:, None], order] for part in (directions, signs, masses))
+    near = np.stack([part @ part.T for part in directions]) >= math.cos(angle)
+    near &= signs[:, :, None] == signs[:, None, :]
+    left, carried = masses > 0, np.zeros(masses.shape)
+    while left.any():
+        leader = left.argmax(axis=1)
+        mine = near[networks, leader] & left
+        mine[networks, leader] = left[networks, leader]
+        carried[networks, leader] += (mine * masses).sum(axis=1)  # 0 where none was left
+        left &= ~mine
+    return order, carried
 
 
 def _settled(carried: list[float], left: float, wanted: float) -> bool:

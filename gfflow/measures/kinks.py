@@ -19,21 +19,30 @@ def kinks(neurons: Neurons, low: float, high: float, tolerance: float = 1e-2, ne
     changes; kinks that then change the slope by less than `negligible` times the sum of all |a_j w_j1| are left
     out. Neurons with w_j1 = 0 have no kink.
     """
-    sloped = neurons.w[:, 0].numpy() != 0
-    w, a = neurons.w.numpy()[sloped], neurons.a.numpy()[sloped]
-    places, changes = -w[:, 1] / w[:, 0], a * np.abs(w[:, 0])
-    inside = (places >= low) & (places <= high)
-    smallest = negligible * float(np.abs(changes).sum())
+    return _kinks(neurons.w[None], neurons.a[None], low, high, tolerance, negligible)[0]
+
+
+def _kinks(
+    w: Tensor, a: Tensor, low: float, high: float, tolerance: float = 1e-2, negligible: float = 1e-2
+) -> tuple[Tensor, Tensor]:
+    """`kinks` of several networks, w (T, m, 2) and a (T, m): all places (K,), those of the first network first, and
+    which network each is of (K,)."""
+    slopes, offsets = w.numpy()[..., 0], w.numpy()[..., 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        places, changes = -offsets / slopes, a.numpy() * np.abs(slopes)
+    inside = (places >= low) & (places <= high) & (slopes != 0)
+    smallest = negligible * np.abs(changes).sum(axis=1)
+    network = np.nonzero(inside)[0]
     places, changes = places[inside], changes[inside]
-    order = np.argsort(places, kind="stable")
-    places, changes = places[order], changes[order]
-    if not len(places):
-        return torch.from_numpy(places)
-    group = np.concatenate([[0], np.diff(places) > tolerance * (high - low)]).cumsum()
-    weights = np.abs(changes)
+    order = np.lexsort((places, network))
+    network, places, changes = network[order], places[order], changes[order]
+    begins = (np.diff(network, prepend=-1) > 0) | (np.diff(places, prepend=low) > tolerance * (high - low))
+    group = begins.cumsum() - 1
+    weights, owner = np.abs(changes), network[begins]
     merged, total = np.bincount(group, changes), np.bincount(group, weights)
     centres = np.bincount(group, weights * places) / np.maximum(total, np.finfo(np.float64).tiny)
-    return torch.from_numpy(centres[np.abs(merged) > smallest])
+    kept = np.abs(merged) > smallest[owner]
+    return torch.from_numpy(centres[kept]), torch.from_numpy(owner[kept])
 
 
 def line_interval(data: TrainingSet) -> tuple[float, float]:
@@ -48,3 +57,13 @@ def kinks_on_line(snapshot: Snapshot) -> Tensor | None:
     """The kinks of h within line_interval of the data, (K,); None where the inputs are not on a line with bias."""
     data = snapshot.training_set
     return kinks(snapshot.neurons, *line_interval(data)) if data.one_dimensional else None
+
+
+def kink_counts(snapshot: Snapshot) -> Tensor | None:
+    """How many kinks each network has there, shape (...); None where the inputs are not on a line with bias."""
+    data, neurons = snapshot.training_set, snapshot.neurons
+    if not data.one_dimensional:
+        return None
+    w, a = neurons.w.reshape(-1, *neurons.w.shape[-2:]), neurons.a.reshape(-1, neurons.a.shape[-1])
+    _, network = _kinks(w, a, *line_interval(data))
+    return torch.bincount(network, minlength=len(a)).reshape(neurons.a.shape[:-1])

@@ -102,11 +102,13 @@ class Neurons:
 
     @cached_property
     def singular_values(self) -> Tensor:
-        """Those of W (m, d), the largest first: shape (min(m, d),); in time m d^2."""
-        largest = float(self.w.abs().max())
-        if largest == 0:
-            return torch.zeros(min(self.w.shape), dtype=self.w.dtype)
-        return largest * torch.linalg.svdvals(self.w / largest)
+        """Those of W (..., m, d), the largest first: shape (..., min(m, d)); in time m d^2."""
+        largest = self.w.abs().amax(dim=(-2, -1), keepdim=True)
+        scaled = self.w / largest.masked_fill(largest == 0, 1.0)
+        if scaled.ndim == 2:
+            return largest[0] * torch.linalg.svdvals(scaled)
+        # network by network, each from memory of its own: see model/products.py
+        return largest[..., 0] * torch.stack([torch.linalg.svdvals(part.clone()) for part in scaled])
 
     def outputs(self, x: Tensor) -> Tensor:
         """h(x) = sum_j a_j phi(<w_j, x>), shape (n,), for inputs x (n, d). Memory beside the result is bounded: many
@@ -122,7 +124,7 @@ class Neurons:
         return Neurons(w, a, self.activation, self.frozen)
 
     def at(self, index: Any) -> Neurons:
-        """Those of the neurons that the index names, in its order."""
+        """Those of the neurons that the index names, in its order; of several networks, those of the networks."""
         return Neurons(self.w[index], self.a[index], self.activation, self.frozen)
 
     def distances(self, other: Neurons) -> Tensor:

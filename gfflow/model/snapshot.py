@@ -124,9 +124,15 @@ class Frames(Snapshot):
 
     def until(self, count: int) -> Frames:
         """The first `count` frames."""
-        neurons, times = self.neurons, None if self.times is None else self.times[:count]
-        some = Neurons(neurons.w[:count], neurons.a[:count], neurons.activation, neurons.frozen)
+        times = None if self.times is None else self.times[:count]
+        some = self.neurons.at(slice(count))
         return Frames(some, self.training_set, iterations=self.iterations[:count], times=times)
+
+    def some(self, frames: Sequence[int]) -> Frames:
+        """Those of the frames, copied."""
+        times = None if self.times is None else tuple(self.times[i] for i in frames)
+        steps = tuple(self.iterations[i] for i in frames)
+        return Frames(self.neurons.at(list(frames)), self.training_set, iterations=steps, times=times)
 
     def at(self, frame: int) -> Snapshot:
         """The snapshot of one frame."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from gfflow.measures.clusters import clusters
-from gfflow.measures.kinks import kinks_on_line
-from gfflow.measures.rank import nuclear_norm, stable_rank
+from torch import Tensor
+
+from gfflow.measures.clusters import cluster_counts
+from gfflow.measures.kinks import kink_counts
+from gfflow.measures.rank import nuclear_norms, stable_ranks
 from gfflow.model.snapshot import Snapshot
-from gfflow.scalars.base import Measure, Scalars, measure
+from gfflow.scalars.base import Scalars, TensorMeasure, measure
 
 
 @measure(
@@ -24,19 +26,17 @@ from gfflow.scalars.base import Measure, Scalars, measure
     switch="structure",
     few=True,
 )
-class Structure(Measure):
+class Structure(TensorMeasure):
     """`structure/clusters`: how many directions carry 99% of the mass; `structure/kinks`: how many kinks h has around
-    the data (measures.kinks_on_line), for inputs on a line with bias; `structure/nuclear_norm` and
+    the data (measures.kink_counts), for inputs on a line with bias; `structure/nuclear_norm` and
     `structure/stable_rank` of W."""
 
-    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+    def values(self, snapshot: Snapshot) -> dict[str, Tensor | float]:
         neurons = snapshot.neurons
-        scalars = {
-            "structure/clusters": float(len(clusters(neurons))),
-            "structure/nuclear_norm": nuclear_norm(neurons),
-            "structure/stable_rank": stable_rank(neurons),
+        scalars: dict[str, Tensor | float] = {
+            "structure/clusters": cluster_counts(neurons),
+            "structure/nuclear_norm": nuclear_norms(neurons),
+            "structure/stable_rank": stable_ranks(neurons),
         }
-        places = kinks_on_line(snapshot)
-        if places is not None:
-            scalars["structure/kinks"] = float(len(places))
-        return scalars
+        kinks = kink_counts(snapshot)
+        return scalars if kinks is None else scalars | {"structure/kinks": kinks}
