@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gfflow.model.neurons import Neurons
+from gfflow.model.products import inner
 from gfflow.model.snapshot import Snapshot
 
 ROUNDING = 1e-13  # of a field, relative to the largest that the labels allow: below it the field has no direction
@@ -13,7 +14,7 @@ ROUNDING = 1e-13  # of a field, relative to the largest that the labels allow: b
 
 def cosines_with(neurons: Neurons, direction: Tensor) -> Tensor:
     """cos(w_j, direction), shape (..., m), for a non-zero direction (d,); 0 for a zero neuron."""
-    return (neurons.directions * (direction / direction.norm())).sum(dim=-1)
+    return inner(neurons.directions, direction / direction.norm())
 
 
 def own_cosines(snapshot: Snapshot) -> Tensor:
@@ -33,5 +34,5 @@ def own_cosines_by_neuron(snapshot: Snapshot) -> Tensor:
     largest = data.field_scale if data.loss.is_square else snapshot.largest_fields.unsqueeze(-1)
     moving = snapshot.field_norms > ROUNDING * largest
     neurons = snapshot.neurons
-    cosines = neurons.signs * (neurons.directions * snapshot.field_directions).sum(dim=-1)
+    cosines = neurons.signs * inner(neurons.directions, snapshot.field_directions)
     return cosines.where(moving, torch.nan)

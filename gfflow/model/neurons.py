@@ -24,6 +24,10 @@ def row_norms(w: Tensor) -> Tensor:
     1e-300 keep full relative accuracy. Zero rows give 0.
     """
     norms = torch.linalg.vector_norm(w, dim=-1)
+    if norms.numel():
+        least, most = norms.aminmax()
+        if float(least) >= 1e-140 and float(most) <= 1e140:
+            return norms
     odd = (norms < 1e-140) | (norms > 1e140)
     if not bool(odd.any()) or not bool(w[odd].any()):
         return norms

@@ -33,6 +33,16 @@ def weighted_sum(weights: Tensor, rows: Tensor) -> Tensor:
     return weights @ rows if weights.ndim == 1 else _one_by_one(weights, rows)
 
 
+def inner(left: Tensor, right: Tensor) -> Tensor:
+    """The inner products of the rows of left (..., d) and right (..., d), which may be broadcast: shape (...)."""
+    if left.shape[-1] > TERMS:
+        return (left * right).sum(dim=-1)
+    total = left[..., 0] * right[..., 0]
+    for i in range(1, left.shape[-1]):
+        total += left[..., i] * right[..., i]
+    return total
+
+
 def _one_by_one(left: Tensor, right: Tensor) -> Tensor:
     shared = right.ndim == 2
     return torch.stack([part.clone() @ (right if shared else right[i].clone()) for i, part in enumerate(left)])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons, row_norms
-from gfflow.model.products import product, weighted_sum
+from gfflow.model.products import inner, product, weighted_sum
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ class Snapshot:
         """||grad L|| in the weights that are trained, as a tensor: the gradient is (-a_j D_j, -<D_j, w_j>) neuron by
         neuron (Eq. 3)."""
         hidden = self.neurons.a.abs() * self.field_norms
-        output = (self.fields * self.neurons.w).sum(dim=-1)
+        output = inner(self.fields, self.neurons.w)
         layers = {"hidden": hidden, "output": output}
         trained = [part for name, part in layers.items() if name != self.neurons.frozen]
         return row_norms(torch.cat(trained, dim=-1))

@@ -16,6 +16,7 @@ neuron therefore takes at most n + 1 pieces.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class Piece:
     u: Array  # (m, d), the unit vector along D; zero for a neuron with all gates closed
     rate: Array  # (m,), N = ||D||
 
-    def of(self, neurons: NDArray[np.int64]) -> Piece:
+    def of(self, neurons: Any) -> Piece:
         """That of some of the neurons."""
         parts = (self.time, self.log_scale, self.w, self.a, self.u, self.rate)
         return Piece(*(part[neurons] for part in parts))
@@ -78,7 +79,7 @@ class LimitProcess:
         ends = sign * (last.a + (last.u * last.w).sum(axis=1)) > 0
         return ends & self.gates[:, samples].all(axis=1)
 
-    def of(self, neurons: NDArray[np.int64]) -> LimitProcess:
+    def of(self, neurons: Any) -> LimitProcess:
         """That of some of the neurons."""
         return LimitProcess(tuple(piece.of(neurons) for piece in self.pieces), self.gates[neurons])
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gfflow.measures.events import Span, loss_events
+from gfflow.measures.events import loss_events
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.theory.course import Course, OfGroups
@@ -24,10 +25,11 @@ from gfflow.theory.directions import (
 )
 from gfflow.theory.groups import NAMES, Group, fit_of, make_group, ordered
 from gfflow.theory.limit_process import LimitProcess, solve_limit_process
-from gfflow.theory.search import first_moment
+from gfflow.theory.search import first_moment, first_moments
 
 Array = NDArray[np.float64]
 NUMBERS = 2**20  # held at once, of directions at several times
+DOUBLINGS = 200  # of a group's time, beyond all in which a loss falls
 ALIGNED = 0.999  # cosine from which a neuron counts as aligned
 LEFT, FITTED = 0.01, 0.99  # fractions of a mass's limit at which it has left zero, and is fitted
 CLOSED_FORM, INTEGRATED, UNKNOWN = "closed form", "flow", "none"  # where a prediction comes from
@@ -217,19 +219,20 @@ def _loss_events(course: OfGroups | None, levels: tuple[float, ...], ended: bool
     if course is None:
         return {"leaves_zero": None, "fitted": None}
     spans = loss_events(levels, ended)
-    return {name: None if span is None else _time_of_fall(course, span) for name, span in spans.items()}
+    goals = {name: span.goal for name, span in spans.items() if span is not None}
+    return dict.fromkeys(spans) | dict(zip(goals, _times_of_fall(course, list(goals.values())), strict=True))
 
 
-def _time_of_fall(course: OfGroups, span: Span) -> float | None:
-    """The flow time at which the loss has made that part of its fall between two levels; None where it started
-    below."""
-    goal = span.goal
-    before, after = 0.0, 1 / course.groups[0].rate
-    if float(course.loss(0.0)) <= goal:
-        return None
-    while float(course.loss(after)) > goal:
-        before, after = after, 2 * after
-    return first_moment(lambda times: course.loss(times) <= goal, before, after)
+def _times_of_fall(course: OfGroups, goals: list[float]) -> list[float | None]:
+    """The flow times at which the loss has fallen to the goals; None where it started below."""
+    levels = np.array(goals)
+    rising = np.append(0.0, 2.0 ** np.arange(DOUBLINGS) / course.groups[0].rate)
+    ahead = course.loss(rising) > levels[:, None]
+    fallen = ahead.argmin(axis=1)
+    falls = ahead[:, 0]
+    brackets = rising[fallen[falls] - 1], rising[fallen[falls]]
+    times = iter(first_moments(lambda at: course.loss(at) <= levels[falls, None], *brackets).tolist())
+    return [next(times) if fall else None for fall in falls]
 
 
 def _alignment_time(process: LimitProcess, groups: tuple[Group, ...]) -> float | None:
@@ -240,15 +243,24 @@ def _alignment_time(process: LimitProcess, groups: tuple[Group, ...]) -> float |
     )
     moving, together = process.of(np.concatenate(members)), max(1, NUMBERS // goals.size)
 
-    def aligned(times: Array) -> NDArray[np.bool_]:
+    def aligned(times: Array, late: Any = slice(None)) -> NDArray[np.bool_]:
+        """Which of them are, at the times (T,): shape (T, members)."""
+        some, towards = moving.of(late), goals[late]
         parts = np.split(times, range(together, len(times), together))
-        cosines = ((moving.directions(part) * goals).sum(axis=-1) for part in parts)
-        return np.concatenate([np.all(found >= ALIGNED, axis=1) for found in cosines])
+        return np.concatenate([(some.directions(part) * towards).sum(axis=-1) >= ALIGNED for part in parts])
 
     slowest = min(group.rate for group in groups)
     grid = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 200) / slowest])
-    reached = np.flatnonzero(aligned(grid))
+    there = aligned(grid)
+    reached = np.flatnonzero(there.all(axis=1))
     if not len(reached):
         return None
     first = int(reached[0])
-    return 0.0 if first == 0 else first_moment(aligned, float(grid[first - 1]), float(grid[first]))
+    if first == 0:
+        return 0.0
+    between = float(grid[first - 1]), float(grid[first])
+    late = np.flatnonzero(~there[first - 1])  # the others stay aligned, as a rule
+    moment = first_moment(lambda times: aligned(times, late).all(axis=1), *between)
+    if not aligned(np.array([moment])).all():
+        moment = first_moment(lambda times: aligned(times).all(axis=1), *between)
+    return moment
