@@ -27,7 +27,7 @@ from gfflow.solvers import Solver
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.schedule import FEW
 
-LEAPS = 200  # measured at once at most: training goes on to the last of them before a reason to stop is seen
+LEAPS = 400  # measured at once at most: training goes on to the last of them before a reason to stop is seen
 LEAPS_TO_A_LOSS = 40  # the same where training is to end at a loss
 NUMBERS = 2**20  # held at once, of weights or of pre-activations
 Array = NDArray[np.float64]
