@@ -125,10 +125,7 @@ class Options:
         return {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
 
-@cache
-def _hints(cls: type[Options]) -> dict[str, Any]:
-    """The types of its fields, which take longer to find than to check."""
-    return get_type_hints(cls)
+_hints: Any = cache(get_type_hints)  # takes longer than the checks
 
 
 class Entry(Options, ABC):

@@ -101,8 +101,8 @@ def _gathered(
 
 
 def _all_at_once(directions: Array, signs: Array, masses: Array, angle: float) -> tuple[NDArray[np.int64], Array]:
-    """All clusters of T networks of a few neurons, directions (T, m, d), signs and masses (T, m): the neurons from the
-    heaviest on, and the mass of the cluster that each of them leads, 0 for one that leads none; both (T, m)."""
+    """All clusters of T networks of a few neurons, directions (T, m, d), signs and masses (T, m): the neurons from
+    the heaviest on, and the mass of the cluster that each of them leads, 0 for one that leads none; both (T, m)."""
     order = np.argsort(-masses, axis=1, kind="stable")
     networks = np.arange(len(order))
     directions, signs, masses = (part[networks[:, None], order] for part in (directions, signs, masses))

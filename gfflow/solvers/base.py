@@ -84,8 +84,8 @@ class Solver(ABC):
     def advance_through(
         self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stops: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
-        """Moves the network to each of the iterations `stops` (T,) in turn, none before `start`: its weights at each,
-        float64 and copied, w (T, m, d) and a (T, m). A solver whose leaps cost little itself does them in one call."""
+        """Moves the network to each of the iterations `stops` (T,) in turn, none before `start`: its weights there,
+        float64 and copied, w (T, m, d) and a (T, m). A solver of cheap leaps does them in one call."""
         hidden, output = network.hidden.detach(), network.output.detach()
         w = torch.empty(len(stops), *hidden.shape, dtype=torch.float64)
         a = torch.empty(len(stops), *output.shape, dtype=torch.float64)
