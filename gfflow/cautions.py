@@ -35,7 +35,8 @@ def check_numbers(config: RunConfig, training_set: TrainingSet, start: Neurons) 
     """Raises InvalidInput where the precision cannot hold the samples or the step, or the loss, the gradient or the
     weights squared are not finite from the start."""
     limits = torch.finfo(getattr(torch, config.precision))
-    snapshot, gradient = Snapshot(start, training_set), Snapshot(start, training_set).gradient_norm
+    snapshot = Snapshot(start, training_set)
+    gradient = snapshot.gradient_norm
     if not math.isfinite(snapshot.loss + start.half_norm_squared + gradient * gradient):
         raise InvalidInput("init.scale", config.init.scale, "a scale at which loss and gradient are finite numbers")
     if config.precision == "float64":

@@ -14,6 +14,7 @@ from abc import ABC
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from gfflow.errors import InvalidInput
@@ -88,7 +89,7 @@ class Options:
         for name, value in values.items():
             spec = cls.__dataclass_fields__[name]
             limit = spec.metadata.get("limit")
-            if limit is None or (value is None and type(None) in get_args(get_type_hints(cls)[name])):
+            if limit is None or (value is None and type(None) in get_args(_hints(cls)[name])):
                 continue
             try:
                 good = limit.holds(value)
@@ -106,7 +107,7 @@ class Options:
             example = {next(iter(fields)): ...} if cls.group else {"seed": 1}
             allowed = f"keys and their values, such as {example}".replace("Ellipsis", "...")
             raise InvalidInput(cls.group or "configuration", values, allowed)
-        hints = get_type_hints(cls)
+        hints = _hints(cls)
         made = {}
         for name, value in values.items():
             if name not in fields:
@@ -122,6 +123,9 @@ class Options:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, from which `of` makes equal options."""
         return {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+
+_hints: Any = cache(get_type_hints)  # takes longer than the checks
 
 
 class Entry(Options, ABC):
@@ -226,7 +230,7 @@ def no_such_key(name: str, known: Mapping[str, Any]) -> str:
 def allowed(cls: type[Options], name: str) -> str:
     """What an option may be, in words: 'null or an integer of at least 1'."""
     spec = cls.__dataclass_fields__[name]
-    hint = get_type_hints(cls)[name]
+    hint = _hints(cls)[name]
     limit = spec.metadata.get("limit")
     words = limit.allowed if limit is not None else " or ".join(_WORDS[o] for o in _alternatives(hint))
     return f"null or {words}" if type(None) in get_args(hint) and not spec.metadata.get("needed") else words

@@ -85,8 +85,9 @@ def _gathered(
 ) -> tuple[list[int], list[float]]:
     """The leaders, the heaviest first, and the masses of their clusters; at least those that carry what is wanted."""
     if len(masses) <= FEW:
-        order, carried = _all_at_once(directions[None], signs[None], masses[None], angle)
-        return order[0][carried[0] > 0].tolist(), carried[0][carried[0] > 0].tolist()
+        order, of_leaders = _all_at_once(directions[None], signs[None], masses[None], angle)
+        lead = of_leaders[0] > 0
+        return order[0][lead].tolist(), of_leaders[0][lead].tolist()
     leaders: list[int] = []
     carried: list[float] = []
     left = float(masses.sum())
@@ -101,8 +102,8 @@ def _gathered(
 
 
 def _all_at_once(directions: Array, signs: Array, masses: Array, angle: float) -> tuple[NDArray[np.int64], Array]:
-    """All clusters of T networks of a few neurons, directions (T, m, d), signs and masses (T, m): the neurons from the
-    heaviest on, and the mass of the cluster that each of them leads, 0 for one that leads none; both (T, m)."""
+    """All clusters of T networks of a few neurons, directions (T, m, d), signs and masses (T, m): the neurons from
+    the heaviest on, and the mass of the cluster that each of them leads, 0 for one that leads none; both (T, m)."""
     order = np.argsort(-masses, axis=1, kind="stable")
     networks = np.arange(len(order))
     directions, signs, masses = (part[networks[:, None], order] for part in (directions, signs, masses))

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from gfflow.measures.clusters import clusters
+from gfflow.measures.clusters import cluster_counts
 from gfflow.measures.kinks import kinks_on_line
-from gfflow.measures.rank import nuclear_norm, stable_rank
+from gfflow.measures.rank import nuclear_norms, stable_ranks
 from gfflow.measures.rest import at_rest, resting_point
 from gfflow.model.snapshot import Snapshot
 from gfflow.records.measured_events import Table, measured_events
@@ -54,7 +54,7 @@ def summarise(config: Mapping[str, Any], module: GradientFlowModule, prediction:
             function_distance_max=_largest(table, "flow/function_distance"),
         ),
         final=_final(module, prediction, table),
-        structure=_structure(module),
+        structure=_structure(module, table),
         baselines={
             name: Baseline(**losses(neurons, module.training_set))  # type: ignore[arg-type]
             for name, neurons in baselines(module.training_set, prediction).items()
@@ -125,16 +125,22 @@ def _final(module: GradientFlowModule, prediction: Prediction, table: Table) -> 
     )
 
 
-def _structure(module: GradientFlowModule) -> Structure:
+def _structure(module: GradientFlowModule, table: Table) -> Structure:
+    """As measured at the end; anew where that was not measured."""
     if not module.measurable():
         return Structure(kinks=None, clusters=None, nuclear_norm=None, stable_rank=None)
     snapshot = module.snapshot()
     found = kinks_on_line(snapshot)
+    measures = {"clusters": cluster_counts, "nuclear_norm": nuclear_norms, "stable_rank": stable_ranks}
+    values: dict[str, float] = {}
+    for name, measure in measures.items():
+        measured = _last(table, f"structure/{name}")
+        values[name] = float(measure(snapshot.neurons)) if measured is None else measured
     return Structure(
         kinks=None if found is None else found.tolist(),
-        clusters=len(clusters(snapshot.neurons)),
-        nuclear_norm=nuclear_norm(snapshot.neurons),
-        stable_rank=stable_rank(snapshot.neurons),
+        clusters=int(values["clusters"]),
+        nuclear_norm=values["nuclear_norm"],
+        stable_rank=values["stable_rank"],
     )
 
 

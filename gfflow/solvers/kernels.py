@@ -37,8 +37,8 @@ def unrolled(
     move.
 
     leaps (T,) are numbers of steps, done one after another; where at_w (T, m, d) and at_a (T, m) are not empty, the
-    weights after each of them are left there. A leap begins anew from w (m, d), turned to (d, m) for its time, so that
-    T leaps in one call are to the bit T calls of one leap each: this is one and the same compiled code.
+    weights after each of them are left there. A leap begins anew from w (m, d), turned to (d, m): T leaps
+    in one call are to the bit T calls of one leap each, by one and the same compiled code.
 
     All of these are constants of the compiled code: all loops but the one over neurons are unrolled and the sums live
     in registers (hence the tuples), so that one sweep over the neurons does a step and gathers the h_k for the next.

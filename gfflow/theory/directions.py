@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from torch import Tensor
 
@@ -14,6 +15,7 @@ ORTHOGONAL = 1e-12  # relative size of <x_k, x_l> up to which inputs count as or
 EQUAL = 1e-12  # relative difference up to which two norms count as equal
 
 
+@lru_cache(maxsize=1)  # many starts on one training set
 def attractors(training_set: TrainingSet) -> tuple[Tensor, Tensor]:
     """D+ = (1/n) sum_{y_k > 0} y_k x_k and D- = (1/n) sum_{y_k < 0} y_k x_k, each of shape (d,); for a loss other
     than the square with its residuals at h = 0 in place of the labels.
@@ -107,6 +109,7 @@ def smallest_shares(training_set: TrainingSet, sharp: bool = False) -> dict[int,
     return {sign: float(sizes[sign * y > 0].min()) ** 2 / (2 * float(d.norm()) ** 2) for sign, d in sides}
 
 
+@lru_cache(maxsize=2)
 def largest_epsilon(training_set: TrainingSet, sharp: bool = False) -> float | None:
     """The largest epsilon that Appendix B.2 admits; None where a sign has no label or ||D+|| = ||D-||.
 

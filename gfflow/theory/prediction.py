@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -128,8 +129,7 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
         process = solve_limit_process(training_set, start)
         found = (make_group(sign, training_set, process, d, scale) for sign, d in ((1, d_plus), (-1, d_minus)))
         groups = tuple(group for group in found if group is not None)
-        fits = torch.stack([fit_of(training_set, sign) for sign in (1, -1)])
-        minimum, least = sum(float(fit.norm()) for fit in fits), _least_norm(fits)
+        minimum, least = _least_norm(training_set)
         saddles, limit = _saddles(training_set, groups), _limit(training_set, groups)
         epsilon = largest_epsilon(training_set)
         epsilon_sharp = largest_epsilon(training_set, sharp=True)
@@ -161,12 +161,16 @@ def predict(training_set: TrainingSet, start: Neurons, scale: float) -> Predicti
     )
 
 
-def _least_norm(fits: Tensor) -> Neurons:
-    """The network of Proposition 1 from beta+ and beta-, (2, d): one balanced neuron for each that is not zero."""
+@lru_cache(maxsize=1)  # many starts on one training set
+def _least_norm(training_set: TrainingSet) -> tuple[float, Neurons]:
+    """The least 1/2 ||theta||^2 at zero loss, and the network of Proposition 1 that has it: one balanced neuron for
+    each of beta+ and beta- that is not zero."""
+    fits = torch.stack([fit_of(training_set, sign) for sign in (1, -1)])
     norms = fits.norm(dim=1)
     roots = norms.where(norms > 0, 1.0).sqrt()[:, None]
     signs = torch.tensor([[1.0], [-1.0]], dtype=fits.dtype)
-    return Neurons(signs * fits / roots, (signs * norms.sqrt()[:, None]).squeeze(1))
+    least = Neurons(signs * fits / roots, (signs * norms.sqrt()[:, None]).squeeze(1))
+    return sum(float(fit.norm()) for fit in fits), least
 
 
 def _saddles(training_set: TrainingSet, groups: tuple[Group, ...]) -> tuple[Saddle, ...]:
@@ -260,7 +264,7 @@ def _alignment_time(process: LimitProcess, groups: tuple[Group, ...]) -> float |
         return 0.0
     between = float(grid[first - 1]), float(grid[first])
     late = np.flatnonzero(~there[first - 1])  # the others stay aligned, as a rule
-    moment = first_moment(lambda times: aligned(times, late).all(axis=1), *between)
+    moment = first_moment(lambda times: np.all(aligned(times, late), axis=1), *between)
     if not aligned(np.array([moment])).all():
-        moment = first_moment(lambda times: aligned(times).all(axis=1), *between)
+        moment = first_moment(lambda times: np.all(aligned(times), axis=1), *between)
     return moment

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 PARTS = 64
@@ -15,13 +15,12 @@ ROUNDS = 10  # 64^10 = 2^60 parts in all
 def first_moment(holds: Callable[[Array], NDArray[np.bool_]], low: float, high: float) -> float:
     """A moment in (low, high] at which it begins to hold, where it does not hold at `low` and does at `high`; `holds`
     takes increasing moments (T,)."""
-    return float(first_moments(lambda times: holds(times[0])[None], [low], [high])[0])
+    return float(first_moments(lambda times: holds(times[0])[None], np.array([low]), np.array([high]))[0])
 
 
-def first_moments(holds: Callable[[Array], NDArray[np.bool_]], low: ArrayLike, high: ArrayLike) -> Array:
+def first_moments(holds: Callable[[Array], NDArray[np.bool_]], low: Array, high: Array) -> Array:
     """`first_moment` of several conditions, each in an interval of its own, low and high (E,): shape (E,); `holds`
     takes moments (E, T), increasing along T, and answers of condition i in row i."""
-    low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
     rows = np.arange(len(low))
     for _ in range(ROUNDS):
         if bool((np.nextafter(low, high) >= high).all()):
