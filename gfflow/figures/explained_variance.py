@@ -38,7 +38,7 @@ def explained_variance(run: Run) -> Figure | None:
         color=INK,
         markersize=3,
         linewidth=0.9,
-        label="cumulated",
+        label="cumulative",
     )
     left.set(xlabel="principal component", ylabel="explained (%)", ylim=(0, 104), title="final hidden weights")
     left.set_xticks(np.arange(1, shown + 1))

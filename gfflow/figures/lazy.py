@@ -27,8 +27,8 @@ def lazy(run: Run) -> Figure | None:
     scale = np.abs(trajectory.w[0]).max()  # divided out first, so that no square underflows
     start = np.linalg.norm(trajectory.w[0] / scale)
     moved = np.array([np.linalg.norm((w - trajectory.w[0]) / scale) / start for w in trajectory.w])
-    figure = new_figure(2.6)
     beside = data.one_dimensional and data.loss.is_square  # the kernel's limit is that of least squares
+    figure = new_figure(2.6 + 0.2 * beside)
     panels = figure.subplots(1, 1 + beside, squeeze=False)[0]
     left = panels[0]
     left.plot(trajectory.step[1:], moved[1:], color=INK)
@@ -61,7 +61,9 @@ def _functions(axes: Axes, start: Snapshot, end: Snapshot) -> None:
     root_mean_square, largest = float(gap.square().mean().sqrt()) / extent, float(gap.abs().max()) / extent
     axes.set(xlabel="input $x$", ylabel="$h(x)$", xlim=(float(line[0]), float(line[-1])))
     axes.set_title(f"network to kernel: {_percent(root_mean_square)} of the range, at most {_percent(largest)}")
-    axes.legend(loc="best")
+    # under the panels: no curve leaves a place free for certain
+    figure = axes.get_figure(root=True)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=3)
 
 
 def _percent(fraction: float) -> str:

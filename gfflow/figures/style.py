@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator
 from numpy.typing import NDArray
 
 from gfflow.records.event_names import OF_GROUPS
@@ -87,12 +87,18 @@ R = TypeVar("R")
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:
-    """Runs a drawing function under the style, leaving the global parameters as they were."""
+    """Runs a drawing function under the style, leaving the global parameters as they were; short logarithmic axes of
+    the figure that it returns get plain numbers."""
 
     @wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
         with matplotlib.rc_context(PARAMETERS):
-            return function(*args, **kwargs)
+            drawn = function(*args, **kwargs)
+            if isinstance(drawn, Figure):
+                for axes in drawn.axes:
+                    plain_where_short(axes.xaxis)
+                    plain_where_short(axes.yaxis)
+            return drawn
 
     return inner
 
@@ -187,6 +193,25 @@ def iteration_ticks(axis: Axis, ticks: int) -> None:
         ticks = 3 * ticks // 4
     axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10], integer=True))
     axis.set_major_formatter(name)
+
+
+class _Plain(LogFormatterSciNotation):
+    """The labels that a logarithmic axis has anyway, as plain numbers."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return quantity(x) if super().__call__(x, pos) else ""
+
+
+def plain_where_short(axis: Axis) -> None:
+    """Writes 80, 90 and 100 on a logarithmic axis of less than a decade, in place of 8 x 10^1, 9 x 10^1 and 10^2."""
+    low, high = axis.get_view_interval()
+    if axis.get_scale() == "log" and 1e-3 <= low < high < min(10 * low, 1e4):
+        for get, put in (
+            (axis.get_major_formatter, axis.set_major_formatter),
+            (axis.get_minor_formatter, axis.set_minor_formatter),
+        ):
+            if isinstance(get(), LogFormatterSciNotation):  # no other that a figure has chosen
+                put(_Plain())
 
 
 def lies_flat(step: NDArray[np.float64], values: NDArray[np.float64], first: float = 0.0) -> bool:

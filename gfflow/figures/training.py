@@ -34,7 +34,7 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
     shots = [snapshot(trajectory, data, moment.frame) for moment in shown]
     line = along(shots[0])
     rows, columns = panels(len(shown))
-    figure = new_figure(0.75 + 1.65 * rows, margins=(0.55, 0.1, 0.45, 0.72))
+    figure = new_figure(0.75 + 1.65 * rows, margins=(0.65, 0.1, 0.45, 0.72))
     layout = {"hspace": 0.42 + 0.02 * rows, "wspace": 0.1}
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False, gridspec_kw=layout).ravel()
     limits = heights(shots, line)

@@ -23,7 +23,17 @@ from gfflow.figures import FIGURES, draw_all, draw_main, early_directions, overv
 from gfflow.figures.events import begins
 from gfflow.figures.moments import moments
 from gfflow.figures.registry import figure as register
-from gfflow.figures.style import BY_SIGN, WIDTH, iteration_axis, lies_flat, new_figure, number, quantity, spread
+from gfflow.figures.style import (
+    BY_SIGN,
+    WIDTH,
+    iteration_axis,
+    lies_flat,
+    new_figure,
+    number,
+    quantity,
+    spread,
+    styled,
+)
 from gfflow.records.event_names import OF_GROUPS
 from gfflow.records.frames import snapshot, training_set
 from gfflow.records.run import Run
@@ -228,6 +238,33 @@ def test_quantities_are_readable() -> None:
         "$10^{8}$",
         *(rf"${x}\times10^{{18}}$" for x in (1.5, 8.25)),
     )
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ((79, 130), ["80", "90", "100"]),
+        ((0.02, 0.06), ["0.02", "0.03", "0.04", "0.06"]),
+        ((1, 1e4), [rf"$\mathdefault{{10^{{{k}}}}}$" for k in range(5)]),
+        ((1.5e-9, 6.5e-9), [rf"$\mathdefault{{{k}\times10^{{-9}}}}$" for k in (2, 3, 4, 6)]),
+    ],
+)
+def test_a_logarithmic_axis_of_less_than_a_decade_has_plain_numbers(limits, expected) -> None:
+    @styled
+    def draw() -> Figure:
+        figure = new_figure(2.6)
+        figure.subplots().set(yscale="log", ylim=limits)
+        return figure
+
+    (axes,) = draw().axes
+    axis = axes.yaxis
+    labelled = [
+        (place, label)
+        for where, which in ((axis.get_majorticklocs(), axis.major), (axis.get_minorticklocs(), axis.minor))
+        for place, label in zip(where, which.formatter.format_ticks(where), strict=True)
+        if label and limits[0] <= place <= limits[1]
+    ]
+    assert [label for _, label in sorted(labelled)] == expected
 
 
 def test_directions_in_space_have_the_colours_of_their_signs(trained: Trained) -> None:
