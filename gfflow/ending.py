@@ -9,7 +9,7 @@ from lightning.pytorch.loggers.logger import Logger
 from gfflow.config import RunConfig
 from gfflow.ensemble import Ensemble
 from gfflow.experiment import Experiment
-from gfflow.records.dashboard import write_closing, write_figure, write_image
+from gfflow.records.dashboard import image_tag, write_closing, write_figure, write_image
 from gfflow.records.folder import ERROR_FILE
 from gfflow.records.loggers import EventLogger, MetricsTable
 from gfflow.records.members import Members
@@ -56,7 +56,7 @@ def _draw(run: Run, events: EventLogger) -> None:
 
     for path in draw_main(run):
         if path.suffix == ".png":
-            write_image(events.experiment, path.stem, path.read_bytes(), int(run.metrics["step"][-1]))
+            write_image(events.experiment, image_tag(path.stem), path.read_bytes(), int(run.metrics["step"][-1]))
     for step, figure in states_of_training(run) if run.members is None else ():
         write_figure(events.experiment, "state of training", figure, step)
 

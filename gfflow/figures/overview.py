@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gfflow.figures.events import LABEL_HEIGHT, events, label_events, mark_events, over_iterations
+from gfflow.figures.events import LABEL_HEIGHT, events, is_late, label_events, mark_events, over_iterations
 from gfflow.figures.registry import figure
 from gfflow.figures.style import BY_SIGN, FAINT, INK, PREDICTED, lies_flat, new_figure
 from gfflow.records.run import Run
@@ -21,9 +21,9 @@ def overview(run: Run) -> Figure:
     top, bottom = figure.subplots(2, 1, sharex=True, gridspec_kw={"hspace": 0.24})
     step, loss = run.column("loss")
     top.plot(step, loss, color=INK, linewidth=2.0, label="measured")
-    draw_predicted_loss(top, run)
     top.set(ylabel="loss $L$")
     over_iterations(bottom, run, flow_time=True)  # the same for both
+    draw_predicted_loss(top, run)
     if lies_flat(step, loss, top.get_xlim()[0]):
         top.set_yscale("log")
     else:
@@ -47,11 +47,13 @@ def draw_predicted_loss(axes: Axes, run: Run) -> None:
     theory = run.section("theory")
     for i, saddle in enumerate(theory.get("saddles") or [], start=1):
         axes.axhline(saddle["loss"], color=FAINT, linewidth=0.8, linestyle=":", zorder=0)
+        reached = predicted < 1.05 * saddle["loss"]
+        left = not reached.any() or is_late(axes, step[int(reached.argmax())], 0.3)  # before the fall there is room
         axes.annotate(
-            f"saddle {i}: $L={saddle['loss']:.4g}$", (0.008, saddle["loss"]), (0, 2), ("axes fraction", "data"),
-            "offset points", fontsize=8, va="bottom",
+            f"saddle {i}: $L={saddle['loss']:.4g}$", (0.008 if left else 0.992, saddle["loss"]), (0, 2),
+            ("axes fraction", "data"), "offset points", fontsize=8, va="bottom", ha="left" if left else "right",
         )  # fmt: skip
-    axes.legend(loc="upper right", ncols=2)
+    axes.legend(loc="best", ncols=2)  # upper right, unless the loss falls late
 
 
 def draw_masses(axes: Axes, run: Run, **legend: Any) -> None:

@@ -203,9 +203,9 @@ class _Plain(LogFormatterSciNotation):
 
 
 def plain_where_short(axis: Axis) -> None:
-    """Writes 80, 90 and 100 on a logarithmic axis of less than a decade, in place of 8 x 10^1, 9 x 10^1 and 10^2."""
+    """Writes 80, 90 and 100 on a logarithmic axis of less than two decades, not 8 x 10^1, 9 x 10^1 and 10^2."""
     low, high = axis.get_view_interval()
-    if axis.get_scale() == "log" and 1e-3 <= low < high < min(10 * low, 1e4):
+    if axis.get_scale() == "log" and 1e-3 <= low < high < min(100 * low, 1e4):
         for get, put in (
             (axis.get_major_formatter, axis.set_major_formatter),
             (axis.get_minor_formatter, axis.set_minor_formatter),

@@ -25,7 +25,8 @@ def teacher(run: Run) -> Figure | None:
     for name, color, style, label in (("loss", INK, "-", "training"), ("test/loss", MINUS, (0, (5, 1.5)), "test")):
         at, values = run.column(name)
         shown = (at > 0) & (values > 0)
-        left.plot(at[shown], values[shown], color=color, linestyle=style, label=label)
+        if shown.any():
+            left.plot(at[shown], values[shown], color=color, linestyle=style, label=label)
     left.set(yscale="log", title="loss $L$")
     middle.plot(step[1:], angle[1:], color=PLUS, label="angle, radians")
     at, distance = run.column("teacher/distance")

@@ -177,6 +177,12 @@ def append_text(folder: Path, tag: str, text: str, step: int) -> None:
         writer.add_text(tag, text, step)
 
 
+def image_tag(figure: str) -> str:
+    """What TensorBoard calls the figure of this name. No scalar has the name: of a tag with both, such as `loss`, it
+    draws neither."""
+    return f"figures/{figure}"
+
+
 def write_image(writer: SummaryWriter, tag: str, png: bytes, step: int) -> None:
     """An encoded PNG as an image."""
     from tensorboard.compat.proto import summary_pb2

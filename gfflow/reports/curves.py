@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from gfflow.figures.events import CROWDED, first_fall
 from gfflow.figures.style import INK, iteration_ticks, new_figure, styled
@@ -18,6 +19,7 @@ from gfflow.reports.labels import fitting, group_label, is_logarithmic, label, s
 MOST = 12  # curves that one panel can show
 ROWS = 4  # of panels, for the values of a second key
 LONG = 20  # characters of a combination's name from which the legend stands above
+EMPTY = 2  # times as long as what is to be seen, an axis is for the most part empty
 APART = 10  # times that the curves' highest values may differ on one linear axis
 LINEAR = ("loss", "mass/", "alignment/", "theory/")  # read on a linear axis: their plateaus are the point
 
@@ -61,6 +63,7 @@ def curves(sweep: Sweep, scalar: str) -> Figure | None:
             row[0].set_title(f"{label(facet)} {value_label(level)}", loc="left", fontsize=8)
         if rescaled:
             _draw(row[1], drawn, used, scalar, rescaled_time)
+            _end_soon(row[1], drawn, scalar)
             _mark_steps(row[1], rows[level])
     panels[-1, 0].set_xlabel("iteration")
     if rescaled:
@@ -115,6 +118,21 @@ def _draw(axes: Axes, groups: list[Group], colors: list[str], scalar: str, clock
         axes.set_ylim(0, None)
 
 
+def _end_soon(axes: Axes, groups: list[Group], scalar: str) -> None:
+    """Ends the axis of rescaled time soon after the last curve has settled where most of it would be empty: equal
+    iterations are the more rescaled time the larger lambda is."""
+    found = [found for group in groups if (found := band(group.runs, scalar, rescaled_time)) is not None]
+    soon = 1.5 * max((settles(each.x, each.mean) for each in found), default=0.0)
+    if axes.get_yscale() == "linear" and 0 < EMPTY * soon < axes.get_xlim()[1]:
+        axes.set_xlim(0, soon)
+
+
+def settles(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """The last x at which y is further than a hundredth of its range from its last value; 0 where it never is."""
+    away = np.flatnonzero(np.abs(y - y[-1]) > 0.01 * np.ptp(y))
+    return float(x[away[-1]]) if len(away) else 0.0
+
+
 def _mark_steps(axes: Axes, groups: list[Group]) -> None:
     """On orthogonal inputs, 1/||D+|| and 1/||D-||, marked where all groups have the same data; the axis ends soon
     after the last of them."""
@@ -149,7 +167,9 @@ def _legend(
 
     def entry(name: str) -> str:
         few, many = min(counts[name]), max(counts[name])
-        return name + ("" if few == most else f" ({many} runs)" if few == many else f" ({few} to {many} runs)")
+        if few == most:
+            return name
+        return f"{name} ({few} to {many} runs)" if few < many else f"{name} ({many} run{'s' * (many > 1)})"
 
     named = [key for key in groups[0].values if key != facet]
     if named:

@@ -108,7 +108,7 @@ def _draw(axes: Axes, parts: list[tuple[np.ndarray, np.ndarray]], colors: list[s
         axes.plot(its_x, its_y, "o", color=color, markersize=3, markeredgewidth=0, alpha=0.35)
         edge = INK if len(parts) == 1 else color
         axes.plot(levels, means, "o", color=edge, markerfacecolor="none", markersize=5, markeredgewidth=0.9)
-    _horizontal(axes, np.unique(x))
+    swept_axis(axes, np.unique(x))
     if is_logarithmic(y.tolist()):
         axes.set_yscale("log")
         if (y <= rounding).any():
@@ -141,7 +141,7 @@ def _slopes(laws: Sequence[PowerLaw | None]) -> str:
     return f"slopes ${low:.3f}$ to ${high:.3f}$" + part
 
 
-def _horizontal(axes: Axes, levels: np.ndarray) -> None:
+def swept_axis(axes: Axes, levels: np.ndarray) -> None:
     """A logarithmic axis where the key's values want one, with ticks that can be read whatever it spans."""
     if not (is_logarithmic(levels.tolist()) or is_geometric(levels.tolist())):
         return

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from gfflow.figures.style import new_figure, styled
+from gfflow.figures.style import new_figure, quantity, styled
 from gfflow.reports.jobs import Sweep
 from gfflow.reports.labels import is_logarithmic, label, value_label
 
@@ -32,7 +32,7 @@ def heatmap(sweep: Sweep, value: str) -> Figure | None:
     if not len(there):
         return None
     logarithmic = is_logarithmic(there.tolist())
-    figure = new_figure(1.6 + 0.34 * len(rows), width=min(6.75, 2.4 + 0.55 * len(columns)))
+    figure = new_figure(1.8 + 0.34 * len(rows), width=min(6.75, 2.4 + 0.55 * len(columns)))
     axes = figure.subplots()
     image = axes.imshow(cells, origin="lower", aspect="auto", norm=LogNorm() if logarithmic else None, cmap="viridis")
     names = [value_label(column) for column in columns]
@@ -46,6 +46,8 @@ def heatmap(sweep: Sweep, value: str) -> Figure | None:
     for (i, j), cell in np.ndenumerate(cells):
         if np.isfinite(cell) and cells.size <= 150:
             light = float(image.norm(float(cell))) > 0.6  # type: ignore[arg-type]
-            axes.text(j, i, f"{cell:.2g}", ha="center", va="center", fontsize=7, color="black" if light else "white")
-    figure.colorbar(image, label=f"{label(value)}, mean over seeds")
+            text = quantity(float(f"{cell:.2g}"))
+            axes.text(j, i, text, ha="center", va="center", fontsize=7, color="black" if light else "white")
+    figure.colorbar(image)
+    figure.suptitle(f"{label(value)}, mean over seeds", fontsize=8)  # along the bar a few rows leave it no room
     return figure

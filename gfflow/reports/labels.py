@@ -15,6 +15,8 @@ from gfflow.reports.jobs import Sweep, Value
 WIDEST = 100  # characters that have room in one line of a figure
 NAMES = {
     "init.scale": "scale",
+    "init.gamma": r"$\gamma$",
+    "init.gamma_prime": r"$\gamma'$",
     "network.width": "$m$",
     "solver.lr": r"$\eta$",
     "data.labels": "labels",

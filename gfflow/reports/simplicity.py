@@ -6,10 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gfflow.figures.style import INK, PLUS, new_figure, styled
+from gfflow.reports.finals import swept_axis
 from gfflow.reports.jobs import Sweep
 from gfflow.reports.labels import is_logarithmic
 
 SCALE = "init.scale"
+LITTLE = 1.1  # times the least value
 
 
 @styled
@@ -44,8 +46,11 @@ def simplicity(sweep: Sweep) -> Figure | None:
         axes.set_ylabel(name)
         if name != "kinks":
             axes.set_yscale("log")
+            if values.max() < LITTLE * values.min():  # one number, to the digits of a label
+                axes.set_ylim(values.min() / LITTLE**2, LITTLE**2 * values.max())
     panels[1].set_ylim(0, None)
     panels[-1].set(xscale="log", xlabel="scale of the start   (rich on the left, lazy on the right)")
+    swept_axis(panels[-1], levels)
     panels[0].legend(loc="upper left")
     figure.align_ylabels()
     return figure

@@ -150,5 +150,5 @@ def _draw(axes: Axes, each: Measured) -> None:
     axes.legend(
         loc="upper right", handlelength=0.8, labelspacing=0.2, fontsize=7, ncols=1 + (len(each.limit.jumps) > 2)
     )
-    end = "fits" if each.limit.fits else f"ends at loss {quantity(each.limit.losses[-1])}"
+    end = "labels fitted" if each.limit.fits else f"ends at loss {quantity(each.limit.losses[-1])}"
     axes.set_title(end, loc="right", fontsize=7, color=INK)

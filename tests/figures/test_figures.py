@@ -245,11 +245,12 @@ def test_quantities_are_readable() -> None:
     [
         ((79, 130), ["80", "90", "100"]),
         ((0.02, 0.06), ["0.02", "0.03", "0.04", "0.06"]),
+        ((2, 150), ["10", "100"]),
         ((1, 1e4), [rf"$\mathdefault{{10^{{{k}}}}}$" for k in range(5)]),
         ((1.5e-9, 6.5e-9), [rf"$\mathdefault{{{k}\times10^{{-9}}}}$" for k in (2, 3, 4, 6)]),
     ],
 )
-def test_a_logarithmic_axis_of_less_than_a_decade_has_plain_numbers(limits, expected) -> None:
+def test_a_logarithmic_axis_of_less_than_two_decades_has_plain_numbers(limits, expected) -> None:
     @styled
     def draw() -> Figure:
         figure = new_figure(2.6)

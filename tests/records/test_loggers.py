@@ -1,11 +1,17 @@
 """metrics.csv and TensorBoard say the same."""
 
 import csv
+import io
 
 import numpy as np
+from PIL import Image
+from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from gfflow.figures import FIGURES
+from gfflow.records.dashboard import image_tag, write_image
 from gfflow.records.loggers import EventLogger, MetricsTable
+from gfflow.scalars import MEASURES
 
 
 def read(path):
@@ -60,3 +66,17 @@ def test_tensorboard_has_the_same_names_steps_and_values(tmp_path):
     logged = events.Scalars("mass/u_plus")
     assert [event.step for event in logged] == [0, 5, 70]
     np.testing.assert_allclose([event.value for event in logged], [0, 5 / 7, 10], rtol=1e-7)  # float32
+
+
+def test_figures_and_scalars_of_one_name_are_told_apart_by_tensorboard(tmp_path):
+    logger = EventLogger(tmp_path)
+    logger.log_metrics({"loss": 1.0}, 0)
+    picture = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(picture, "png")
+    write_image(logger.experiment, image_tag("loss"), picture.getvalue(), 5)
+    logger.close()
+    served = plugin_event_accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()  # as TensorBoard reads
+    assert set(served.Tags()["tensors"]) == {"loss", image_tag("loss")}
+    assert [tuple(event.tensor_proto.tensor_shape.dim) for event in served.Tensors("loss")] == [()]
+    scalars = {name for entry in MEASURES.values() for name in entry.names}
+    assert not scalars & {image_tag(name) for name in FIGURES}

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gfflow.commands.report import main
 from gfflow.reports import Sweep, report
 from gfflow.reports.bands import band
-from gfflow.reports.curves import curves
+from gfflow.reports.curves import curves, settles
 from gfflow.reports.finals import finals, pairs, power_law
 from gfflow.reports.heatmap import heatmap
 
@@ -109,6 +109,14 @@ def test_runs_that_were_not_one_sweep_have_room_for_their_names(write_job, tmp_p
     assert not [str(warning.message) for warning in recwarn if "constrained_layout" in str(warning.message)]
 
 
+def test_a_curve_settles_where_it_comes_near_its_last_value() -> None:
+    x = np.arange(101.0)
+    assert settles(x, np.where(x < 10, 5.0, 1.0)) == 9
+    assert settles(x, 2 + np.exp2(-x)) == 6  # 2^-6 is more than a hundredth, 2^-7 less
+    assert settles(x, np.ones(101)) == 0
+    assert settles(x, x) == 98
+
+
 def test_final_values_show_the_slope(sweep: Sweep) -> None:
     x, y = pairs(sweep.finished, "init.scale", "final.loss")
     assert len(x) == len(y) == 9
@@ -188,6 +196,21 @@ def test_heat_map_shows_means_over_seeds_and_leaves_holes_white(write_job, tmp_p
     np.testing.assert_allclose(
         cells, np.outer([4, 8], [0.01, 0.1, 1]) + 0.5 + [[0, 0, np.nan], [0, 0, 0]], rtol=1e-14
     )
+
+
+def test_all_words_of_a_heat_map_of_few_cells_lie_within_it(write_job, tmp_path: Path) -> None:
+    for number in range(4):
+        overrides = {"network.width": str(4 + number % 2), "init.gamma": str(number // 2)}
+        write_job(number, overrides, final={"limit_distance": 10.0 ** -(2 * number)})
+    figure = heatmap(Sweep.read(tmp_path / "sweep"), "final.limit_distance")
+    assert figure is not None
+    figure.draw_without_rendering()
+    words = [*figure.texts, figure._suptitle, *figure.axes[0].texts, *figure.axes[0].get_yticklabels()]
+    for text in words:
+        box = text.get_window_extent()
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text
+    assert figure.axes[0].texts[-1].get_text() == r"$10^{-6}$"
 
 
 def test_one_swept_key_gives_no_heat_map(sweep: Sweep) -> None:
