@@ -12,7 +12,7 @@ from gfflow.records.run import Run
 
 @figure("saddle", "a predicted saddle or limit")
 def saddle(run: Run) -> Figure | None:
-    """Distances to theta_S and theta*, and the least of each, over the iterations; None where neither was predicted."""
+    """Distances to theta_S and theta* over the iterations, and the least of each; None where none was predicted."""
     known = [
         (run.column("saddle/distance"), r"to the saddle $\theta_S$", INK, "-"),
         (run.column("limit/distance"), r"to the limit $\theta^*$", PLUS, (0, (5, 1.5))),
