@@ -63,8 +63,8 @@ def curves(sweep: Sweep, scalar: str) -> Figure | None:
             row[0].set_title(f"{label(facet)} {value_label(level)}", loc="left", fontsize=8)
         if rescaled:
             _draw(row[1], drawn, used, scalar, rescaled_time)
-            _end_soon(row[1], drawn, scalar)
-            _mark_steps(row[1], rows[level])
+            if not _mark_steps(row[1], rows[level]):
+                _end_soon(row[1], drawn, scalar)
     panels[-1, 0].set_xlabel("iteration")
     if rescaled:
         panels[-1, 1].set_xlabel(r"rescaled time $t\,/\,(-\ln\lambda)$")
@@ -133,9 +133,9 @@ def settles(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return float(x[away[-1]]) if len(away) else 0.0
 
 
-def _mark_steps(axes: Axes, groups: list[Group]) -> None:
+def _mark_steps(axes: Axes, groups: list[Group]) -> bool:
     """On orthogonal inputs, 1/||D+|| and 1/||D-||, marked where all groups have the same data; the axis ends soon
-    after the last of them."""
+    after the last of them. Returns whether there are any."""
     steps, last = [], 0.0
     for side, sign in (("plus", "+"), ("minus", "-")):
         known = [job for group in groups for job in group.jobs if job.summary.get("theory.orthogonal")]
@@ -153,6 +153,7 @@ def _mark_steps(axes: Axes, groups: list[Group]) -> None:
             text, (place, 1.0), (4 if side == "right" else -4, 3), ("data", "axes fraction"), "offset points",
             ha=side, va="bottom", fontsize=8,
         )  # fmt: skip
+    return last > 0
 
 
 def _legend(

@@ -48,7 +48,9 @@ def power_law(x: np.ndarray, y: np.ndarray, rounding: float = 0.0) -> PowerLaw |
 def with_error(value: float, error: float) -> str:
     """A value to the digit where its error begins, and the error, as mathematics; at most four decimals."""
     decimals = 4 if error < 1e-4 else max(0, -math.floor(math.log10(error)))
-    return f"{value:.{decimals}f} \\pm {error:.1g}"
+    digit, _, exponent = f"{error:.1g}".partition("e")
+    power = f"\\times10^{{{int(exponent)}}}" if exponent else ""
+    return f"{value:.{decimals}f} \\pm {digit}{power}"
 
 
 @styled

@@ -13,7 +13,7 @@ from gfflow.commands.report import main
 from gfflow.reports import Sweep, report
 from gfflow.reports.bands import band
 from gfflow.reports.curves import curves, settles
-from gfflow.reports.finals import finals, pairs, power_law
+from gfflow.reports.finals import finals, pairs, power_law, with_error
 from gfflow.reports.heatmap import heatmap
 
 from .conftest import D_MINUS, D_PLUS
@@ -127,6 +127,12 @@ def test_final_values_show_the_slope(sweep: Sweep) -> None:
     assert finals(sweep, "init.scale", ["final.norm_gap"]) is None
 
 
+def test_a_slope_and_its_error_are_mathematics() -> None:
+    assert with_error(0.3914, 0.0042) == r"0.391 \pm 0.004"
+    assert with_error(1.00008, 4e-5) == r"1.0001 \pm 4\times10^{-5}"
+    assert with_error(1.6, 0.23) == r"1.6 \pm 0.2"
+
+
 def test_norm_gaps_at_rounding_are_shown_but_not_fitted(write_job, tmp_path: Path) -> None:
     """The gap is 3 scale^2 down to 3e-10, then rounding: of either sign, and exactly 0."""
     gaps = {"1e-2": 3e-4, "1e-3": 3e-6, "1e-4": 3e-8, "1e-5": 3e-10, "1e-8": -2e-15, "1e-9": 0.0}
@@ -210,7 +216,7 @@ def test_all_words_of_a_heat_map_of_few_cells_lie_within_it(write_job, tmp_path:
         box = text.get_window_extent()
         assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text
         assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text
-    assert figure.axes[0].texts[-1].get_text() == r"$10^{-6}$"
+    assert figure.axes[0].texts[-1].get_text() == r"$1.0\times10^{-6}$"
 
 
 def test_one_swept_key_gives_no_heat_map(sweep: Sweep) -> None:
