@@ -40,6 +40,7 @@ def lazy(run: Run) -> Figure | None:
     if beside:
         last = len(trajectory.step) - 1
         _functions(panels[1], snapshot(trajectory, data, 0), snapshot(trajectory, data, last))
+        figure.legend(loc="outside lower right", ncols=3)  # no curve leaves a place free for certain
     return figure
 
 
@@ -61,9 +62,6 @@ def _functions(axes: Axes, start: Snapshot, end: Snapshot) -> None:
     root_mean_square, largest = float(gap.square().mean().sqrt()) / extent, float(gap.abs().max()) / extent
     axes.set(xlabel="input $x$", ylabel="$h(x)$", xlim=(float(line[0]), float(line[-1])))
     axes.set_title(f"network to kernel: {_percent(root_mean_square)} of the range, at most {_percent(largest)}")
-    # under the panels: no curve leaves a place free for certain
-    figure = axes.get_figure(root=True)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=3)
 
 
 def _percent(fraction: float) -> str:
