@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,11 @@ def test_every_output_can_be_printed_in_any_encoding(encoding, tmp_path):
         (("network=null",), "Config group override must be a string or a list"),
         (("--resolve",), "--resolve flag can only be used in conjunction with --cfg"),
         (("seed=0,1",), "seed: received 0,1; allowed: one value; with -m, a sweep"),
-        (("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=a"), "hydra.launcher.n_jobs=a: Value"),
+        pytest.param(
+            ("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=a"),
+            "hydra.launcher.n_jobs=a: Value",
+            marks=pytest.mark.skipif(find_spec("joblib") is None, reason="needs the extra sweep"),
+        ),
         (("=1",), "=1: not of the form KEY=VALUE"),
         (("reprt",), "reprt: not of the form KEY=VALUE; did you mean gfflow-report?"),
         (("experiment=nothing",), "study/lambda"),
