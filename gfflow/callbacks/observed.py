@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -38,9 +39,9 @@ from gfflow.training.hooked import up_to_date
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.samples import Probe, trained_indices
 from gfflow.training.schedule import FEW, Schedule
-from gfflow.training.shown import ModuleSnapshot, Shown
+from gfflow.training.shown import ModuleSnapshot, Shown, check_weights
 from gfflow.training.steps import StepCounter
-from gfflow.training.verdict import Verdict, check_descent, check_step, check_weights
+from gfflow.training.verdict import Verdict, check_descent, check_step
 from gfflow.training.view_check import Accuracy
 
 PREFIX = "gfflow/"  # of the scalars of somebody else's training
@@ -150,6 +151,7 @@ class View(pl.Callback):
         self._last: Callable[[], Any] = lambda: None  # the trainer of that training
         self.output_scale, self.check = output_scale, check
         self._read: tuple[int, Shown] | None = None  # the weights at that iteration
+        self._told = False  # that weights change after they were measured
         self._snapshot: ModuleSnapshot | None = None
         self._verdict: Verdict | None = None
         self._first: ModuleSnapshot | None = None  # the network at the start, until the first step has been checked
@@ -163,6 +165,7 @@ class View(pl.Callback):
     def attach(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Finds weights, samples and schedule, once for each training."""
         self._trainer, self._module, self._read, self._snapshot = trainer, module, None, None
+        self._told = False
         shown = self._read_weights()
         if self.check:
             check_weights(shown)
@@ -175,7 +178,8 @@ class View(pl.Callback):
         self._plan(trainer, len(shown.neurons.a))
         if self.step_size is not None:
             check_descent(trainer, self.step_size)
-        agrees = x is not None and self.measurable() and check_forward(module, x, self.snapshot())
+        checked = self.check and x is not None and self.measurable()
+        agrees = checked and check_forward(module, x, self.snapshot(), alone=self.view is None)
         self._expect(trainer, agrees)
         _lay_out(trainer, charts(mirrored=False), self.prefix)
 
@@ -242,6 +246,7 @@ class View(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        self._compare_with_measured()
         if self._verdict is not None and self._verdict.pending:
             self._verdict.begin_batch(self._read_weights(), batch)
         if self._steps is not None:
@@ -256,7 +261,24 @@ class View(pl.Callback):
     ) -> None:
         self._settle()
 
+    def _compare_with_measured(self) -> None:
+        """Tells, once, where something has changed the weights after they were measured and before another step: a
+        module's on_train_batch_end comes after those of the callbacks."""
+        if self._told or self._read is None or self._read[0] != self.iteration:
+            return
+        read = self._read[1].parameters
+        named = dict(self._module.named_parameters())
+        pairs = ((named[name].detach().to(old), old) for name, old in read.items() if name in named)
+        if not all(torch.allclose(new, old, rtol=0, atol=0, equal_nan=True) for new, old in pairs):
+            self._told = True
+            line = (
+                f"weights are changed after optimiser step {self.iteration}, by the module's on_train_batch_end or "
+                "another callback: rows are of the weights before that; changes in optimizer_step are measured"
+            )
+            warnings.warn(line, stacklevel=2)
+
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._compare_with_measured()
         if self._verdict is not None and self._verdict.pending and self.iteration > self._start:
             line = "no gradient but zero was seen in the parameters: that the view is right has not been checked"
             warnings.warn(line, stacklevel=2)
@@ -410,7 +432,8 @@ def _under(prefix: str, tag: str) -> str:
 def _default_schedule(trainer: pl.Trainer) -> Schedule:
     steps = trainer.estimated_stepping_batches
     if not 1 <= steps < float("inf"):
-        raise InvalidInput("schedule", f"none, for a training of {steps} steps", "View(schedule=Schedule.of(last))")
+        line = "none, for a training whose number of optimiser steps is not known before"
+        raise InvalidInput("schedule", line, "View(schedule=gfflow.Schedule.of(last)), or max_steps in the Trainer")
     return Schedule.of(int(steps), linear=0)
 
 

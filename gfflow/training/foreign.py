@@ -197,12 +197,13 @@ def shifted(training_set: TrainingSet, output_bias: float, output_scale: float =
         return replace(training_set, y=training_set.y - output_bias)
 
 
-def check_forward(module: nn.Module, x: Tensor, snapshot: ModuleSnapshot) -> bool:
+def check_forward(module: nn.Module, x: Tensor, snapshot: ModuleSnapshot, alone: bool = True) -> bool:
     """Raises InvalidInput where the module's forward is not the output that the snapshot shows on its training inputs
     x.
 
     To the accuracy of the module's own dtype. False where the forward cannot be called so, outside its training step:
-    what the view says is then for the first batch to show (training/view_check.py).
+    what the view says is then for the first batch to show (training/view_check.py). So it is, unless the forward is
+    judged `alone`, where it gives something else than one number a sample, such as the outputs of two classes.
     """
     parameter = next(module.parameters())
     modes = {part: part.training for part in module.modules()}
@@ -216,6 +217,8 @@ def check_forward(module: nn.Module, x: Tensor, snapshot: ModuleSnapshot) -> boo
         for part, mode in modes.items():
             part.training = mode
     if not isinstance(output, Tensor) or output.numel() != len(x[:CHECKED]):
+        if not alone:
+            return False
         raise InvalidInput("network", f"an output of shape {tuple(getattr(output, 'shape', ()))}", REMEDY)
     bias, scale = snapshot.shown.output_bias, snapshot.shown.output_scale
     h = scale * (snapshot.outputs[:CHECKED] + bias)

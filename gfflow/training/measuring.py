@@ -16,7 +16,7 @@ from gfflow.model.numbers import as_numbers
 from gfflow.model.snapshot import Snapshot
 from gfflow.scalars import Measure
 from gfflow.training.foreign import LossOf, WeightsOf, as_training_set, read_weights, shifted, snapshot_of
-from gfflow.training.shown import ModuleSnapshot
+from gfflow.training.shown import ModuleSnapshot, check_weights
 
 Model = nn.Module | Neurons | Sequence[Any]  # a module, neurons, (w, a) or (w, a, output bias)
 
@@ -88,6 +88,7 @@ class Reader:
         data = self._samples(shown.neurons, shown.output_bias)
         if not self._checked and self._data is not None:
             snapshot_of(model, self._data, self.view, self.slope, output_scale=self.output_scale)
+            check_weights(shown)
             self._checked = True
         return ModuleSnapshot(shown, data, iteration, time)
 

@@ -134,9 +134,9 @@ def show(
         raise InvalidInput("network", f"the lazy parameter {lazy[0]}", remedy)
     parameters = {name: _copy(module.get_parameter(name)).requires_grad_() for name in _copied(module)}
     buffers = {name: _copy(b) if b.is_floating_point() else b for name, b in module.named_buffers() if b is not None}
-    swapped = {f"module.{name}": tensor for name, tensor in {**parameters, **buffers}.items()}
-    with torch.enable_grad():
-        found = torch.func.functional_call(_Viewed(module, view), swapped, ())
+    swapped = {f"module.{name}": tensor for name, tensor in _everywhere(module, {**parameters, **buffers}).items()}
+    with torch.enable_grad():  # ties are ours: torch's way leaves a layer that has two names with the copies
+        found = torch.func.functional_call(_Viewed(module, view), swapped, (), tie_weights=False)
     w, a, *bias = weights = _checked(found)
     sources = _sources(weights, parameters)
     held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
@@ -145,6 +145,20 @@ def show(
     neurons = Neurons.copy_of(w, a.flatten(), activation, _frozen(sources, trained))
     shift = float(bias[0].detach()) if bias else 0.0
     return Shown(neurons, shift, output_scale, parameters, weights, trained)
+
+
+def check_weights(shown: Shown) -> None:
+    """Raises InvalidInput where a view's weights are not computed from the module's own, or are a multiple of these:
+    balance, norms and flow would then be those of other weights than the ones that are trained."""
+    if not shown.is_attached and shown.trained:
+        received = "weights that are not computed from the parameters of the module that it is given"
+        raise InvalidInput("view", received, f"{ALLOWED}, not detached")
+    factors = shown.factors()
+    if factors is not None and any(abs(factor - 1) > UNIFORM for factor in factors):
+        w, a = factors
+        received = f"w and a that are {w:.6g} and {a:.6g} times the module's own"
+        scale = w * a * shown.output_scale
+        raise InvalidInput("view", received, f"the module's own, and View(output_scale={scale:.6g})")
 
 
 class _Viewed(nn.Module):
@@ -188,6 +202,19 @@ def _copied(module: nn.Module) -> list[str]:
     named = dict(module.named_parameters())
     fixed = sum(parameter.numel() for parameter in named.values() if not parameter.requires_grad)
     return [name for name, parameter in named.items() if parameter.requires_grad or fixed <= MANY]
+
+
+def _everywhere(module: nn.Module, copies: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The copies by all places that hold the tensor: each layer counts once, however many names it has, and a tensor
+    that several layers share in each of them."""
+    held = [*module.named_parameters(), *module.named_buffers()]
+    known = {id(tensor): copies[name] for name, tensor in held if name in copies}
+    return {
+        f"{path}.{name}" if path else name: known[id(tensor)]
+        for path, layer in module.named_modules()
+        for name, tensor in [*layer._parameters.items(), *layer._buffers.items()]
+        if id(tensor) in known
+    }
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -1,5 +1,4 @@
-"""When a view is judged, and by what: its weights before training, its gradient on the first batch, a step size by
-the first step."""
+"""When a view is judged, and by what: its gradient on the first batch, a step size by the first step."""
 
 from __future__ import annotations
 
@@ -15,23 +14,9 @@ from torch import Tensor, nn
 from gfflow.errors import InvalidInput
 from gfflow.model.data import TrainingSet
 from gfflow.training.first_batch import FirstBatch
-from gfflow.training.shown import ALLOWED, ModuleSnapshot, Shown
+from gfflow.training.shown import ModuleSnapshot, Shown
 from gfflow.training.view_check import Accuracy, Reading, are_in, compare, readings
 from gfflow.training.view_faults import Faults, regulariser
-
-
-def check_weights(shown: Shown) -> None:
-    """Raises InvalidInput where a view's weights are not computed from the module's own, or are a multiple of these:
-    balance, norms and flow would then be those of other weights than the ones that are trained."""
-    if not shown.is_attached and shown.trained:
-        received = "weights that are not computed from the parameters of the module that it is given"
-        raise InvalidInput("view", received, f"{ALLOWED}, not detached")
-    factors = shown.factors()
-    if factors is not None and any(abs(factor - 1) > 1e-9 for factor in factors):
-        w, a = factors
-        received = f"w and a that are {w:.6g} and {a:.6g} times the module's own"
-        scale = w * a * shown.output_scale
-        raise InvalidInput("view", received, f"the module's own, and View(output_scale={scale:.6g})")
 
 
 @dataclass

@@ -602,3 +602,84 @@ def test_a_first_batch_without_a_gradient_decides_nothing():
     rows = fit(module)
     assert list(rows) == [0, 1, 2, 3]
     check(rows[3], module, half_square)
+
+
+class TwoNames(Net):
+    """Layers that are attributes and parts of a Sequential, and so have two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.output = self.net[0], self.net[2]
+
+
+def test_layers_with_two_names():
+    """They are read, and stay the parameters that they were."""
+    module = TwoNames()
+    before = dict(module.named_parameters())
+    rows = fit(module)
+    check(rows[3], module, half_square)
+    assert all(parameter is before[name] for name, parameter in module.named_parameters())
+
+
+def test_weights_that_two_layers_share():
+    module = Net(d=1)
+    module.net = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU(), nn.Linear(1, 1, bias=False))
+    module.net[2].weight = module.net[0].weight
+    rows = fit(module, loader=full(X[:, :1], Y))
+    check(rows[3], module, lambda m: half_square(m, X[:, :1]))
+
+
+def test_two_outputs_with_their_difference_as_the_view():
+    """Cross-entropy of two classes is the logistic loss of h = h_1 - h_0."""
+    labels = (SIGNS > 0).long()
+
+    def network():
+        module = Net(nn.functional.cross_entropy)
+        module.net[2] = nn.Linear(M, 2, bias=False)
+        return module
+
+    def difference(sign):
+        return cb.View(lambda m: (m.net[0].weight, sign * (m.net[2].weight[1] - m.net[2].weight[0])), loss="logistic")
+
+    module = network()
+    rows = fit(module, view=difference(1), loader=full(X, labels))
+    check(rows[3], module, lambda m: nn.functional.cross_entropy(m(X.double()), labels))
+    refused(network(), view=difference(-1), loader=full(X, labels), match="off by")
+
+
+def test_a_view_that_is_not_checked_is_taken_at_its_word():
+    module = Net()
+    module.net[1] = nn.LeakyReLU(0.2)
+    start = half_square(copy.deepcopy(Net()).double()).item()  # of a ReLU with the same weights
+    assert fit(module, view=cb.View(slope=0.0, check=False))[0]["loss"] == pytest.approx(start, rel=1e-9)
+
+
+class Clamped(Net):
+    """Weights that are clamped after each step, where a callback comes before."""
+
+    def on_train_batch_end(self, *_):
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.clamp_(-0.3, 0.3)
+
+
+class ClampedInStep(Net):
+    def optimizer_step(self, *arguments, **options):
+        super().optimizer_step(*arguments, **options)
+        Clamped.on_train_batch_end(self)
+
+
+def test_weights_that_change_after_they_were_measured_are_told():
+    with pytest.warns(UserWarning, match="changed after optimiser step 1, by the module's on_train_batch_end"):
+        fit(Clamped())
+    for module in (ClampedInStep(), Net(optimizer=lambda p: torch.optim.SGD(p, lr=1e30))):  # the latter diverges
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="weights are changed")
+            rows = fit(module)
+    module = ClampedInStep()
+    rows = fit(module)
+    check(rows[3], module, half_square)
+
+
+def test_a_training_of_unknown_length_asks_for_a_schedule():
+    refused(Net(), match="number of optimiser steps is not known", max_epochs=-1, max_time={"seconds": 1})

@@ -157,3 +157,24 @@ def test_a_loop_that_is_stopped_or_diverges_keeps_what_was_recorded(tmp_path):
         recorder.record(0, net)
         recorder.record(1, (torch.full((6, 3), torch.nan), torch.ones(6)))
     assert list(recorder.rows) == [0]
+
+
+class Mean(nn.Module):
+    """1/m outside, on parameters of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.w, self.a = nn.Parameter(torch.randn(5, 2)), nn.Parameter(torch.randn(5))
+
+    def forward(self, x):
+        return torch.relu(x @ self.w.T) @ self.a / 5
+
+
+def test_weights_that_a_view_scales_are_refused():
+    """Balance would be that of other weights than the loop trains."""
+    network, x = Mean(), torch.randn(8, 2)
+    with pytest.raises(InvalidInput, match=r"times the module's own.*View\(output_scale=0.2\)"):
+        gfflow.measure(network, x, x[:, 0], view=lambda m: (m.w, m.a / 5))
+    loss = float((network(x) - x[:, 0]).square().mean().detach()) / 2
+    found = gfflow.measure(network, x, x[:, 0], view=lambda m: (m.w, m.a), output_scale=0.2)
+    assert found["loss"] == pytest.approx(loss, rel=1e-5)  # of float32
