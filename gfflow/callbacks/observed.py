@@ -178,8 +178,9 @@ class View(pl.Callback):
         self._plan(trainer, len(shown.neurons.a))
         if self.step_size is not None:
             check_descent(trainer, self.step_size)
-        checked = self.check and x is not None and self.measurable()
-        agrees = checked and check_forward(module, x, self.snapshot(), alone=self.view is None)
+        agrees = False
+        if self.check and x is not None and self.measurable():
+            agrees = check_forward(module, x, self.snapshot(), alone=self.view is None)
         self._expect(trainer, agrees)
         _lay_out(trainer, charts(mirrored=False), self.prefix)
 
