@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 
 from gfflow import scalars
 from gfflow.callbacks.base import Measurement
-from gfflow.callbacks.observed import Observed, observed
+from gfflow.callbacks.observed import Observed, View, observed
 from gfflow.errors import InvalidInput
 from gfflow.model.snapshot import Frames, Snapshot
 from gfflow.scalars import Measure
@@ -166,10 +166,26 @@ class SolverState(Measured):
 
 class FlowDistance(Measured):
     """`flow/distance` and `flow/function_distance`: lr is the flow time of an iteration, rtol the flow's relative
-    tolerance (scalars.FlowDistance)."""
+    tolerance (scalars.FlowDistance).
+
+    In somebody else's training only with `View(step_size=lr)`, which checks that steps are those of descent on L, and
+    without an output bias, of which the flow knows nothing; raises InvalidInput otherwise.
+    """
 
     def __init__(self, lr: float, rtol: float = 1e-6) -> None:
         super().__init__(scalars.FlowDistance(lr, rtol))
+        self.lr = lr
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        network = observed(trainer, pl_module)
+        if isinstance(network, View):
+            if network.step_size != self.lr:
+                received = f"lr {self.lr:g} with View(step_size={network.step_size})"
+                remedy = f"View(step_size={self.lr:g}), checked against the first step of plain full-batch descent"
+                raise InvalidInput("FlowDistance", received, remedy)
+            if len(network.snapshot().shown.weights) == 3:
+                raise InvalidInput("FlowDistance", "an output bias", "an output layer with bias=False")
+        super().on_train_start(trainer, pl_module)
 
 
 class Structure(Measured):

@@ -683,3 +683,33 @@ def test_weights_that_change_after_they_were_measured_are_told():
 
 def test_a_training_of_unknown_length_asks_for_a_schedule():
     refused(Net(), match="number of optimiser steps is not known", max_epochs=-1, max_time={"seconds": 1})
+
+
+def test_the_distance_to_the_flow_is_that_of_plain_descent_without_an_output_bias():
+    """It is first order in the step: half the step on twice as many batches halves it, to the second order."""
+
+    def end(step_size, epochs):
+        module = Net(optimizer=lambda p: torch.optim.SGD(p, lr=step_size / 2)).double()
+        loader = full(X.double(), Y.double())
+        view = cb.View(step_size=step_size)
+        return fit(module, cb.FlowDistance(step_size), loader=loader, view=view, max_epochs=epochs)[epochs]
+
+    coarse, fine = end(0.02, 20)["flow/distance"], end(0.01, 40)["flow/distance"]
+    assert coarse / fine == pytest.approx(2, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "match"),
+    [
+        (lambda: Net(bias=True), {"view": cb.View(step_size=0.1)}, "FlowDistance: received an output bias"),
+        (lambda: Net(), {}, r"received lr 0.1 with View\(step_size=None\); allowed: View\(step_size=0.1\)"),
+        (
+            lambda: Net(optimizer=torch.optim.Adam),
+            {"view": cb.View(step_size=0.1), "loader": DataLoader(TensorDataset(X, Y), batch_size=4)},
+            "step_size: received 0.1 with Adam",
+        ),
+    ],
+    ids=["output bias", "no step size", "Adam with mini-batches"],
+)
+def test_the_distance_to_the_flow_is_refused_where_there_is_no_flow_of_the_same_weights(module, options, match):
+    refused(module(), cb.FlowDistance(0.1), match=match, **options)
