@@ -20,9 +20,9 @@ from gfflow.callbacks.measured import (
     SolverState,
     Structure,
 )
-from gfflow.callbacks.observed import View
 from gfflow.callbacks.progress import PhaseProgress
 from gfflow.callbacks.trajectory import TrajectoryRecorder
+from gfflow.callbacks.view import View
 
 __all__ = [
     "AlignmentCosines",

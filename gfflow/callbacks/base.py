@@ -9,7 +9,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.loggers.logger import Logger
 
-from gfflow.callbacks.observed import Observed, View, observed, view_of
+from gfflow.callbacks.observed import Observed, observed, view_of
+from gfflow.callbacks.view import View
 from gfflow.model.snapshot import Frames, Snapshot
 from gfflow.training.module import GradientFlowModule
 

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gfflow.callbacks.observed import Observed, View, observed, view_of
+from gfflow.callbacks.observed import Observed, observed, view_of
+from gfflow.callbacks.view import View
 from gfflow.measures.alignment import own_cosines
 from gfflow.model.snapshot import Snapshot
 from gfflow.training.module import GradientFlowModule

@@ -9,7 +9,8 @@ import lightning.pytorch as pl
 
 from gfflow import scalars
 from gfflow.callbacks.base import Measurement
-from gfflow.callbacks.observed import Observed, View, observed
+from gfflow.callbacks.observed import Observed, observed
+from gfflow.callbacks.view import View
 from gfflow.errors import InvalidInput
 from gfflow.model.snapshot import Frames, Snapshot
 from gfflow.scalars import Measure

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from gfflow.records.event_file import add_layout
+
+Layout = Mapping[str, Mapping[str, tuple[str, Sequence[str]]]]
 
 
 class Rows:
@@ -96,3 +102,20 @@ def _watched(trainer: pl.Trainer, prefix: str) -> Iterable[tuple[str, int]]:
 def _number(callback: Any) -> int:
     every = getattr(callback, "_every_n_train_steps", 0)
     return every if isinstance(every, int) else 0
+
+
+def lay_out(trainer: pl.Trainer, layout: Layout, prefix: str) -> None:
+    """Gives the custom charts to TensorBoard, where a logger writes for it by torch."""
+    below = {
+        section: {title: (kind, [_under(prefix, tag) for tag in tags]) for title, (kind, tags) in charts.items()}
+        for section, charts in layout.items()
+    }
+    for logger in trainer.loggers:
+        writer = getattr(logger, "experiment", None)
+        if below and isinstance(writer, SummaryWriter):
+            add_layout(writer, below)
+
+
+def _under(prefix: str, tag: str) -> str:
+    """The name, or the regular expression of names, under the prefix."""
+    return f"^{re.escape(prefix)}{tag.removeprefix('^')}" if tag.startswith("^") else prefix + tag

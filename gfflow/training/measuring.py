@@ -65,13 +65,7 @@ class Reader:
     """Reads networks on the same samples; the first one, if it is a module, is checked against its own forward."""
 
     def __init__(
-        self,
-        x: Any,
-        y: Any,
-        loss: LossOf = "square",
-        view: WeightsOf | None = None,
-        slope: float | None = None,
-        output_scale: float = 1.0,
+        self, x: Any, y: Any, loss: LossOf, view: WeightsOf | None, slope: float | None, output_scale: float
     ) -> None:
         self.x, self.y, self.loss = as_numbers(x, "x"), as_numbers(y, "y"), loss
         self.view, self.slope, self.output_scale = view, slope, output_scale

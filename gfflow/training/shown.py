@@ -74,6 +74,12 @@ class Shown:
         """Whether the view's weights are computed from the module's parameters, or only have their values."""
         return any(self.sources)
 
+    def differs_from(self, module: nn.Module) -> bool:
+        """Whether one of the module's parameters has another value by now."""
+        named = dict(module.named_parameters())
+        pairs = ((named[name].detach().to(old), old) for name, old in self.parameters.items() if name in named)
+        return not all(torch.allclose(new, old, rtol=0, atol=0, equal_nan=True) for new, old in pairs)
+
     def factors(self) -> tuple[float, float] | None:
         """By how much w and a are larger than the parameters that they are made of, where each is one constant times
         its own; None where they are not. A parameter that is drawn at random and scaled keeps all angles."""
