@@ -23,8 +23,12 @@ class Measurement(pl.Callback, ABC):
     or a random state.
     """
 
-    takes_blocks = True  # of a GradientFlowModule
     _measured: int | None = None  # the last measured iteration: several batches may make one optimiser step
+
+    @property
+    def takes_blocks(self) -> bool:
+        """Whether several leaps of a GradientFlowModule may pass between two calls: it then sees all their frames."""
+        return type(self).on_train_batch_end is Measurement.on_train_batch_end
 
     @abstractmethod
     def measure(self, snapshot: Snapshot) -> dict[str, float]:

@@ -35,9 +35,6 @@ class Observed(Protocol):
     def measurable(self) -> bool:
         """Whether the weights are finite."""
 
-    def on_schedule(self) -> bool:
-        """Whether this iteration is one of the schedule's."""
-
     def due(self, schedule: Schedule | None = None, ended: bool = False) -> bool:
         """Whether to measure now what is wanted at the iterations of that schedule, by default the training's, and,
         where training has `ended`, at its end."""

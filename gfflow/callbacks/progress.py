@@ -59,7 +59,7 @@ class PhaseProgress(pl.Callback):
         if self._progress is None or (self._progress.disable and self._line is None):
             return
         network = observed(trainer, module)
-        if not network.on_schedule() or not network.measurable():
+        if not network.due() or not network.measurable():
             return
         last = network.schedule.last
         if self._line is not None and not self._line.due(network.iteration >= last):

@@ -275,9 +275,6 @@ class View(pl.Callback):
         shown = self._weights()
         return math.isfinite(shown.neurons.half_norm_squared + shown.output_bias)
 
-    def on_schedule(self) -> bool:
-        return self.due()
-
     def due(self, schedule: Schedule | None = None, ended: bool = False) -> bool:
         assert self._steps is not None and self._trainer is not None
         wanted = self.schedule if schedule is None else schedule

@@ -12,18 +12,8 @@ def nuclear_norms(neurons: Neurons) -> Tensor:
     return neurons.singular_values.sum(dim=-1)
 
 
-def nuclear_norm(neurons: Neurons) -> float:
-    """The sum of the singular values of the one network's W."""
-    return float(nuclear_norms(neurons))
-
-
 def stable_ranks(neurons: Neurons) -> Tensor:
     """||W||_F^2 / ||W||^2, shape (...): 1 where all w_j are parallel, at most the rank; 0 for W = 0."""
     values = neurons.singular_values
     largest = values[..., :1]
     return (values / largest.masked_fill(largest == 0, 1.0)).square().sum(dim=-1)
-
-
-def stable_rank(neurons: Neurons) -> float:
-    """That of the one network."""
-    return float(stable_ranks(neurons))

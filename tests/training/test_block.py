@@ -6,6 +6,7 @@ import pytest
 from lightning.pytorch.loggers.logger import Logger
 
 import gfflow
+from gfflow import callbacks as cb
 from gfflow.errors import Diverged
 from gfflow.training import block
 
@@ -81,6 +82,21 @@ def test_a_run_in_blocks_leaves_what_it_leaves_leap_by_leap(case, tmp_path, monk
     assert results[0] == results[1]
     schedule = gfflow.build(config(case)).module.schedule
     assert one.iterations == list(schedule.iterations[1 : len(one.iterations) + 1])
+
+
+def test_a_measurement_that_looks_on_by_itself_sees_every_leap(tmp_path):
+    class Looking(cb.Measurement):
+        iterations = ()
+
+        def measure(self, snapshot):
+            return {}
+
+        def on_train_batch_end(self, trainer, pl_module, *rest):
+            self.iterations += (pl_module.iteration,)
+
+    looking = Looking()
+    gfflow.train(config("fused"), tmp_path, callbacks=[looking])
+    assert looking.iterations == gfflow.build(config("fused")).module.schedule.iterations[1:]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e-3])
