@@ -64,13 +64,11 @@ class Measured(Measurement):
         return self.source.measure(snapshot)
 
     def measure_frames(self, frames: Frames) -> list[dict[str, float]]:
-        due = [i for i, step in enumerate(frames.iterations) if self.wanted is None or step in self.wanted]
         rows: list[dict[str, float]] = [{} for _ in frames.iterations]
-        some = frames if len(due) == len(rows) else frames.some(due)  # all: shared with the other measures
-        for name, values in (self.source.measure_frames(some) if due else {}).items():
-            for i, value in zip(due, values.tolist(), strict=True):
+        for name, values in self.source.measure_some(frames, self.wanted).items():
+            for row, value in zip(rows, values.tolist(), strict=True):
                 if value == value:
-                    rows[i][name] = value
+                    row[name] = value
         return rows
 
     def state_dict(self) -> dict[str, Any]:

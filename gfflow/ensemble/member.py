@@ -123,13 +123,7 @@ class _Training:
 
     def _measure(self, frames: Frames) -> None:
         found: dict[str, Array] = {}
-        few = [i for i, step in enumerate(frames.iterations) if step in self.few]
         for source, costly in self.measures:
-            if not costly:
-                found |= source.measure_frames(frames)
-            elif few:
-                for name, values in source.measure_frames(frames.some(few)).items():
-                    found[name] = np.full(len(frames.iterations), np.nan)
-                    found[name][few] = values
+            found |= source.measure_some(frames, self.few if costly else None)
         self.steps += frames.iterations
         self.parts.append((len(frames.iterations), found))

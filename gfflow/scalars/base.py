@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -58,6 +58,17 @@ class Measure(ABC):
         for i in range(len(frames.iterations)):
             for name, value in self.measure(frames.at(i)).items():
                 found.setdefault(name, np.full(len(frames.iterations), np.nan))[i] = value
+        return found
+
+    def measure_some(self, frames: Frames, wanted: Container[int] | None) -> dict[str, NDArray[np.float64]]:
+        """`measure_frames`, taken at the iterations that are wanted (None: all), and NaN at the others."""
+        due = [i for i, step in enumerate(frames.iterations) if wanted is None or step in wanted]
+        if len(due) == len(frames.iterations):
+            return self.measure_frames(frames)  # with what other measures have computed of these frames
+        found: dict[str, NDArray[np.float64]] = {}
+        for name, values in (self.measure_frames(frames.some(due)) if due else {}).items():
+            found[name] = np.full(len(frames.iterations), np.nan)
+            found[name][due] = values
         return found
 
     def state_dict(self) -> dict[str, Any]:
