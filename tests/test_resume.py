@@ -280,6 +280,7 @@ def test_command_line_resumes_a_folder(monkeypatch, capfd, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_command_at_once(number, status, tmp_path):
     """As a process of its own; a tenth of a second on an idle machine."""

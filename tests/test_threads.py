@@ -168,6 +168,7 @@ def run_of_figure_6(folder: Path, number: int | None, *overrides: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_metrics_are_the_same_bits_with_one_thread_and_two(tmp_path: Path) -> None:
     for number in (1, 2):
         run_of_figure_6(tmp_path, number, f"hydra.run.dir={number}")
@@ -176,6 +177,7 @@ def test_metrics_are_the_same_bits_with_one_thread_and_two(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
 def test_jobs_of_a_sweep_are_the_same_bits_as_single_runs(launcher: str, tmp_path: Path) -> None:
     run_of_figure_6(tmp_path, None, "seed=1", "hydra.run.dir=single")

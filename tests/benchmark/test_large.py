@@ -6,6 +6,7 @@ from gfflow.benchmark.large import measure_many, measure_widths, points_on_a_lin
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_widths_have_a_time_each() -> None:
     line = measure_widths((50, 100), 20)
     assert line.sizes == [50, 100]

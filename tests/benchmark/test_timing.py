@@ -113,6 +113,7 @@ def test_a_busy_process_ends_by_itself():
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_run_is_timed_as_typed(monkeypatch):
     """By its own summary, in the environment as it is: nothing set, nothing taken away."""
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
@@ -132,6 +133,7 @@ def test_process_measures_time_and_memory():
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_quick_benchmark(tmp_path):
     command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), "--quick", "--out", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True)

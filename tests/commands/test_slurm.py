@@ -53,6 +53,7 @@ PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(not all(shutil.which(name) for name in DAEMONS), reason="slurmctld and slurmd: slurm-wlm"),
 ]
 

@@ -239,6 +239,7 @@ def test_local_jobs_of_submitit_are_not_reached_by_ctrl_c(tmp_path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_a_parallel_sweep_equals_single_runs_bitwise_and_lists_its_failures(launcher, monkeypatch, tmp_path) -> None:
     pytest.importorskip(f"hydra_plugins.hydra_{launcher.removesuffix('_local')}_launcher")
@@ -261,6 +262,7 @@ def test_a_parallel_sweep_equals_single_runs_bitwise_and_lists_its_failures(laun
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker in /proc")
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_a_worker_killed_from_outside_is_one_failed_job_and_the_sweep_goes_on_with_it(sent, tmp_path) -> None:
@@ -337,6 +339,7 @@ def processes(session: int) -> list[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for left processes in /proc")
 @pytest.mark.parametrize(
     ("launcher", "sent", "group"),
