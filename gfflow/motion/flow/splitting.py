@@ -22,7 +22,7 @@ from gfflow.errors import Stalled
 from gfflow.motion.flow.coordinates import Array, Problem, State
 from gfflow.motion.flow.integrator import FLOOR, MOST_STEPS, ROUNDING, Integrator
 from gfflow.motion.flow.step import Tolerance, machine_of, travel, value
-from gfflow.motion.flow.walk import LOST, walk
+from gfflow.motion.flow.walk import LOST, ORDER, walk
 from gfflow.motion.response import residual, slope
 
 A_WHILE = 0.05  # seconds of steps that are taken at once: so soon may a signal be answered
@@ -32,7 +32,7 @@ class Splitting(Integrator):
     """Fourth order, through all kinks, on any data; seven evaluations a step."""
 
     method: ClassVar[str] = "splitting"
-    order: ClassVar[int] = 4
+    order: ClassVar[int] = ORDER
 
     def __init__(self, problem: Problem, state: State, time: float, rtol: float, eta: float = 0.0) -> None:
         super().__init__(problem, state, time, rtol)

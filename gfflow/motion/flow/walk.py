@@ -20,8 +20,8 @@ def walk(machine, origin, state, spare, tolerance, clock, tally, corrections, un
     many have been taken. Each of them turns the three states: what was the state is the origin, and so on.
 
     `clock`: when the last step began, the time reached, the length of the next step and how long it may be;
-    `tally` (5,): evaluations, steps, rejected steps, gate events and sliding episodes of this call, in the order of an
-    integrator's counters."""
+    `tally` (5,): evaluations, steps, rejected steps, gate events and sliding episodes of this call, as an integrator
+    counts them."""
     step, room, taken = machine.step, machine.room, 0
     tally[:] = 0
     while taken < most and clock[1] < until and not too_short(clock[2], clock[1]):
