@@ -52,7 +52,7 @@ class Flow(Solver):
         self.check_device(network)
         if not self._loaded:  # compiled code is loaded by a trial step, before anybody times the training
             integrator = self._integrator_from(network, training_set, 0.0)
-            integrator.attempt(integrator.h)
+            integrator.step()
             self._loaded = True
 
     def stride(self, network: TwoLayerReLU, training_set: TrainingSet) -> int:
@@ -71,7 +71,7 @@ class Flow(Solver):
         while integrator.time < self.lr * stop:
             if self.stop_asked():  # its steps are kept: who goes on from the leap's beginning finds them done
                 raise Abandoned
-            integrator.step()
+            integrator.advance(self.lr * stop)
         state = integrator.at(self.lr * stop)
         neurons = leave(integrator.problem, state)
         with torch.no_grad():

@@ -99,12 +99,11 @@ def test_a_method_that_cannot_do_a_problem_says_so_at_once():
 
 def test_a_state_that_has_lost_its_digits_ends_the_run_with_one_line(monkeypatch, tmp_path):
     """The directions are rounded to half precision after each step; what that does is measured, not assumed."""
-    attempt = Splitting.attempt
+    advance = Splitting.advance
 
-    def coarse(integrator, h):
-        error = attempt(integrator, h)
+    def coarse(integrator, until, most=1):
+        advance(integrator, until, 1)
         integrator.state.v[:] = integrator.state.v.astype(np.float16)
-        return error
 
     values = {
         "data": {"name": "five_points"},
@@ -114,7 +113,7 @@ def test_a_state_that_has_lost_its_digits_ends_the_run_with_one_line(monkeypatch
         "figures": False,
         "verbose": False,
     }
-    monkeypatch.setattr(Splitting, "attempt", coarse)
+    monkeypatch.setattr(Splitting, "advance", coarse)
     with pytest.raises(Stalled, match=r"lost its digits at time .*lengths, gates, balance\) is off by") as told:
         train(values, tmp_path)
     assert "\n" not in str(told.value)

@@ -10,13 +10,11 @@ import torch
 
 from gfflow.errors import Stalled
 from gfflow.motion.flow.coordinates import Array, Problem, State, of_tensors, to_tensors
+from gfflow.motion.flow.length import too_short
 
-SHORTEST = 1e-13  # a step shorter than this part of the time reached no longer moves it reliably
 MOST_STEPS = 1_000_000
 FLOOR = 1e-9  # residuals below this part of the labels need no relative accuracy
 KNOWN = 0.1  # of rtol: how well the residual of a fitted sample is known beside others
-WARY = 0.9  # of a step that has failed: how long the next ones may be, each FORGET times as long as the one before
-FORGET = 1.25
 FADED = 1e-140  # residuals of a loss without a minimum, below which their slopes, r^2 or so, have no digits
 ROUNDING = 2e-15  # of a residual, relative to what it is a difference of
 
@@ -44,8 +42,9 @@ class Integrator(ABC):
         self.corrections = np.zeros(3)  # the largest by which a neuron's length, gates, balance have been put right
 
     @abstractmethod
-    def attempt(self, h: float) -> float:
-        """Tries a step of length h and returns its error over the tolerance; takes it if that is at most 1."""
+    def advance(self, until: float, most: int = MOST_STEPS) -> None:
+        """Accepted steps, one at least and `most` at most, until the time is reached or a tenth of a second is over;
+        raises Stalled where one would have to be too short, or after MOST_STEPS."""
 
     @property
     @abstractmethod
@@ -61,28 +60,26 @@ class Integrator(ABC):
         """What the next step and the dense output need besides the states: names of attributes and arrays."""
 
     def step(self) -> None:
-        """One accepted step; raises Stalled where it would have to be too short, or after MOST_STEPS."""
-        while True:
-            if self.h < SHORTEST * max(self.time, self.h) or not self.h > 0 or self.counters["steps"] >= MOST_STEPS:
-                raise Stalled(
-                    f"the flow stalled at time {self.time:.6g} after {self.counters['steps']} steps, step size "
-                    f"{self.h:.1e}: try another solver.method, or a larger solver.rtol than {self.rtol:g}"
-                )
-            error = self.attempt(self.h)
-            growth = 0.9 * error ** (-1 / self.order) if error > 0 else np.inf
-            if error > 1:
-                self.longest = WARY * self.h
-            self.h = min(self.longest, self.h * (min(10.0, max(0.2, growth)) if np.isfinite(error) else 0.2))
-            if error <= 1:
-                self.longest *= FORGET
-                self.counters["steps"] += 1
-                if not self.problem.target.plain and not np.abs(self.residual).max() > FADED:
-                    raise Stalled(
-                        f"the residuals have fallen below {FADED:g} at time {self.time:.6g}, where their slopes have "
-                        "no digits in float64: end earlier, by solver.stop_loss or solver.iterations"
-                    )
-                return
-            self.counters["rejected_steps"] += 1
+        """One accepted step; raises Stalled as `advance` does."""
+        self.advance(np.inf, 1)
+
+    def check_going_on(self) -> int:
+        """How many steps there still may be; raises Stalled where no further one can be taken."""
+        left = MOST_STEPS - self.counters["steps"]
+        if too_short(self.h, self.time) or left <= 0:
+            raise Stalled(
+                f"the flow stalled at time {self.time:.6g} after {self.counters['steps']} steps, step size "
+                f"{self.h:.1e}: try another solver.method, or a larger solver.rtol than {self.rtol:g}"
+            )
+        return left
+
+    def check_digits(self) -> None:
+        """Raises Stalled where the slopes of the residuals have none left."""
+        if not self.problem.target.plain and not np.abs(self.residual).max() > FADED:
+            raise Stalled(
+                f"the residuals have fallen below {FADED:g} at time {self.time:.6g}, where their slopes have "
+                "no digits in float64: end earlier, by solver.stop_loss or solver.iterations"
+            )
 
     def summary(self) -> dict[str, Any]:
         """Counters; an evaluation is one right-hand side of the whole network, or one exact motion of it. And the

@@ -24,6 +24,7 @@ from gfflow.compiled import compiled
 from gfflow.errors import InvalidInput
 from gfflow.motion.flow.coordinates import Array, Problem, State
 from gfflow.motion.flow.integrator import FLOOR, KNOWN, ROUNDING, Integrator, rms
+from gfflow.motion.flow.length import next_length
 from gfflow.motion.frozen_residual import AT_ZERO, polish
 from gfflow.motion.gates import ON, SLIDING, dot, forces
 from gfflow.motion.groups import regroup
@@ -178,7 +179,17 @@ class RungeKutta(Integrator):
         theta = (time - self.began) / float(self.length) if self.length > 0 else 0.0
         return self._state(self.before + self._weights(self.stages, float(self.length), theta), self.origin)
 
-    def attempt(self, h: float) -> float:
+    def advance(self, until: float, most: int = 1) -> None:
+        error = np.inf
+        while not error <= 1:
+            self.check_going_on()
+            error = self._attempt(self.h)
+            self.h, self.longest = next_length(self.h, self.longest, error, self.order)
+            self.counters["steps" if error <= 1 else "rejected_steps"] += 1
+        self.check_digits()
+
+    def _attempt(self, h: float) -> float:
+        """Tries a step of length h and returns its error over the tolerance; takes it if that is at most 1."""
         state, gates = self.state, self.problem.gates
         stages = np.empty((7, *self.q.shape))
         stages[0] = self.slope

@@ -13,29 +13,33 @@ of second order across kinks, and covers a plateau, where the residual is consta
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
 
 from gfflow.errors import Stalled
 from gfflow.motion.flow.coordinates import Array, Problem, State
-from gfflow.motion.flow.integrator import FLOOR, ROUNDING, Integrator
+from gfflow.motion.flow.integrator import FLOOR, MOST_STEPS, ROUNDING, Integrator
 from gfflow.motion.flow.step import Tolerance, machine_of, travel, value
+from gfflow.motion.flow.walk import LOST, ORDER, walk
 from gfflow.motion.response import residual, slope
 
-LOST = 1e-6  # relative change by which what is conserved may be put right: more is no rounding
+A_WHILE = 0.05  # seconds of steps that are taken at once: so soon may a signal be answered
 
 
 class Splitting(Integrator):
     """Fourth order, through all kinks, on any data; seven evaluations a step."""
 
     method: ClassVar[str] = "splitting"
-    order: ClassVar[int] = 4
+    order: ClassVar[int] = ORDER
 
     def __init__(self, problem: Problem, state: State, time: float, rtol: float, eta: float = 0.0) -> None:
         super().__init__(problem, state, time, rtol)
         self.tolerance = Tolerance(rtol, FLOOR, ROUNDING)
-        self.machine, self._spare = machine_of(problem, rtol, eta), state.copy()
+        self.machine = machine_of(problem, rtol, eta)
+        self.origin, self._spare = state.copy(), state.copy()
+        self._clock, self._tally, self._at_once = np.zeros(4), np.zeros(len(self.counters), np.int64), 1
         step, room, sums = self.machine.step, self.machine.room, self.machine.sums
         residual(problem.gates, state, problem.target, room.groups, sums, step.start[0])
         slope(problem.gates, state, problem.target, step.start[0], room.groups, sums, room, step.start[1])
@@ -70,22 +74,22 @@ class Splitting(Integrator):
         step.final[...], step.decay[...], step.start[...] = kept
         return moved
 
-    def attempt(self, h: float) -> float:
-        self.counters["evaluations"] += 7
-        step, room = self.machine.step, self.machine.room
-        error = float(travel(self.machine, self.state, self._spare, h, 2, self.tolerance))
-        if error <= 1:
-            self.origin, self.state, self._spare = self.state, self._spare, self.origin
-            if self._spare is self.state or self._spare is self.origin:
-                self._spare = self.state.copy()
-            self.began, self.time = self.time, self.time + h
-            step.start[:] = step.end
-            np.maximum(self.corrections, room.watch, out=self.corrections)
-            if room.watch.max() > LOST:
-                raise Stalled(
-                    f"the flow's state has lost its digits at time {self.time:.6g}: what it conserves (lengths, "
-                    f"gates, balance) is off by {room.watch.max():.1e}; try a smaller solver.rtol than {self.rtol:g}"
-                )
-            self.counters["gate_events"] += int(room.counts[0])
-            self.counters["sliding_episodes"] += int(room.counts[1])
-        return error
+    def advance(self, until: float, most: int = MOST_STEPS) -> None:
+        began, most = perf_counter(), min(most, self._at_once, self.check_going_on())
+        self._clock[:] = self.began, self.time, self.h, self.longest
+        states = self.origin, self.state, self._spare
+        taken = walk(self.machine, *states, self.tolerance, self._clock, self._tally, self.corrections, until, most)
+        self.origin, self.state, self._spare = (states[(i + taken) % 3] for i in range(3))
+        self.began, self.time, self.h, self.longest = self._clock.tolist()
+        for name, more in zip(self.counters, self._tally.tolist(), strict=True):
+            self.counters[name] += more
+        self._at_once = max(1, round(self._at_once * min(2.0, A_WHILE / (perf_counter() - began))))
+        off = self.corrections.max()
+        if off > LOST:
+            raise Stalled(
+                f"the flow's state has lost its digits at time {self.time:.6g}: what it conserves (lengths, "
+                f"gates, balance) is off by {off:.1e}; try a smaller solver.rtol than {self.rtol:g}"
+            )
+        self.check_digits()
+        if not taken:
+            self.check_going_on()

@@ -45,10 +45,11 @@ class Trajectory:
 
     def reach(self, time: float, evaluations: float = float("inf")) -> bool:
         """Steps until the time is reached, True, or until that many evaluations are spent in all, False."""
+        most = {} if evaluations == float("inf") else {"most": 1}
         while self.time < time:
             if self.evaluations >= evaluations:
                 return False
-            self.step()
+            self.integrator.advance(time, **most)
         return True
 
     def at(self, time: float) -> State:
