@@ -310,3 +310,13 @@ def test_errors_come_whole_out_of_other_processes(again):
     assert str(error) == "seed: received -1; allowed: an integer from 0"
     stopped = again(Interrupted(15, 300))
     assert str(stopped) == "interrupted at iteration 300" and stopped.signal == 15
+
+
+def test_options_are_registered_where_python_drops_docstrings():
+    """Of which --help is made: with python -OO it lacks their words, and nothing else."""
+    code = (
+        "from gfflow.config import RunConfig, DATA_SETS; print(RunConfig().solver.lr, DATA_SETS['csv'].description())"
+    )
+    told = subprocess.run([sys.executable, "-OO", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.split() == ["0.002"]
