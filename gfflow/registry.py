@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import sys
 from abc import ABC
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,7 +119,8 @@ class Options:
     @classmethod
     def description(cls) -> str:
         """What they are, in a line: the docstring's first paragraph."""
-        return " ".join((cls.__doc__ or "").strip().split("\n\n")[0].split())
+        document = (cls.__doc__ or "").strip() if sys.flags.optimize < 2 else ""
+        return " ".join(document.split("\n\n")[0].split())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, from which `of` makes equal options."""
@@ -158,7 +160,8 @@ class Registry(Mapping[str, type[E]], Generic[E]):
                 raise ValueError(f"{self.group}: {name} is registered already")
             document = vars(cls).get("__doc__") or ""
             generated = document.startswith(f"{cls.__name__}(")  # by the dataclass itself
-            if "__dataclass_fields__" not in vars(cls) or not document or generated:
+            undocumented = (not document or generated) and sys.flags.optimize < 2  # python -OO drops docstrings
+            if "__dataclass_fields__" not in vars(cls) or undocumented:
                 raise TypeError(f"{self.group}: {name} needs a frozen dataclass of its own with a docstring")
             bare = [f.name for f in dataclasses.fields(cls) if not f.metadata.get("meaning")]
             if bare:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 import lightning.pytorch as pl
 
+from gfflow.solvers.base import Abandoned
 from gfflow.training.module import GradientFlowModule
 from gfflow.training.signals import OF_SCHEDULERS, StopSignals, first_received, note_received
 
@@ -17,7 +18,7 @@ class Interruption(pl.Callback):
     """Within it (`with Interruption(module) as callback: Trainer(callbacks=[callback, ...]).fit(module)`) SIGINT,
     SIGTERM, SIGUSR1 and SIGUSR2 ask the module to stop at its next pause, which raises Interrupted; a second SIGINT
     stops at once (schedulers send their signals several times, and SIGKILL in the end). The handlers that were there
-    before are put back afterwards.
+    before are put back afterwards. A compilation that a leap waits for is given up.
 
     SIGUSR1 and SIGUSR2 are what a scheduler sends before a job's time is up. They are meant for somebody: once the
     state is saved, the handler that was there is called, such as submitit's, which queues the job again and ends the
@@ -58,9 +59,21 @@ class Interruption(pl.Callback):
         heard = [number for number in OF_SCHEDULERS if signal.getsignal(number) != signal.SIG_IGN]
         return {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM, *heard)}
 
-    def _ask(self, number: int, _: Any) -> None:
+    def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.module.signal is None:
             self.module.signal = number
+            if self.module.solver.compiles_first and _compiles(frame):  # for a minute or two, it may be
+                raise Abandoned
         elif number == signal.SIGINT:
             note_received(number)
             raise KeyboardInterrupt
+
+
+def _compiles(frame: FrameType | None) -> bool:
+    """Whether a leap is under way that waits for numba's compiler, as the stack says."""
+    leaps = GradientFlowModule.leap.__code__, GradientFlowModule.leap_through.__code__
+    compiler = False
+    while frame is not None and frame.f_code not in leaps:
+        compiler |= frame.f_globals.get("__name__") == "numba.core.dispatcher"
+        frame = frame.f_back
+    return compiler and frame is not None

@@ -87,6 +87,27 @@ def warnings_in_one_line() -> Iterator[None]:
         warnings.formatwarning = usual
 
 
+def keep_fonts() -> None:
+    """Where no folder below the home folder can be written, matplotlib keeps its list of fonts among the temporary
+    files, for this process and those that it starts: otherwise each makes one anew, and says so in three lines."""
+    if os.name != "posix" or sys.platform == "darwin" or os.environ.get("MPLCONFIGDIR"):
+        return
+    places = {"XDG_CONFIG_HOME": "~/.config", "XDG_CACHE_HOME": "~/.cache"}
+    folders = [Path(os.environ.get(key) or os.path.expanduser(place)) for key, place in places.items()]
+    if all(_can_be_made(folder / "matplotlib") for folder in folders):
+        return
+    from gfflow.compiled import own_temporary_folder  # numba is imported only when it is needed
+
+    if (own := own_temporary_folder()) is not None:
+        os.environ["MPLCONFIGDIR"] = str(own / "matplotlib")
+
+
+def _can_be_made(folder: Path) -> bool:
+    """Whether the folder is there, or can be, for this process to write into."""
+    there = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), Path("/"))
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
 def prepare() -> None:
     """What every command sets first: its output in any encoding and into any pipe, and figures drawn without a
     window, whatever a notebook's environment says, and without matplotlib's lines on a home folder that cannot be
@@ -95,5 +116,6 @@ def prepare() -> None:
     any_encoding()
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     os.environ["MPLBACKEND"] = "Agg"
+    keep_fonts()
     if os.name == "posix":
         os.environ.setdefault("TERM", "dumb")

@@ -143,6 +143,18 @@ def one_of_each_kind(batch: Sequence[Sequence[str]], config_loader: Any) -> list
     return list({tuple(kind(override) for override in job): job for job in reversed(batch)}.values())[::-1]
 
 
+def check_metrics(batch: Sequence[Sequence[str]]) -> None:
+    """Raises InvalidInput for an `optimized_metric` of a sweep's jobs that no summary.json has: said once, and not by
+    each of them."""
+    words = {word.lstrip("+") for job in batch for word in job}
+    metrics = sorted(value for key, _, value in (word.partition("=") for word in words) if key == "optimized_metric")
+    if metrics:
+        from gfflow.commands.metric import check_metric  # torch is heavy
+
+        for metric in metrics:
+            check_metric(metric, ensemble=True)
+
+
 def compose_one_of_each_kind() -> None:
     """Has Hydra's sweepers try to compose one job of each kind before the first job runs. Left alone they compose
     every job twice, the first time only to find mistakes early, which for short runs is a tenth of a sweep's time."""
@@ -153,6 +165,7 @@ def compose_one_of_each_kind() -> None:
         assert context is not None
         if Session.current is not None and Session.current.watch is not None:
             Session.current.watch.more(len(batch))
+        check_metrics(batch)
         compose_all(self, one_of_each_kind(batch, context.config_loader))
 
     if compose_all.__module__ != __name__:

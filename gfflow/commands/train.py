@@ -145,7 +145,10 @@ def _run(config: DictConfig, job: Any, folder: Path) -> tuple[dict[str, Any], fl
     settings = RunConfig.of(values)
     if Session.current is not None and job.mode != RunMode.MULTIRUN:
         Session.current.run = folder
+    from gfflow.commands.metric import check_metric
     from gfflow.commands.sweep import varied_keys
+
+    check_metric(settings.optimized_metric, settings.ensemble.many)
     from gfflow.run import train  # Lightning is heavy: not before the configuration is known to be good
 
     varied = varied_keys(job.overrides.task) if job.mode == RunMode.MULTIRUN else ()

@@ -14,15 +14,16 @@ from gfflow.errors import InvalidInput
 def as_numbers(values: Any, key: str) -> Tensor:
     """A float64 copy on the CPU of whatever numpy or torch reads as an array of real numbers.
 
-    Raises InvalidInput, naming `key`, for words, for complex numbers, and for rows of different lengths.
+    Raises InvalidInput, naming `key`, for words, for complex numbers, for rows of different lengths, and for what
+    has no numbers in some places (masked arrays) or in all (tensors on the meta device).
     """
     try:
         if isinstance(values, Tensor):
-            if values.is_complex():
+            if values.is_complex() or values.is_meta:
                 raise TypeError
-            return values.detach().to("cpu", torch.float64, copy=True)
+            return values.detach().to_dense().to("cpu", torch.float64, copy=True)
         array = np.asarray(values)
-        if array.dtype.kind not in "biufO":
+        if array.dtype.kind not in "biufO" or np.ma.is_masked(values):
             raise TypeError
         return torch.from_numpy(np.array(array, dtype=np.float64))
     except (TypeError, ValueError):

@@ -138,6 +138,7 @@ class Fused(Solver):
 
     name: ClassVar[str] = "fused"
     compiles: ClassVar[bool] = True
+    compiles_first: ClassVar[bool] = True
     trains_one_layer: ClassVar[bool] = True
 
     def __init__(self, lr: float) -> None:

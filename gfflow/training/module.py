@@ -151,7 +151,10 @@ class GradientFlowModule(pl.LightningModule):
         if len(stops) < 2 or self.signal is not None:
             return None
         began = time.perf_counter()
-        found = self.solver.advance_through(self.network, self.training_set, self.iteration, stops)
+        try:
+            found = self.solver.advance_through(self.network, self.training_set, self.iteration, stops)
+        except Abandoned:  # nothing has moved
+            found = None
         if found is not None:
             self.iteration = stops[-1]
         self.train_seconds += time.perf_counter() - began

@@ -1,8 +1,10 @@
 """What a person meets on the first day: the command as it is typed, in processes of its own where that matters."""
 
+import copy
 import csv
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -22,7 +24,7 @@ from gfflow import callbacks as cb
 from gfflow.callbacks.progress import PhaseProgress
 from gfflow.commands import train as command
 from gfflow.commands.failures import one_line, status_of
-from gfflow.errors import InvalidInput
+from gfflow.errors import Interrupted, InvalidInput
 from gfflow.model.files import from_csv
 from gfflow.records.event_names import OF_GROUPS
 from gfflow.records.run import Run
@@ -250,6 +252,8 @@ QUIET = {"solver": {"iterations": 50}, "figures": False, "verbose": False}
         (lambda at: build(QUIET, ([["a", "b"]], [1.0])), "data inputs: received list"),
         (lambda at: build(QUIET, (np.eye(2) * 1j, [1.0, 2.0])), "real numbers"),
         (lambda at: build(QUIET, ([[1.0], [1.0, 2.0]], [1.0, 2.0])), "rows of equal length"),
+        (lambda at: build(QUIET, (np.ma.masked_array(np.eye(2), np.eye(2)), [1.0, 2.0])), "received MaskedArray"),
+        (lambda at: build(QUIET, (torch.eye(2, device="meta"), [1.0, 2.0])), "data inputs: received Tensor"),
         (lambda at: build(QUIET, 7), "a pair (x, y)"),
         (lambda at: build(QUIET, start=5), "a pair (w, a)"),
         (lambda at: build({"data": "csv"}), "such as {'name': 'csv'}"),
@@ -283,7 +287,12 @@ def test_a_mistake_from_python_names_what_was_given_and_what_to_give(call, said,
 def test_objects_of_any_kind_are_numbers(tmp_path):
     """Lists, arrays of any number type, tensors that need a gradient, one callback alone, a run by its folder."""
     x, y = [[1, 0], [0, 2]], [1, -1]
-    same = [(x, y), (np.array(x), np.array(y, dtype=np.int8)), (torch.tensor(x, dtype=torch.float32), tuple(y))]
+    same = [
+        (torch.tensor(x).to_sparse(), np.ma.masked_array(y)),
+        (x, y),
+        (np.array(x), np.array(y, dtype=np.int8)),
+        (torch.tensor(x, dtype=torch.float32), tuple(y)),
+    ]
     assert len({build(QUIET, pair).training_set.digest for pair in same}) == 1
     drawn = gfflow.draw_start(np.int64(4), 2, scale=np.float64(1.0), seed=np.int64(3))
     assert torch.equal(drawn.w, gfflow.draw_start(4, 2, scale=1.0, seed=3).w)
@@ -291,3 +300,23 @@ def test_objects_of_any_kind_are_numbers(tmp_path):
     assert gfflow.staircase(same[0], (w, np.ones(3))).losses[0] == pytest.approx(0.5)
     train(QUIET, tmp_path / "run", same[1], callbacks=cb.Loss())
     assert gfflow.figures.loss(str(tmp_path / "run")) is not None
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_errors_come_whole_out_of_other_processes(again):
+    """Of a pool's worker an error that cannot be pickled would break the pool."""
+    error = again(InvalidInput("seed", -1, "an integer from 0"))
+    assert type(error) is InvalidInput and error.key == "seed"
+    assert str(error) == "seed: received -1; allowed: an integer from 0"
+    stopped = again(Interrupted(15, 300))
+    assert str(stopped) == "interrupted at iteration 300" and stopped.signal == 15
+
+
+def test_options_are_registered_where_python_drops_docstrings():
+    """Of which --help is made: with python -OO it lacks their words, and nothing else."""
+    code = (
+        "from gfflow.config import RunConfig, DATA_SETS; print(RunConfig().solver.lr, DATA_SETS['csv'].description())"
+    )
+    told = subprocess.run([sys.executable, "-OO", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.split() == ["0.002"]

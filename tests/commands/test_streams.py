@@ -9,7 +9,7 @@ import warnings
 import pytest
 
 import gfflow.model.data
-from gfflow.commands.streams import as_far_as_read, warnings_in_one_line
+from gfflow.commands.streams import as_far_as_read, keep_fonts, warnings_in_one_line
 
 SHORT = """
 import sys
@@ -61,3 +61,18 @@ def test_own_warnings_are_lines_of_the_command():
         assert warnings.formatwarning(*own) == "gfflow: labels say little\n"
         assert warnings.formatwarning(*others).startswith(f"{__file__}:7: UserWarning")
     assert warnings.formatwarning(*own) == usual
+
+
+@pytest.mark.parametrize("home", ["afile", "absent/below/afile", "fine"])
+def test_fonts_are_kept_among_temporary_files_where_the_home_folder_cannot_be_written(home, monkeypatch, tmp_path):
+    """Told by a file in the folder's place: who may do everything may write into any folder."""
+    (tmp_path / "afile").write_text("")
+    (tmp_path / "absent" / "below").mkdir(parents=True)
+    (tmp_path / "absent" / "below" / "afile").write_text("")
+    for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / home))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    keep_fonts()
+    found = os.environ.pop("MPLCONFIGDIR", None)
+    assert found == (None if home == "fine" else str(tmp_path / f"gfflow-{os.getuid()}" / "matplotlib"))

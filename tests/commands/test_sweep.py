@@ -18,11 +18,14 @@ from rich.console import Console
 from gfflow.commands import train as command
 from gfflow.commands.jobs import RECORDS, Ended, Watch, count_summaries, number_at
 from gfflow.commands.launchers import sessions_of_their_own
+from gfflow.commands.metric import check_metric
 from gfflow.commands.sweep import THREADS, OneThreadPerJob, RecordSweep, one_of_each_kind
 from gfflow.config import RunConfig
 from gfflow.errors import InvalidInput
 from gfflow.records.run import Run
+from gfflow.records.tidy import flat, is_number
 from gfflow.reports import Sweep
+from gfflow.run import train
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("figures=false", "verbose=false", "solver.iterations=200", "schedule.linear=10", "schedule.ratio=2")
@@ -91,13 +94,37 @@ def test_optuna_finds_the_least_metric_and_goes_on_after_a_failed_trial(monkeypa
     assert found.best_value == pytest.approx(1e-6 / 20**0.5, rel=1e-12)
 
 
-def test_an_optimized_metric_that_is_not_there_is_bad_input_and_keeps_the_run(monkeypatch, capfd, tmp_path) -> None:
+@pytest.mark.parametrize("words", [("hydra.run.dir=run",), ("-m", "seed=0,1", "hydra.sweep.dir=run")])
+def test_an_optimized_metric_that_no_run_has_is_refused_once_and_before_training(
+    words, monkeypatch, capfd, tmp_path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gfflow.run.train", lambda *_, **__: pytest.fail("a run has begun"))
+    with pytest.raises(SystemExit) as ended:
+        run_command(monkeypatch, *words, *QUICK, "optimized_metric=final.lost")
+    error = capfd.readouterr().err
+    assert ended.value.code == 2 and error.count("\n") == 1
+    assert "norm_gap" in error and "did you mean final.loss?" in error
+
+
+def test_an_optimized_metric_that_this_run_lacks_is_bad_input_and_keeps_the_run(monkeypatch, capfd, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        run_command(monkeypatch, *QUICK, "optimized_metric=final.lost", "hydra.run.dir=run")
+        run_command(monkeypatch, *QUICK, "optimized_metric=events.saddle_7_left.measured_step", "hydra.run.dir=run")
     error = capfd.readouterr().err
-    assert ended.value.code == 2 and error.count("\n") == 1 and "optimized_metric" in error and "norm_gap" in error
+    assert ended.value.code == 2 and error.count("\n") == 1 and "saddle_1_left" in error
     assert Run.read(tmp_path / "run").summary is not None
+
+
+@pytest.mark.parametrize("values", [{}, {"solver": {"name": "flow"}}, {"ensemble": {"size": 2, "processes": 1}}])
+def test_every_number_of_a_summary_is_an_optimized_metric(values, tmp_path) -> None:
+    values |= {"figures": False, "verbose": False, "solver": {**values.get("solver", {}), "iterations": 50}}
+    summary = train(values, tmp_path)
+    for path, value in flat(summary):
+        if is_number(value):
+            check_metric(path, ensemble="ensemble" in values)
+            with pytest.raises(InvalidInput):
+                check_metric(f"x{path}", ensemble=True)
 
 
 @pytest.mark.parametrize(("launcher", "set_to"), [("x.JoblibLauncher", "1"), ("hydra.BasicLauncher", None)])

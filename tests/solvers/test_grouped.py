@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,8 @@ from gfflow.model.neurons import Neurons
 from gfflow.solvers import SGD, Fused
 from gfflow.solvers.base import Abandoned
 from gfflow.solvers.fused import Descent, descend
+from gfflow.solvers.grouped import descent as grouped_descent
+from gfflow.solvers.grouped import loop
 from gfflow.solvers.grouped.descent import Grouped, direct_cost, may_pay, most_patterns
 from gfflow.solvers.grouped.patterns import chain_of_patterns, classify
 from gfflow.training.module import GradientFlowModule
@@ -190,6 +193,37 @@ def test_asked_to_stop_it_has_not_moved():
     with pytest.raises(Abandoned):
         solver.advance(network, data, 0, 10_000)
     np.testing.assert_array_equal(network.hidden.detach().numpy(), start.w.numpy())
+
+
+@pytest.mark.parametrize("patience", [1.0, 2e6])
+def test_how_often_it_looks_whether_to_stop_changes_no_bit(patience, monkeypatch):
+    data, start = wide()
+    weights, looks = [], []
+    for each in (1e8, patience):
+        monkeypatch.setattr(grouped_descent, "PATIENCE", each)
+        w, a, numbers = start.w.numpy().copy(), start.a.numpy().copy(), count()
+        Descent(data.x.numpy(), data.y.numpy(), 0.01)(w, a, 3000, lambda numbers=numbers: next(numbers) < 0)
+        weights.append((w, a))
+        looks.append(next(numbers))
+    np.testing.assert_array_equal(weights[0][0], weights[1][0])
+    np.testing.assert_array_equal(weights[0][1], weights[1][1])
+    assert looks[1] > looks[0]
+
+
+def test_a_wide_network_looks_whether_to_stop_as_often_as_a_step_costs(monkeypatch):
+    """A million neurons on forty points: a step takes a good hundredth of a second."""
+    until = []
+
+    def few_steps(state, lr, code, begun, steps, *_):
+        until.append(steps - max(begun, 0))
+        return steps, loop.DONE
+
+    monkeypatch.setattr(loop, "descend_grouped", few_steps)
+    monkeypatch.setattr(grouped_descent, "direct_cost", lambda n, d, m: 4e7)
+    data, start = wide()
+    w, a = start.w.numpy().copy(), start.a.numpy().copy()
+    Descent(data.x.numpy(), data.y.numpy(), 0.01)(w, a, 100)
+    assert sum(until) == 100 and max(until) * 4e7 <= 1e8
 
 
 def module_of(iterations: int, stride: int = 300) -> GradientFlowModule:

@@ -9,10 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from numba import njit
+from numba.core import event
 
 import gfflow.commands.train as command
+from gfflow.callbacks import Interruption
 from gfflow.commands.session import Session
+from gfflow.errors import Interrupted
 from gfflow.run import build
+from gfflow.solvers import Fused
+from gfflow.training.block import move
 from gfflow.training.signals import StopSignals, first_received
 
 QUICK = ("figures=false", "verbose=false", "solver.iterations=200", "schedule.linear=10", "schedule.ratio=2")
@@ -109,3 +115,44 @@ def test_a_signal_before_training_stops_a_run_whatever_becomes_of_its_exception(
         command.main()
     assert ended.value.code == 128 + signal.SIGTERM and "interrupted" in capfd.readouterr().err
     assert not Path("run/summary.json").exists() and first_received() is None
+
+
+class CompilesAnew(Fused):
+    """A descent that compiles a function of its own before it moves."""
+
+    def compile_one(self) -> None:
+        @njit
+        def add(x, y):  # type: ignore[no-untyped-def]
+            return x + y
+
+        add(1.0, 2.0)
+        self.compiled = True
+
+    def advance(self, *arguments: Any) -> None:
+        self.compile_one()
+        super().advance(*arguments)
+
+    def advance_through(self, *arguments: Any) -> Any:
+        self.compile_one()
+
+
+@pytest.mark.parametrize("leaps", [1, 3])
+def test_a_leap_that_waits_for_the_compiler_gives_it_up(leaps: int) -> None:
+    """The signal comes in the middle of a compilation, which takes minutes where the machine is slow; several leaps
+    may be one call, which compiles first too."""
+    solver = CompilesAnew(0.01)
+    module = build({"solver": {"iterations": 10}, "verbose": False}, solver=solver).module
+    before = module.network.hidden.detach().clone()
+    module.ready()
+
+    class Sends(event.Listener):
+        def on_start(self, _: Any) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+        def on_end(self, _: Any) -> None:
+            pass
+
+    with Interruption(module), event.install_listener("numba:compile", Sends()), pytest.raises(Interrupted) as told:
+        move(module, (1, 2, 3)[:leaps])
+    assert told.value.signal == signal.SIGTERM and module.iteration == 0 and not hasattr(solver, "compiled")
+    assert (module.network.hidden == before).all()

@@ -13,7 +13,8 @@ from gfflow.solvers.base import Abandoned, never
 
 BUILD = 500.0  # nanoseconds that forming the groups takes a neuron, measured
 LEAST = 3000.0  # nanoseconds of a step of the direct form from which on groups may be cheaper
-PIECE = 1024  # steps between two looks at whether to stop
+PIECE = 1024  # steps after which the loop begins anew
+PATIENCE = 1e8  # nanoseconds, of the direct form, between two looks at whether to stop
 REST = 256  # steps that the direct form does before groups are tried again, doubled each time in vain
 
 
@@ -59,7 +60,7 @@ class Grouped:
     def __call__(self, w: NDArray[Any], a: NDArray[Any], steps: int, stop: Callable[[], bool] = never) -> None:
         moved, outputs = w.copy(), a.copy()
         n, d = self.x.shape
-        rest, piece = REST, max(1, int(1e8 / direct_cost(n, d, len(a))))
+        rest, piece = REST, max(1, int(PATIENCE / direct_cost(n, d, len(a))))
         while steps > 0:
             done = self.by_groups(moved, outputs, steps, stop)
             steps -= done
@@ -80,6 +81,7 @@ class Grouped:
 
         (n, d), m, done = self.x.shape, len(a), 0
         direct, build = math.inf if self.always else direct_cost(n, d, m), BUILD * m
+        looks = max(1, int(PATIENCE / direct_cost(n, d, m)))  # the steps between two of them
         theta = np.column_stack([w, a]).astype(np.float64)
         finite = bool(np.isfinite(theta).all())
         why = loop.DONE if finite else loop.HAND_OVER
@@ -91,10 +93,12 @@ class Grouped:
                 return steps  # every neuron is dead
             began, why = done, loop.DONE
             while done < steps and why == loop.DONE:
-                if stop():
-                    raise Abandoned
-                piece = min(PIECE, steps - done)
-                count, why = loop.descend_grouped(state, self.lr, self.code, piece, direct, build, theta)
+                piece, count = min(PIECE, steps - done), -1
+                while count < piece and why == loop.DONE:
+                    if stop():
+                        raise Abandoned
+                    until = min(piece, max(count, 0) + looks)
+                    count, why = loop.descend_grouped(state, self.lr, self.code, count, until, direct, build, theta)
                 done += count
             forming.write_back(state, theta)
             if why == loop.REBUILD and (done - began) * direct < 2 * build:

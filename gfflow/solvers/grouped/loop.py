@@ -44,14 +44,15 @@ def sweep(s, move):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def descend_grouped(arrays, lr, code, steps, direct, build, out):  # type: ignore[no-untyped-def]
-    """Up to `steps` steps. Returns how many were done, and why it ended: DONE; REBUILD, where groups are to be formed
-    afresh; HAND_OVER, where a step of the direct form, of cost `direct`, would be cheaper. Costs are in nanoseconds
-    of one machine, counted, never measured: `build` is that of forming the groups."""
+def descend_grouped(arrays, lr, code, begun, steps, direct, build, out):  # type: ignore[no-untyped-def]
+    """Up to `steps` steps, of which `begun` are done already (-1: nothing is). Returns how many were done, and why it
+    ended: DONE; REBUILD, where groups are to be formed afresh; HAND_OVER, where a step of the direct form, of cost
+    `direct`, would be cheaper. Costs are in nanoseconds of one machine, counted, never measured: `build` is that of
+    forming the groups."""
     s = state_of(arrays)
     n, d = s.planes.shape[1:]
     theta, stack = np.empty(d + 1), np.empty(4 * 64 + s.chain.size, np.int64)
-    for done in range(-1, steps):
+    for done in range(begun, steps):
         if done < 0:
             sweep(s, done >= 0)  # moves nothing: finds the outputs
             continue
