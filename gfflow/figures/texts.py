@@ -1,4 +1,4 @@
-"""Texts of figures: what is mathematics in them is parsed as seldom as possible, since parsing takes half the time of a
+"""Texts of figures: what is mathematics in them is parsed as seldom as possible, since that takes half the time of
 drawing. Matplotlib parses the texts of each file anew, and every number along an axis as a formula."""
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _parsers: dict[type, Parser] = {}  # by the class of what has one
 def share_parsers(renderer: Any) -> None:
     """Gives what draws a file, which matplotlib makes for this file alone, the parser of those before it. Where its
     parts have other names in some release, it keeps its own."""
+    holder: Any
     for holder in (renderer, getattr(renderer, "_text2path", None)):  # of pixels; of PDF
         parser = getattr(holder, "mathtext_parser", None)
         if parser is not None and not isinstance(parser, Parser):
