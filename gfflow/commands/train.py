@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,7 @@ def _job_of_sweep(config: DictConfig, job: Any, folder: Path) -> float | None:
         note_failure(folder, overrides, message, status)
     finally:
         _remove_if_empty(folder)
+    gc.collect()  # a trainer and its module hold each other: their tensors go before the next job's come
     seconds = time.monotonic() - began
     record(Path(job.sweep.dir), Ended(job.job.num, str(folder), overrides, seconds, status, message, numbers, value))
     if status and config.fail_fast:
@@ -151,10 +154,17 @@ def _run(config: DictConfig, job: Any, folder: Path) -> tuple[dict[str, Any], fl
     check_metric(settings.optimized_metric, settings.ensemble.many)
     from gfflow.run import train  # Lightning is heavy: not before the configuration is known to be good
 
+    _settle()
     varied = varied_keys(job.overrides.task) if job.mode == RunMode.MULTIRUN else ()
     with warnings_in_one_line():
         summary = train(settings, folder, files=files, varied=varied)
     return summary, number_at(summary, settings.optimized_metric)
+
+
+@cache
+def _settle() -> None:
+    """Once in a process: what is imported by now stays to its end, so that no search for garbage goes through it."""
+    gc.freeze()
 
 
 def _remove_if_empty(folder: Path) -> None:
