@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -44,26 +45,39 @@ def portions(indices: Sequence[int], processes: int) -> list[list[int]]:
     return [list(indices[i : i + count]) for i in range(0, len(indices), count)]
 
 
-def train_in_processes(
-    config: RunConfig, data: TrainingSet, indices: Sequence[int], processes: int, stop: Callable[[], bool]
-) -> Iterator[tuple[list[int], list[Member]]]:
-    """Each portion of members as it is trained, in whatever order; ends early once `stop` says so. Raises
-    RuntimeError with the traceback where a process has failed."""
-    waiting = portions(indices, processes)[::-1]
-    with _started(config, data, min(processes, len(waiting))) as connections:
-        busy: dict[Connection, list[int]] = {}
+class Workers:
+    """Processes that train members, each of them some at a time."""
+
+    def __init__(self, connections: Sequence[Connection], waiting: Sequence[list[int]]) -> None:
+        """Gives each process its first portion of those that are waiting."""
+        self._waiting = list(waiting[::-1])
+        self._busy: dict[Connection, list[int]] = {}
         for connection in connections:
-            busy[connection] = waiting.pop()
-            connection.send(busy[connection])
-        while busy and not stop():
-            for ready in wait(list(busy), timeout=LOOK):
+            self._give(connection)
+
+    def trained(self, stop: Callable[[], bool]) -> Iterator[tuple[list[int], list[Member]]]:
+        """Each portion of members as it is trained, in whatever order; ends early once `stop` says so. Raises
+        RuntimeError with the traceback where a process has failed."""
+        while self._busy and not stop():
+            for ready in wait(list(self._busy), timeout=LOOK):
                 connection = cast(Connection, ready)
-                portion = busy.pop(connection)
+                portion = self._busy.pop(connection)
                 members = _received(connection)
-                if waiting:
-                    busy[connection] = waiting.pop()
-                    connection.send(busy[connection])
+                self._give(connection)
                 yield portion, members
+
+    def _give(self, connection: Connection) -> None:
+        if self._waiting:
+            self._busy[connection] = self._waiting.pop()
+            connection.send(self._busy[connection])
+
+
+@contextmanager
+def at_work(config: RunConfig, data: TrainingSet, indices: Sequence[int], processes: int) -> Iterator[Workers]:
+    """Processes that train the members of these indices until the end of the block."""
+    waiting = portions(indices, processes)
+    with _started(config, data, min(processes, len(waiting))) as connections:
+        yield Workers(connections, waiting)
 
 
 def _received(connection: Connection) -> list[Member]:
@@ -83,6 +97,7 @@ def _started(config: RunConfig, data: TrainingSet, count: int) -> Iterator[list[
     trained again by a resumed run."""
     context = multiprocessing.get_context("fork")
     processes, connections = [], []
+    gc.freeze()  # what is there by now no process looks through for garbage, which would copy it all
     try:
         for _ in range(count):
             ours, theirs = context.Pipe()
@@ -95,6 +110,7 @@ def _started(config: RunConfig, data: TrainingSet, count: int) -> Iterator[list[
             theirs.close()
             processes.append(process)
             connections.append(ours)
+        gc.unfreeze()
         yield connections
     finally:
         for process in processes:
