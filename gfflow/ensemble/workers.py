@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import multiprocessing
 import os
 import signal
-import sys
 import traceback
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -19,8 +16,8 @@ from gfflow.config import RunConfig
 from gfflow.ensemble.member import train_member
 from gfflow.experiment import uses_cuda
 from gfflow.model.data import TrainingSet
+from gfflow.processes import can_fork, cores, fork
 from gfflow.records.ensemble import Member
-from gfflow.threads import SWEEP
 
 LARGEST = 32  # members handed out at once: what a killed run loses of each process at most
 LOOK = 0.2  # seconds between two looks at whether a signal has come
@@ -29,14 +26,10 @@ DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 def processes_for(config: RunConfig, threads: int) -> int:
     """How many processes train the members. One, the own, where a member computes with several threads itself, and
-    where processes cannot be forked: what is registered by now would not be known in others."""
-    if threads > 1 or not sys.platform.startswith("linux") or uses_cuda(config):
+    where processes cannot be forked."""
+    if threads > 1 or not can_fork() or uses_cuda(config):
         return 1
-    if multiprocessing.current_process().daemon:  # which may not start any
-        return 1
-    job = os.environ.get(SWEEP) not in (None, str(os.getpid()))  # of a parallel sweep, which has one for each core
-    cores = 1 if job else len(os.sched_getaffinity(0))
-    return min(config.ensemble.processes or cores, config.ensemble.size)
+    return min(config.ensemble.processes or cores(), config.ensemble.size)
 
 
 def portions(indices: Sequence[int], processes: int) -> list[list[int]]:
@@ -95,22 +88,14 @@ def _received(connection: Connection) -> list[Member]:
 def _started(config: RunConfig, data: TrainingSet, count: int) -> Iterator[list[Connection]]:
     """The processes, ended at the end of the block whatever they are doing: what they have not handed back is
     trained again by a resumed run."""
-    context = multiprocessing.get_context("fork")
     processes, connections = [], []
-    gc.freeze()  # what is there by now no process looks through for garbage, which would copy it all
     try:
         for _ in range(count):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, config, data, os.getpid()), daemon=True)
-            with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore", DeprecationWarning
-                )  # of forking beside threads: they hold no lock here
-                process.start()
+            ours, theirs = multiprocessing.Pipe()
+            process = fork(_work, theirs, config, data, os.getpid())
             theirs.close()
             processes.append(process)
             connections.append(ours)
-        gc.unfreeze()
         yield connections
     finally:
         for process in processes:
