@@ -8,9 +8,9 @@ once as `Frames`, with a leading axis of iterations. Members have predictions, g
 that an axis of members would be ragged; an axis of one member's iterations is not. Every operation on frames gives
 the bits that it gives on one frame (model/products.py), so that a member equals its own single run bit for bit.
 
-Members are spread over forked processes, some at a time, which begin before the first is trained. The parent puts what comes back on the disk
-(records/member_store.py), from where a resumed run goes on: a member is trained whole or not at all. At the end
-follow the statistics over the members, at the iterations that all of them are measured at.
+Members are spread over forked processes, some at a time, which begin before the first is trained. The parent puts
+what comes back on the disk (records/member_store.py), from where a resumed run goes on: a member is trained whole or
+not at all. At the end follow the statistics over the members, at the iterations that all of them are measured at.
 """
 
 from __future__ import annotations
