@@ -19,7 +19,7 @@ from gfflow import callbacks as cb
 from gfflow.cautions import why_diverged
 from gfflow.config import RunConfig
 from gfflow.ending import log_statistics, write_ending
-from gfflow.ensemble import check_objects, forget_store, train_others
+from gfflow.ensemble import check_objects, forget_store, others_beside
 from gfflow.errors import Diverged, Interrupted, InvalidInput
 from gfflow.experiment import Experiment, as_given, build, measuring_callbacks, typed, with_given
 from gfflow.model.data import Samples
@@ -177,13 +177,13 @@ def _run_to_the_end(
     if config.verbose:
         print_notes(Console(), experiment.notes)
     module.start_clock()
-    if module.stop_reason is None:
-        chosen = with_given(measuring_callbacks(config, experiment, folder), callbacks)
-        _fit(config, module, folder, chosen, [table, events, *loggers], checkpoint)
-    summary = summarise(values, module, experiment.prediction, table.columns())
-    ensemble = None
-    if config.ensemble.many:
-        ensemble = train_others(config, experiment, folder, summary, table.columns())
+    with others_beside(config, experiment, folder) as others:
+        if module.stop_reason is None:
+            chosen = with_given(measuring_callbacks(config, experiment, folder), callbacks)
+            _fit(config, module, folder, chosen, [table, events, *loggers], checkpoint)
+        summary = summarise(values, module, experiment.prediction, table.columns())
+        ensemble = None if others is None else others.train(folder, summary, table.columns())
+    if ensemble is not None:
         summary = replace(summary, ensemble=ensemble.numbers)
         log_statistics(ensemble, table, events, loggers)
     write_hyperparameters(events.experiment, summary.config, summary, varied)

@@ -8,29 +8,32 @@ once as `Frames`, with a leading axis of iterations. Members have predictions, g
 that an axis of members would be ragged; an axis of one member's iterations is not. Every operation on frames gives
 the bits that it gives on one frame (model/products.py), so that a member equals its own single run bit for bit.
 
-Members are spread over forked processes, some at a time. The parent puts what comes back on the disk
-(records/member_store.py), from where a resumed run goes on: a member is trained whole or not at all. At the end
-follow the statistics over the members, at the iterations that all of them are measured at.
+Members are spread over forked processes, some at a time, which begin before the first is trained. The parent puts
+what comes back on the disk (records/member_store.py), from where a resumed run goes on: a member is trained whole or
+not at all. At the end follow the statistics over the members, at the iterations that all of them are measured at.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.progress import Progress
 
 from gfflow import callbacks as cb
 from gfflow.config import RunConfig
 from gfflow.ensemble.member import finished, train_member
-from gfflow.ensemble.workers import portions, processes_for, train_in_processes
+from gfflow.ensemble.workers import Workers, at_work, portions, processes_for
 from gfflow.errors import Interrupted, InvalidInput
 from gfflow.experiment import Experiment, base_schedule
+from gfflow.model.network import TwoLayerReLU
 from gfflow.records.ensemble import SAME, Kept, Member, numbers_over, statistics, write_members
 from gfflow.records.files import whole_file
 from gfflow.records.folder import NOT_PART_OF_A_RUN, of_identity
@@ -64,26 +67,76 @@ def check_objects(config: RunConfig, solver: Any, start: Any, callbacks: Sequenc
         raise InvalidInput("ensemble.data", "redrawn", "same, for a training set given from Python")
 
 
-def train_others(config: RunConfig, experiment: Experiment, folder: Path, summary: Summary, table: Table) -> Ensemble:
-    """Trains the members beside the first, whose summary and table of measurements are given, and writes ensemble.csv
-    and the frames that are kept. Goes on with the members that the folder has already; raises Interrupted where a
-    signal came, with all that have ended on the disk."""
+class Others:
+    """The members beside the first."""
+
+    def __init__(
+        self, config: RunConfig, experiment: Experiment, store: MemberStore, left: list[int], workers: Workers | None
+    ) -> None:
+        """`left` are the indices of those that are to be trained: by the workers, or without them in this process."""
+        self.config, self.experiment, self.store = config, experiment, store
+        self.left, self.workers = left, workers
+
+    def train(self, folder: Path, summary: Summary, table: Table) -> Ensemble:
+        """Trains what is left, and writes ensemble.csv and the frames that are kept; summary and measurements (table)
+        are those of the first member. Raises Interrupted where a signal came, with all that have ended on the
+        disk."""
+        config, module, store = self.config, self.experiment.module, self.store
+        if 0 not in store.done:
+            store.add([0], [finished(config, self.experiment, summary, table)])
+        with cb.Interruption(module):
+            if config.figures and self.workers is not None:
+                import gfflow.figures  # noqa: F401  which takes long, while others are at work
+            for portion, members in _shown(config, len(self.left), self._trained()):
+                store.add(portion, members)
+            if module.signal is not None:
+                ended = f"{len(store.done)} of {config.ensemble.size} members"
+                raise Interrupted(module.signal, module.iteration, ended)
+        members = store.members()
+        write_members(folder / TABLE, members)
+        if config.callbacks.trajectory:
+            _write_kept(folder / "trajectory.npz", {members[index].seed: kept for index, kept in store.kept()})
+        numbers = {"size": len(members), **_failures(config, self.experiment, members), **numbers_over(members)}
+        return Ensemble(Members.read(folder), _curves(config, store, summary.iterations), numbers)
+
+    def _trained(self) -> Iterator[tuple[list[int], list[Member]]]:
+        """The members that are left, some at a time, until a signal comes."""
+        module = self.experiment.module
+        if self.workers is not None:
+            yield from self.workers.trained(lambda: module.signal is not None)
+            return
+        for portion in portions(self.left, 1):
+            members: list[Member] = []
+            for index in portion:
+                if module.signal is not None:
+                    break
+                try:
+                    members.append(train_member(self.config, index, self.experiment.training_set, cb.Interruption))
+                except Interrupted as error:
+                    module.signal = error.signal
+            if members:
+                yield portion[: len(members)], members
+            if module.signal is not None:
+                return
+
+
+@contextmanager
+def others_beside(config: RunConfig, experiment: Experiment, folder: Path) -> Iterator[Others | None]:
+    """The other members of an ensemble, whose training goes on within the block, where processes can be forked for
+    it; those that the folder has already are not trained again. None for a single run."""
+    if not config.ensemble.many:
+        yield None
+        return
+    data = experiment.training_set
     store = MemberStore(folder / STORE, _identity(config), config.ensemble.size)
-    if 0 not in store.done:
-        store.add([0], [finished(config, experiment, summary, table)])
-    module = experiment.module
-    with cb.Interruption(module):
-        left = [index for index in range(config.ensemble.size) if index not in store.done]
-        for portion, members in _shown(config, len(left), _trained(config, experiment, left)):
-            store.add(portion, members)
-        if module.signal is not None:
-            raise Interrupted(module.signal, module.iteration, f"{len(store.done)} of {config.ensemble.size} members")
-    members = store.members()
-    write_members(folder / TABLE, members)
-    if config.callbacks.trajectory:
-        _write_kept(folder / "trajectory.npz", {members[index].seed: kept for index, kept in store.kept()})
-    numbers = {"size": len(members), **_failures(config, experiment, members), **numbers_over(members)}
-    return Ensemble(Members.read(folder), _curves(config, store, summary.iterations), numbers)
+    left = [index for index in range(1, config.ensemble.size) if index not in store.done]
+    processes = processes_for(config, threads_for(data.n, data.d, config.network.width))
+    if processes == 1 or not left:
+        yield Others(config, experiment, store, left, None)
+        return
+    _compile(config, experiment)
+    with at_work(config, data, left, processes) as workers:
+        yield Others(config, experiment, store, left, workers)
 
 
 def forget_store(folder: Path) -> None:
@@ -97,26 +150,13 @@ def _identity(config: RunConfig) -> str:
     return json.dumps(values, sort_keys=True)
 
 
-def _trained(config: RunConfig, experiment: Experiment, left: list[int]) -> Iterator[tuple[list[int], list[Member]]]:
-    """The members of these indices, some at a time, until a signal comes."""
-    data, module = experiment.training_set, experiment.module
-    processes = processes_for(config, threads_for(data.n, data.d, config.network.width))
-    if processes > 1 and left:
-        yield from train_in_processes(config, data, left, processes, lambda: module.signal is not None)
-        return
-    for portion in portions(left, 1):
-        members: list[Member] = []
-        for index in portion:
-            if module.signal is not None:
-                break
-            try:
-                members.append(train_member(config, index, data, cb.Interruption))
-            except Interrupted as error:
-                module.signal = error.signal
-        if members:
-            yield portion[: len(members)], members
-        if module.signal is not None:
-            return
+def _compile(config: RunConfig, experiment: Experiment) -> None:
+    """Compiles what training runs, once and not in every process: by a step of a network of its own."""
+    network = TwoLayerReLU(experiment.start, getattr(torch, config.precision))
+    activation, loss = experiment.start.activation, experiment.training_set.loss
+    solver = config.solver.make(seed=config.seed, activation=activation, loss=loss, cuda=False)
+    if solver.compiles:
+        solver.advance(network, experiment.training_set, 0, 1)
 
 
 def _shown(

@@ -6,9 +6,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 import traceback
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -18,8 +16,8 @@ from gfflow.config import RunConfig
 from gfflow.ensemble.member import train_member
 from gfflow.experiment import uses_cuda
 from gfflow.model.data import TrainingSet
+from gfflow.processes import can_fork, cores, fork
 from gfflow.records.ensemble import Member
-from gfflow.threads import SWEEP
 
 LARGEST = 32  # members handed out at once: what a killed run loses of each process at most
 LOOK = 0.2  # seconds between two looks at whether a signal has come
@@ -28,14 +26,10 @@ DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 def processes_for(config: RunConfig, threads: int) -> int:
     """How many processes train the members. One, the own, where a member computes with several threads itself, and
-    where processes cannot be forked: what is registered by now would not be known in others."""
-    if threads > 1 or not sys.platform.startswith("linux") or uses_cuda(config):
+    where processes cannot be forked."""
+    if threads > 1 or not can_fork() or uses_cuda(config):
         return 1
-    if multiprocessing.current_process().daemon:  # which may not start any
-        return 1
-    job = os.environ.get(SWEEP) not in (None, str(os.getpid()))  # of a parallel sweep, which has one for each core
-    cores = 1 if job else len(os.sched_getaffinity(0))
-    return min(config.ensemble.processes or cores, config.ensemble.size)
+    return min(config.ensemble.processes or cores(), config.ensemble.size)
 
 
 def portions(indices: Sequence[int], processes: int) -> list[list[int]]:
@@ -44,26 +38,39 @@ def portions(indices: Sequence[int], processes: int) -> list[list[int]]:
     return [list(indices[i : i + count]) for i in range(0, len(indices), count)]
 
 
-def train_in_processes(
-    config: RunConfig, data: TrainingSet, indices: Sequence[int], processes: int, stop: Callable[[], bool]
-) -> Iterator[tuple[list[int], list[Member]]]:
-    """Each portion of members as it is trained, in whatever order; ends early once `stop` says so. Raises
-    RuntimeError with the traceback where a process has failed."""
-    waiting = portions(indices, processes)[::-1]
-    with _started(config, data, min(processes, len(waiting))) as connections:
-        busy: dict[Connection, list[int]] = {}
+class Workers:
+    """Processes that train members, each of them some at a time."""
+
+    def __init__(self, connections: Sequence[Connection], waiting: Sequence[list[int]]) -> None:
+        """Gives each process its first portion of those that are waiting."""
+        self._waiting = list(waiting[::-1])
+        self._busy: dict[Connection, list[int]] = {}
         for connection in connections:
-            busy[connection] = waiting.pop()
-            connection.send(busy[connection])
-        while busy and not stop():
-            for ready in wait(list(busy), timeout=LOOK):
+            self._give(connection)
+
+    def trained(self, stop: Callable[[], bool]) -> Iterator[tuple[list[int], list[Member]]]:
+        """Each portion of members as it is trained, in whatever order; ends early once `stop` says so. Raises
+        RuntimeError with the traceback where a process has failed."""
+        while self._busy and not stop():
+            for ready in wait(list(self._busy), timeout=LOOK):
                 connection = cast(Connection, ready)
-                portion = busy.pop(connection)
+                portion = self._busy.pop(connection)
                 members = _received(connection)
-                if waiting:
-                    busy[connection] = waiting.pop()
-                    connection.send(busy[connection])
+                self._give(connection)
                 yield portion, members
+
+    def _give(self, connection: Connection) -> None:
+        if self._waiting:
+            self._busy[connection] = self._waiting.pop()
+            connection.send(self._busy[connection])
+
+
+@contextmanager
+def at_work(config: RunConfig, data: TrainingSet, indices: Sequence[int], processes: int) -> Iterator[Workers]:
+    """Processes that train the members of these indices until the end of the block."""
+    waiting = portions(indices, processes)
+    with _started(config, data, min(processes, len(waiting))) as connections:
+        yield Workers(connections, waiting)
 
 
 def _received(connection: Connection) -> list[Member]:
@@ -81,17 +88,11 @@ def _received(connection: Connection) -> list[Member]:
 def _started(config: RunConfig, data: TrainingSet, count: int) -> Iterator[list[Connection]]:
     """The processes, ended at the end of the block whatever they are doing: what they have not handed back is
     trained again by a resumed run."""
-    context = multiprocessing.get_context("fork")
     processes, connections = [], []
     try:
         for _ in range(count):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, config, data, os.getpid()), daemon=True)
-            with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore", DeprecationWarning
-                )  # of forking beside threads: they hold no lock here
-                process.start()
+            ours, theirs = multiprocessing.Pipe()
+            process = fork(_work, theirs, config, data, os.getpid())
             theirs.close()
             processes.append(process)
             connections.append(ours)

@@ -37,6 +37,7 @@ from gfflow.figures.member_bands import bands, histograms
 from gfflow.figures.moments import moments
 from gfflow.figures.registry import FIGURES, Drawing, figure
 from gfflow.figures.style import save
+from gfflow.processes import beside
 from gfflow.records.run import Run
 
 
@@ -44,7 +45,12 @@ def draw_main(run: Run) -> list[Path]:
     """Draws the few figures that the run ends with into its figures/, of an ensemble those of its members; returns
     the files written."""
     many = run.members is not None
-    return _draw((drawing for drawing in FIGURES.values() if drawing.members == many and drawing.main(run)), run)
+    wanted = [drawing for drawing in FIGURES.values() if drawing.members == many and drawing.main(run)]
+    if not many:
+        return _draw(wanted, run)
+    with beside(lambda: _draw(wanted[1::2], run)) as others:
+        mine = _draw(wanted[::2], run)
+        return mine + others()
 
 
 def draw_all(run: Run) -> list[Path]:

@@ -5,12 +5,25 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gfflow.figures.registry import figure
-from gfflow.figures.style import BY_SIGN, EVENT_LABELS, FAINT, INK, MINUS, OTHER, PLUS, iteration_ticks, new_figure
+from gfflow.figures.style import (
+    BY_SIGN,
+    EVENT_LABELS,
+    FAINT,
+    INK,
+    MINUS,
+    OTHER,
+    PLUS,
+    iteration_ticks,
+    new_figure,
+    quantity,
+)
 from gfflow.records.ensemble_closing import event_title, events_of, largest_difference
 from gfflow.records.event_names import OF_GROUPS
+from gfflow.records.members import Members
 from gfflow.records.run import Array, Run
 
 
@@ -55,16 +68,11 @@ def diagonal(run: Run) -> Figure | None:
         with np.errstate(divide="ignore", invalid="ignore"):
             off = 100 * (measured / predicted - 1)
         right.plot(predicted, off, **drawn)
-        worst = largest_difference(predicted, measured)
-        if worst is not None:
-            at = worst[0]
-            right.annotate(
-                f"seed {run.members.seeds[at]}", (predicted[at], off[at]), (0, 3 if off[at] >= 0 else -8),
-                textcoords="offset points", ha="center", fontsize=6.5, color=look.color,
-            )  # fmt: skip
     known = np.concatenate([np.concatenate([p[np.isfinite(p + m)], m[np.isfinite(p + m)]]) for _, p, m in events])
     room = 0.08 * (known.max() - known.min())
     ends = (known.min() - room, known.max() + room)
+    for key, predicted, measured in events:
+        _name_farthest(right, run.members, look_of(key).color, predicted, measured, ends)
     left.plot(ends, ends, color=INK, linewidth=0.6, zorder=0)
     right.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
     left.set(xlim=ends, ylim=ends, xlabel="predicted iteration", ylabel="measured iteration")
@@ -73,6 +81,25 @@ def diagonal(run: Run) -> Figure | None:
         iteration_ticks(axis, 5)
     figure.legend(loc="upper center", ncols=5, fontsize=7, markerscale=2, handletextpad=0.2, columnspacing=1.2)
     return figure
+
+
+def _name_farthest(
+    axes: Axes, members: Members, color: str, predicted: Array, measured: Array, ends: tuple[float, float]
+) -> None:
+    """The seed beside the point farthest from its prediction, kept off the sides of the axes, which lie at the
+    ends."""
+    worst = largest_difference(predicted, measured)
+    if worst is None:
+        return
+    at = worst[0]
+    off = 100 * (measured[at] / predicted[at] - 1)
+    place = (predicted[at] - ends[0]) / (ends[1] - ends[0])
+    side = "left" if place < 0.15 else "right" if place > 0.85 else "center"
+    shift = {"left": -3, "right": 3, "center": 0}[side]
+    axes.annotate(
+        f"seed {members.seeds[at]}", (predicted[at], off), (shift, 3 if off >= 0 else -8),
+        textcoords="offset points", ha=side, fontsize=6.5, color=color,
+    )  # fmt: skip
 
 
 @figure("members_failures", "ensembles", main=True, members=True)
@@ -101,7 +128,7 @@ def failures(run: Run) -> Figure | None:
         if chance is not None:
             error = (chance * (1 - chance) / m) ** 0.5
             axes.errorbar(chance, row, xerr=error, color=INK, marker="|", markersize=11, capsize=3, linewidth=1.0)
-            label += f" ({share:.3g}; exact {chance:.3g})"
+            label += f" ({share:.3g}; exact {quantity(chance)})"
         end = max(share, 0 if chance is None else chance + error)
         axes.annotate(label, (end, row), (6, 0), textcoords="offset points", va="center", fontsize=7.5)
     top = max([5 / m] + [share for _, share, _ in bars] + [chance or 0 for *_, chance in bars])

@@ -109,13 +109,13 @@ def _all_at_once(directions: Array, signs: Array, masses: Array, angle: float) -
     directions, signs, masses = (part[networks[:, None], order] for part in (directions, signs, masses))
     near = np.stack([part @ part.T for part in directions]) >= math.cos(angle)
     near &= signs[:, :, None] == signs[:, None, :]
+    near[:, range(masses.shape[1]), range(masses.shape[1])] = True
     left, carried = masses > 0, np.zeros(masses.shape)
     while left.any():
         leader = left.argmax(axis=1)
         mine = near[networks, leader] & left
-        mine[networks, leader] = left[networks, leader]
         carried[networks, leader] += (mine * masses).sum(axis=1)  # 0 where none was left
-        left &= ~mine
+        left ^= mine
     return order, carried
 
 

@@ -129,7 +129,7 @@ class TrainingSet:
         arrays = [self.x, self.y] if self.test is None else [self.x, self.y, self.test.x, self.test.y]
         return hashlib.sha256(b"".join(values.contiguous().numpy().tobytes() for values in arrays)).hexdigest()
 
-    @property
+    @cached_property
     def one_dimensional(self) -> bool:
         """Whether the inputs are numbers with a bias: d = 2, second coordinate equal to 1."""
         return self.d == 2 and bool((self.x[:, 1] == 1).all())

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gfflow.model.data import TrainingSet
@@ -31,9 +33,9 @@ class Snapshot:
         """The flow times, one a frame."""
         return None if self.time is None else (self.time,)
 
-    def numbers(self, values: Sequence[float]) -> Tensor:
+    def numbers(self, values: Sequence[float] | NDArray[np.float64]) -> Tensor:
         """Numbers, one a frame, as a tensor of the shape of `losses`."""
-        return torch.tensor(values, dtype=torch.float64).reshape(self.neurons.a.shape[:-1])
+        return torch.as_tensor(values, dtype=torch.float64).reshape(self.neurons.a.shape[:-1])
 
     @cached_property
     def preactivations(self) -> Tensor:
@@ -123,7 +125,9 @@ class Frames(Snapshot):
         return self.times
 
     def until(self, count: int) -> Frames:
-        """The first `count` frames."""
+        """The first `count` frames; all of them with what has been derived of them."""
+        if count >= len(self.iterations):
+            return self
         times = None if self.times is None else self.times[:count]
         some = self.neurons.at(slice(count))
         return Frames(some, self.training_set, iterations=self.iterations[:count], times=times)

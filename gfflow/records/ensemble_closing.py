@@ -60,11 +60,7 @@ def failure_lines(members: Members, ensemble: Mapping[str, Any]) -> list[str]:
     for key, empty in ensemble["empty"].items():
         count, of, chance = empty["count"], empty["of"], empty["probability"]
         if of and (count or chance is not None):
-            exact = (
-                ""
-                if chance is None
-                else f"; exact probability {chance:.2%} +- {(chance * (1 - chance) / of) ** 0.5:.2%}"
-            )
+            exact = "" if chance is None else f"; exact probability {_chance(chance, of)}"
             lines.append(f"{names[key]} empty: {count} of {of:,} ({count / of:.2%}{exact})")
     failed = members.failed
     if failed:
@@ -72,6 +68,12 @@ def failure_lines(members: Members, ensemble: Mapping[str, Any]) -> list[str]:
         more = f"; and {len(failed) - 3} more, in ensemble.csv" if len(failed) > 3 else ""
         lines.append(f"failed: {len(failed)} of {len(members):,} ({some}{more})")
     return lines
+
+
+def _chance(chance: float, of: int) -> str:
+    """A probability with the standard error of so many members; no 0.00% where it is small."""
+    error = (chance * (1 - chance) / of) ** 0.5
+    return f"{chance:.2%} +- {error:.2%}" if chance == 0 or chance >= 5e-5 else f"{chance:.1e} +- {error:.1e}"
 
 
 def _event_rows(members: Members) -> list[Row]:

@@ -172,12 +172,21 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the names of summary.json, in its order."""
-        values = dataclasses.asdict(self)
+        values = _plain(self)
         if self.ensemble is None:
             del values["ensemble"]
         values["theory"] = {"lambda" if key == "scale" else key: value for key, value in values["theory"].items()}
         values["solver"] |= values["solver"].pop("counters")
         return values
+
+
+def _plain(value: Any) -> Any:
+    """dataclasses.asdict, without its copies of every number, which cost more than a short training."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def write_summary(path: Path, summary: Summary) -> None:

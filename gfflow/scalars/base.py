@@ -62,9 +62,11 @@ class Measure(ABC):
 
     def measure_some(self, frames: Frames, wanted: Container[int] | None) -> dict[str, NDArray[np.float64]]:
         """`measure_frames`, taken at the iterations that are wanted (None: all), and NaN at the others."""
-        due = [i for i, step in enumerate(frames.iterations) if wanted is None or step in wanted]
-        if len(due) == len(frames.iterations):
+        if wanted is None:
             return self.measure_frames(frames)  # with what other measures have computed of these frames
+        due = [i for i, step in enumerate(frames.iterations) if step in wanted]
+        if len(due) == len(frames.iterations):
+            return self.measure_frames(frames)
         found: dict[str, NDArray[np.float64]] = {}
         for name, values in (self.measure_frames(frames.some(due)) if due else {}).items():
             found[name] = np.full(len(frames.iterations), np.nan)

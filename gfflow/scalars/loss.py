@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -10,8 +9,8 @@ from torch import Tensor
 
 from gfflow.model.snapshot import Snapshot
 from gfflow.scalars.base import Chart, Measure, Scalars, Setting, TensorMeasure, measure
+from gfflow.scalars.foretold import Foretold
 from gfflow.theory import Prediction
-from gfflow.theory.course import Course
 
 
 @measure(
@@ -67,27 +66,21 @@ class PredictedLoss(TensorMeasure):
     where none is predicted, and after its end."""
 
     def __init__(self, prediction: Prediction) -> None:
-        self.course = prediction.course
-        self._known: dict[float, float] = {}  # flow time -> predicted loss
+        self.curve = None if prediction.course is None else Foretold(prediction.course.loss)
 
     @classmethod
     def of(cls, setting: Setting) -> Measure | None:
         return None if setting.prediction is None or setting.prediction.course is None else cls(setting.prediction)
 
     def begin(self, start: Snapshot, times: Sequence[float]) -> None:
-        if self.course is not None and times:  # all times at once: cheap; one by one: not
-            self._known = dict(zip(times, self.course.loss(list(times)).tolist(), strict=True))
+        if self.curve is not None:
+            self.curve.prepare(times)
 
     def values(self, snapshot: Snapshot) -> dict[str, Tensor | float]:
-        if self.course is None or snapshot.moments is None:
+        if self.curve is None or snapshot.moments is None:
             return {}
-        found = snapshot.numbers([self._predicted(self.course, time) for time in snapshot.moments])
+        found = snapshot.numbers(self.curve.at(snapshot.moments))
         return {"theory/loss": found, "theory/loss_error": snapshot.losses - found}
-
-    def _predicted(self, course: Course, time: float) -> float:
-        known = self._known.get(time)
-        value = float(course.loss(time)) if known is None else known
-        return value if math.isfinite(value) else math.nan
 
 
 @measure(

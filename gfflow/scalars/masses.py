@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from torch import Tensor
 from gfflow.measures.masses import largest_norms, masses
 from gfflow.model.snapshot import Snapshot
 from gfflow.scalars.base import Chart, Measure, Scalars, Setting, TensorMeasure, measure
+from gfflow.scalars.foretold import Foretold
 from gfflow.theory import Group, Prediction
 from gfflow.theory.groups import NAMES
 
@@ -72,23 +72,22 @@ class GroupMasses(TensorMeasure):
         self.course = None if prediction is None else prediction.course
         if prediction is not None:
             self.groups |= {group.name: group for group in prediction.groups}
-        self._predicted: dict[str, dict[float, float]] = {}  # side, flow time -> predicted mass
+        self._predicted = {side: Foretold(self._curve(side, group)) for side, group in self.groups.items()}
 
     @classmethod
     def of(cls, setting: Setting) -> Measure | None:
         return cls(setting.prediction)
 
     def begin(self, start: Snapshot, times: Sequence[float]) -> None:
-        for side, group in self.groups.items():
-            if times:  # all times at once: cheap; one by one: not
-                there = self._masses(side, group, list(times))
-                if there is not None:
-                    self._predicted[side] = dict(zip(times, there.tolist(), strict=True))
+        for curve in self._predicted.values():
+            curve.prepare(times)
 
-    def _masses(self, side: str, group: Group | None, times: list[float]) -> NDArray[np.float64] | None:
+    def _curve(self, side: str, group: Group | None) -> Callable[[list[float]], NDArray[np.float64] | None]:
+        """The predicted mass of that side at flow times."""
         if group is not None:
-            return group.mass(times)
-        return None if self.course is None else self.course.mass(side, times)
+            return group.mass
+        course = self.course
+        return lambda times: None if course is None else course.mass(side, times)
 
     def values(self, snapshot: Snapshot) -> dict[str, Tensor | float]:
         neurons = snapshot.neurons
@@ -100,17 +99,9 @@ class GroupMasses(TensorMeasure):
             found[f"mass/u_{side}"] = masses(neurons, members)
             grouped = members if grouped is None else grouped | members
             if snapshot.moments is not None:
-                there = snapshot.numbers([self._predicted_mass(side, group, time) for time in snapshot.moments])
+                there = snapshot.numbers(self._predicted[side].at(snapshot.moments))
                 predicted[f"theory/u_{side}"] = there
                 predicted[f"theory/u_{side}_error"] = found[f"mass/u_{side}"] - there
         if any(self.groups.values()) and grouped is not None:
             found["mass/other_max"] = largest_norms(neurons, ~grouped)
         return found | predicted
-
-    def _predicted_mass(self, side: str, group: Group | None, time: float) -> float:
-        """At the flow time; NaN where none is predicted."""
-        known = self._predicted.get(side, {}).get(time)
-        if known is None:
-            there = self._masses(side, group, [time])
-            known = math.nan if there is None else float(there[0])
-        return known if math.isfinite(known) else math.nan

@@ -16,6 +16,7 @@ neuron therefore takes at most n + 1 pieces.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class LimitProcess:
         """N after the last gate change, shape (m,)."""
         return self.pieces[-1].rate
 
-    @property
+    @cached_property
     def log_amplitude(self) -> Array:
         """ln(||w_j(t)|| e^{-N t}) as t grows: ln(|a + p| / 2) - N t at the last gate change, with the log-norm
         carried; kappa_j + ln lambda. Shape (m,); -inf where the neuron shrinks for ever or has vanished."""

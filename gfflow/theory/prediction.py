@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -247,24 +246,30 @@ def _alignment_time(process: LimitProcess, groups: tuple[Group, ...]) -> float |
     )
     moving, together = process.of(np.concatenate(members)), max(1, NUMBERS // goals.size)
 
-    def aligned(times: Array, late: Any = slice(None)) -> NDArray[np.bool_]:
-        """Which of them are, at the times (T,): shape (T, members)."""
-        some, towards = moving.of(late), goals[late]
-        parts = np.split(times, range(together, len(times), together))
-        return np.concatenate([(some.directions(part) * towards).sum(axis=-1) >= ALIGNED for part in parts])
+    def aligned(times: Array, some: LimitProcess = moving, towards: Array = goals) -> NDArray[np.bool_]:
+        """Which of some of them are, at the times (T,): shape (T, members)."""
+        if len(times) <= together:
+            return np.asarray((some.directions(times) * towards).sum(axis=-1) >= ALIGNED)
+        parts = (times[i : i + together] for i in range(0, len(times), together))
+        return np.concatenate([aligned(part, some, towards) for part in parts])
 
     slowest = min(group.rate for group in groups)
     grid = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 200) / slowest])
-    there = aligned(grid)
-    reached = np.flatnonzero(there.all(axis=1))
-    if not len(reached):
+    # all are aligned only where the last of them is, which one of few is cheaply asked; any would do
+    last = (moving.directions(grid[[100]])[0] * goals).sum(axis=-1).argmin(keepdims=True)
+    may = np.flatnonzero(aligned(grid, moving.of(last), goals[last]))
+    parts = (may[i : i + 8] for i in range(0, len(may), 8))
+    reached = (part[everyone] for part in parts if (everyone := aligned(grid[part]).all(axis=1)).any())
+    found = next(reached, None)
+    if found is None:
         return None
-    first = int(reached[0])
+    first = int(found[0])
     if first == 0:
         return 0.0
     between = float(grid[first - 1]), float(grid[first])
-    late = np.flatnonzero(~there[first - 1])  # the others stay aligned, as a rule
-    moment = first_moment(lambda times: np.all(aligned(times, late), axis=1), *between)
+    late = np.flatnonzero(~aligned(grid[first - 1 : first])[0])  # the others stay aligned, as a rule
+    some, towards = moving.of(late), goals[late]
+    moment = first_moment(lambda times: np.all(aligned(times, some, towards), axis=1), *between)
     if not aligned(np.array([moment])).all():
         moment = first_moment(lambda times: np.all(aligned(times), axis=1), *between)
     return moment

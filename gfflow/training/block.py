@@ -74,10 +74,10 @@ def judge(module: GradientFlowModule, frames: Frames) -> Frames:
             continue
         if i > 0:
             module.last_finite = frames.at(i - 1)
-        module.judge(frames.at(i))
+        now = frames.at(i)
+        module.judge(now)
         if module.stop_reason is not None:
-            if module.iteration != frames.iterations[i]:
-                module.go_back(frames.at(i))
+            module.go_back(now)
             return frames.until(i + module.measurable())
     module.last_finite = frames.at(len(frames.iterations) - 1)
     return frames

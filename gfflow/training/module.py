@@ -167,11 +167,12 @@ class GradientFlowModule(pl.LightningModule):
             self.last_finite = snapshot
 
     def go_back(self, snapshot: Snapshot) -> None:
-        """Sets the network to an earlier iteration; the solver's own state stays."""
-        with torch.no_grad():
-            self.network.hidden.copy_(snapshot.neurons.w)
-            self.network.output.copy_(snapshot.neurons.a)
-        self.iteration, self._snapshot = snapshot.iteration, None
+        """Sets the network to the snapshot, where it has gone on from there; the solver's own state stays."""
+        if self.iteration != snapshot.iteration:
+            with torch.no_grad():
+                self.network.hidden.copy_(snapshot.neurons.w)
+                self.network.output.copy_(snapshot.neurons.a)
+        self.iteration, self._snapshot = snapshot.iteration, snapshot
 
     def may_stop(self, frames: Frames) -> Tensor:
         """At which frames `judge` may find a reason to stop, boolean (T,): all frames looked at together."""

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from gfflow.solvers.options import SolverOptions
 from gfflow.training.options import ScheduleOptions
@@ -29,12 +29,7 @@ class Schedule:
         """
         SolverOptions.check(iterations=last)
         ScheduleOptions.check(ratio=ratio, linear=linear)
-        chosen = {0, last, *(i for i in extra if 0 <= i <= last)}
-        if ratio is not None:
-            powers = int(math.log(last) / math.log(ratio)) + 1
-            chosen |= {min(last, round(ratio**i)) for i in range(powers)}
-        if linear:
-            chosen |= {round(last * i / linear) for i in range(linear + 1)}
+        chosen = _spaced(last, ratio, linear).union(i for i in extra if 0 <= i <= last)
         return cls(tuple(sorted(chosen)))
 
     def __len__(self) -> int:
@@ -86,3 +81,14 @@ class Schedule:
             at = bisect_right(self.iterations, goal)
             chosen.add(min((abs(i - goal), i) for i in self.iterations[max(0, at - 1) : at + 1])[1])
         return Schedule(tuple(sorted(chosen)))
+
+
+@lru_cache(maxsize=4)  # many starts of one schedule
+def _spaced(last: int, ratio: float | None, linear: int) -> frozenset[int]:
+    chosen = {0, last}
+    if ratio is not None:
+        powers = int(math.log(last) / math.log(ratio)) + 1
+        chosen |= {min(last, round(ratio**i)) for i in range(powers)}
+    if linear:
+        chosen |= {round(last * i / linear) for i in range(linear + 1)}
+    return frozenset(chosen)
