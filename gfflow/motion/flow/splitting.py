@@ -83,7 +83,7 @@ class Splitting(Integrator):
         self.began, self.time, self.h, self.longest = self._clock.tolist()
         for name, more in zip(self.counters, self._tally.tolist(), strict=True):
             self.counters[name] += more
-        self._at_once = max(1, round(self._at_once * min(2.0, A_WHILE / (perf_counter() - began))))
+        self._at_once = max(1, round(taken * min(2.0, A_WHILE / (perf_counter() - began))))
         off = self.corrections.max()
         if off > LOST:
             raise Stalled(
