@@ -30,6 +30,7 @@ from rich.progress import Progress
 from gfflow import callbacks as cb
 from gfflow.config import RunConfig
 from gfflow.ensemble.member import finished, train_member
+from gfflow.ensemble.together import batches, can_train_together, train_together
 from gfflow.ensemble.workers import Workers, at_work, portions, processes_for
 from gfflow.errors import Interrupted, InvalidInput
 from gfflow.experiment import Experiment, base_schedule
@@ -105,6 +106,9 @@ class Others:
         if self.workers is not None:
             yield from self.workers.trained(lambda: module.signal is not None)
             return
+        if can_train_together(self.config, module.solver):
+            yield from self._by_batches()
+            return
         for portion in portions(self.left, 1):
             members: list[Member] = []
             for index in portion:
@@ -114,6 +118,15 @@ class Others:
                     members.append(train_member(self.config, index, self.experiment.training_set, cb.Interruption))
                 except Interrupted as error:
                     module.signal = error.signal
+            if members:
+                yield portion[: len(members)], members
+            if module.signal is not None:
+                return
+
+    def _by_batches(self) -> Iterator[tuple[list[int], list[Member]]]:
+        module, data = self.experiment.module, self.experiment.training_set
+        for portion in batches(self.config, self.left, data.d):
+            members = train_together(self.config, portion, data, lambda: module.signal is not None)
             if members:
                 yield portion[: len(members)], members
             if module.signal is not None:

@@ -46,12 +46,22 @@ def train_member(config: RunConfig, index: int, data: TrainingSet, watch: Watch 
     own = config.member(index)
     try:
         own_data = own.make_data() if config.ensemble.data == "redrawn" else data
-        trained = train_alone(own, assemble(own, own_data), index < config.ensemble.kept, watch)
+        experiment = assemble(own, own_data)
+    except InvalidInput as error:
+        return Member(own.seed, failure=str(error))
+    return train_assembled(config, index, experiment, watch)
+
+
+def train_assembled(config: RunConfig, index: int, experiment: Experiment, watch: Watch = nullcontext) -> Member:
+    """`train_member` of a member whose experiment is there already."""
+    own = config.member(index)
+    try:
+        trained = train_alone(own, experiment, index < config.ensemble.kept, watch)
     except (InvalidInput, Diverged) as error:
         return Member(own.seed, failure=str(error))
-    module = trained.experiment.module
-    summary = summarise({"name": own.name, "seed": own.seed}, module, trained.experiment.prediction, trained.table)
-    return finished(config, trained.experiment, summary, trained.table, trained.kept)
+    module = experiment.module
+    summary = summarise({"name": own.name, "seed": own.seed}, module, experiment.prediction, trained.table)
+    return finished(config, experiment, summary, trained.table, trained.kept)
 
 
 def finished(
@@ -66,7 +76,7 @@ def finished(
 def train_alone(config: RunConfig, experiment: Experiment, keep: bool, watch: Watch = nullcontext) -> Trained:
     """Trains the experiment of a single run to its end, with all of its measurements; `keep`: also its frames."""
     module = experiment.module
-    if uses_cuda(config):
+    if uses_cuda(config) and "cuda" in module.solver.runs_on:
         module.to("cuda")
     training = _Training(module, measures_of(config, experiment))
     wanted = frames_of(config, experiment) if keep and config.callbacks.trajectory else None

@@ -13,7 +13,7 @@ from gfflow.model.losses import SQUARE, Loss
 from gfflow.model.network import TwoLayerReLU
 from gfflow.solvers.base import Solver
 
-BLOCK = 100  # steps recorded in one graph
+BLOCK = 100  # steps recorded in the longer of the two graphs; the other has one
 WARM_UP = 3  # steps run on a side stream before recording, as torch.cuda.graph asks for
 
 
@@ -27,25 +27,75 @@ def descend_step(
     activation: Activation = RELU,
     frozen: str | None = None,
 ) -> None:
-    """One step of gradient descent on L (Eq. 1), in place on w (m, d) and a (m,); x (n, d), y (n,).
+    """One step of gradient descent on L (Eq. 1), in place on w (..., m, d) and a (..., m), of one network or of many
+    with leading axes; x (n, d), y (n,).
 
     Written out, without autograd, from the old weights throughout: w_j moves by lr a_j D_j and a_j by
     lr <D_j, w_j> (Eq. 3), relu'(0) = 0. No shape, branch or number depends on values, so it can be recorded.
     """
-    z = x @ w.T
+    z = x @ w.mT
     outputs = activation.value(z)
-    errors = (lr / len(y)) * loss.residual(outputs @ a, y)
-    pushes = activation.derivative(z) * errors.unsqueeze(1)
-    turn = errors @ outputs
+    errors = (lr / len(y)) * loss.residual((outputs @ a.unsqueeze(-1)).squeeze(-1), y)
+    pushes = activation.derivative(z) * errors.unsqueeze(-1)
+    turn = (errors.unsqueeze(-2) @ outputs).squeeze(-2)
     if frozen != "hidden":
-        w.addcmul_(pushes.T @ x, a.unsqueeze(1))
+        w.addcmul_(pushes.mT @ x, a.unsqueeze(-1))
     if frozen != "output":
         a.add_(turn)
 
 
+Law = tuple[Loss, Activation, str | None]
+
+
+class Recording:
+    """Steps of w and a in place: on CUDA from two recorded graphs, elsewhere step by step."""
+
+    def __init__(self, w: Tensor, a: Tensor, training_set: TrainingSet, lr: float, law: Law) -> None:
+        """w (..., m, d) and a (..., m) are moved where they lie in memory. Recording moves nothing."""
+        self.training_set, self.law, self.lr = training_set, law, lr
+        self._w, self._a = w, a
+        self._x, self._y = training_set.x.to(w), training_set.y.to(w)
+        self._graphs = {count: self._graph(count) for count in (BLOCK, 1)} if w.is_cuda else {}
+
+    def moves(self, w: Tensor, a: Tensor, training_set: TrainingSet, law: Law) -> bool:
+        """Whether it moves these very weights by that law."""
+        same_memory = self._w.data_ptr() == w.data_ptr() and self._a.data_ptr() == a.data_ptr()
+        same_samples = self.training_set.x is training_set.x and self.training_set.y is training_set.y
+        return same_memory and same_samples and self.law == law
+
+    def advance(self, steps: int) -> None:
+        """Makes so many steps."""
+        if not self._graphs:
+            self._steps(steps)
+            return
+        blocks, rest = divmod(steps, BLOCK)
+        for count, times in ((BLOCK, blocks), (1, rest)):
+            for _ in range(times):
+                self._graphs[count].replay()
+
+    def _steps(self, count: int) -> None:
+        for _ in range(count):
+            descend_step(self._w, self._a, self._x, self._y, self.lr, *self.law)
+
+    def _graph(self, count: int) -> torch.cuda.CUDAGraph:
+        """A graph of so many steps. The warm-up steps do run, and are undone."""
+        kept, device = (self._w.clone(), self._a.clone()), self._w.device
+        side = torch.cuda.Stream(device)
+        side.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(side):
+            self._steps(WARM_UP)
+        torch.cuda.current_stream(device).wait_stream(side)
+        self._w.copy_(kept[0])
+        self._a.copy_(kept[1])
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._steps(count)
+        return graph
+
+
 class Captured(Solver):
     """Full-batch gradient descent on CUDA, equal to `SGD` up to rounding: BLOCK steps a graph replay, the rest of a
-    leap step by step."""
+    leap in replays of one."""
 
     name: ClassVar[str] = "captured"
     runs_on: ClassVar[tuple[str, ...]] = ("cuda",)
@@ -54,46 +104,13 @@ class Captured(Solver):
 
     def __init__(self, lr: float) -> None:
         super().__init__(lr)
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._law: tuple[Loss, Activation, str | None] = (SQUARE, RELU, None)
-        self._recorded: tuple[Tensor, ...] = ()  # what the graph reads and writes; kept alive with it
+        self._recording: Recording | None = None
 
     @torch.no_grad()
     def advance(self, network: TwoLayerReLU, training_set: TrainingSet, start: int, stop: int) -> None:
         w, a = network.hidden.detach(), network.output.detach()
         self.check_device(network)
         law = training_set.loss, network.activation, network.frozen
-        if not self._is_recorded(w, a, training_set) or self._law != law:
-            self._law = law
-            self._record(w, a, training_set)
-        assert self._graph is not None
-        x, y = self._recorded[2], self._recorded[3]
-        blocks, rest = divmod(stop - start, BLOCK)
-        for _ in range(blocks):
-            self._graph.replay()
-        for _ in range(rest):
-            descend_step(w, a, x, y, self.lr, *self._law)
-
-    def _is_recorded(self, w: Tensor, a: Tensor, training_set: TrainingSet) -> bool:
-        if not self._recorded:
-            return False
-        same_memory = all(old.data_ptr() == new.data_ptr() for old, new in zip(self._recorded, (w, a), strict=False))
-        return same_memory and self._recorded[4] is training_set.x and self._recorded[5] is training_set.y
-
-    def _record(self, w: Tensor, a: Tensor, training_set: TrainingSet) -> None:
-        """Records BLOCK steps. Recording runs nothing; the warm-up steps do, and are undone."""
-        x, y = training_set.x.to(w), training_set.y.to(w)
-        kept = w.clone(), a.clone()
-        side = torch.cuda.Stream(w.device)
-        side.wait_stream(torch.cuda.current_stream(w.device))
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP):
-                descend_step(w, a, x, y, self.lr, *self._law)
-        torch.cuda.current_stream(w.device).wait_stream(side)
-        w.copy_(kept[0])
-        a.copy_(kept[1])
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            for _ in range(BLOCK):
-                descend_step(w, a, x, y, self.lr, *self._law)
-        self._recorded = (w, a, x, y, training_set.x, training_set.y)
+        if self._recording is None or not self._recording.moves(w, a, training_set, law):
+            self._recording = Recording(w, a, training_set, self.lr, law)
+        self._recording.advance(stop - start)
