@@ -14,7 +14,7 @@ from gfflow.errors import InvalidInput
 from gfflow.model.activations import RELU, Activation
 from gfflow.model.numbers import as_numbers
 
-PART = 2**22  # pre-activations held at once where they are not kept
+PART = 2**19  # pre-activations held at once where they are not kept: as many as a cache may hold
 
 
 def row_norms(w: Tensor) -> Tensor:
@@ -118,8 +118,13 @@ class Neurons:
         """h(x) = sum_j a_j phi(<w_j, x>), shape (n,), for inputs x (n, d). Memory beside the result is bounded: many
         inputs of a wide network are taken in parts."""
         rows = max(1, PART // max(1, len(self.a)))
-        parts = x.split(rows) if len(x) > rows else (x,)
-        return torch.cat([self.activation.value(part @ self.w.T) @ self.a for part in parts])
+        if len(x) <= rows:
+            return self.activation.value(x @ self.w.T) @ self.a
+        h = x.new_empty(len(x))  # results kept one by one would lie between the parts, and keep their memory apart
+        for first in range(0, len(x), rows):
+            part = slice(first, first + rows)
+            h[part] = self.activation.value(x[part] @ self.w.T) @ self.a
+        return h
 
     @property
     def first(self) -> Neurons:

@@ -92,10 +92,12 @@ def _final_rows(members: Members) -> list[Row]:
     rows = []
     for name, predicted, measured in FINAL_VALUES:
         rows += _rows_of(members, name, predicted, measured)
-    return rows + _rows_of(members, "clusters (99% of the mass)", None, "structure.clusters")
+    return rows + _rows_of(members, "clusters (99% of the mass)", None, "structure.clusters", text=_count)
 
 
-def _rows_of(members: Members, name: str, predicted: str | None, measured: str) -> list[Row]:
+def _rows_of(
+    members: Members, name: str, predicted: str | None, measured: str, text: Callable[[float], str] = quantity
+) -> list[Row]:
     values = members.numbers(measured)
     if not np.isfinite(values).any():
         return []
@@ -103,7 +105,12 @@ def _rows_of(members: Members, name: str, predicted: str | None, measured: str) 
     there = bool(np.isfinite(known).any())
     title = name if there or predicted is None else unpredicted(name)
     difference = _difference(members, known, values, "+.1e") if there else ""
-    return [(title, _spread(known, quantity) if there else "", _spread(values, quantity), difference)]
+    return [(title, _spread(known, text) if there else "", _spread(values, text), difference)]
+
+
+def _count(value: float) -> str:
+    """A number of things; a median of them may lie in the middle between two."""
+    return f"{value:,g}"
 
 
 def _spread(values: Array, text: Callable[[float], str]) -> str:

@@ -25,7 +25,9 @@ from gfflow.model.neurons import Neurons
 from gfflow.model.products import product, weighted_sum
 from gfflow.model.snapshot import Frames
 from gfflow.records.ensemble import statistics
+from gfflow.records.ensemble_closing import ensemble_sections
 from gfflow.records.member_store import MemberStore
+from gfflow.records.members import Members
 from gfflow.records.run import Run
 from gfflow.records.tidy import flat
 from gfflow.run import train
@@ -297,3 +299,10 @@ def test_killed_ten_times_at_random_and_resumed(tmp_path: Path) -> None:
         assert everything(folder) == everything(tmp_path / "whole")
         assert not list(folder.rglob("*.part*"))
         runs += 1
+
+
+def test_counts_are_shown_as_counts(tmp_path: Path) -> None:
+    path = tmp_path / "ensemble.csv"
+    path.write_text("seed,failure,structure.clusters\n0,,2\n1,,2\n2,,2\n3,,3\n", encoding="utf-8")
+    (row,) = ensemble_sections(Members.read(tmp_path))["at the end"]
+    assert row == ("clusters (99% of the mass)", "", "2\n2 to 2.85", "")

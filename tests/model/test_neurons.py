@@ -1,6 +1,8 @@
 """Snapshots of neurons against exact rational arithmetic."""
 
 import math
+import subprocess
+import sys
 from fractions import Fraction
 
 import pytest
@@ -95,3 +97,28 @@ def test_copy_follows_neither_the_weights_nor_their_graph() -> None:
 def test_shapes_that_do_not_fit_are_refused(w: tuple[int, ...], a: tuple[int, ...]) -> None:
     with pytest.raises(InvalidInput, match="neurons"):
         Neurons(torch.zeros(w), torch.zeros(a))
+
+
+WIDE = """
+import resource, sys
+import torch
+from gfflow.model.initialization import draw_start
+
+start = draw_start(100_000, 2, 1e-3, seed=0)
+x = torch.randn(400, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+start.outputs(x[:10])
+kept, before = [], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for _ in range(4):
+    kept += [start.outputs(x), torch.randn(5000)]
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+for row in (0, 199, 399):
+    h = float((start.a * (start.w @ x[row]).clamp(min=0)).sum())
+    assert abs(h - float(kept[0][row])) < 1e-15 * float(start.half_norm_squared), row
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there ru_maxrss is in kB")
+def test_many_inputs_of_a_wide_network_take_little_memory() -> None:
+    """All pre-activations at once would be 320 MB."""
+    found = subprocess.run([sys.executable, "-c", WIDE], capture_output=True, text=True, check=True)
+    assert int(found.stdout) < 100
