@@ -3,7 +3,7 @@
 from typing import Any
 
 
-class Copied(Exception):
+class Picklable(Exception):
     """An exception that can be pickled, and so come out of another process, although it is made of other things than
     its message."""
 
@@ -15,7 +15,7 @@ def _with_message(cls: type[Exception], arguments: tuple[Any, ...]) -> Exception
     return cls.__new__(cls, *arguments)
 
 
-class InvalidInput(Copied, ValueError):
+class InvalidInput(Picklable, ValueError):
     """Input that cannot be used: one line naming the key, the value received and what is allowed.
 
     The command line prints the line and exits with status 2; from Python it is an ordinary ValueError.
@@ -31,7 +31,7 @@ class Diverged(ArithmeticError):
     """Training left the finite numbers; the message names the iteration and the likely cause."""
 
 
-class Interrupted(Copied):
+class Interrupted(Picklable):
     """A signal asked the run to stop, and it has stopped where it can be resumed."""
 
     def __init__(self, signal: int, iteration: int, done: str = "") -> None:

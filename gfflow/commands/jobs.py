@@ -11,7 +11,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -189,16 +189,26 @@ def number_at(summary: Mapping[str, Any], path: str) -> float:
         if value is None:
             return math.nan
         if not isinstance(value, Mapping) or key not in value:
-            place = f" in {'.'.join(passed)}" if passed else " in summary.json"
-            known = ", ".join(value) if isinstance(value, Mapping) else "nothing: it is a value already"
-            raise InvalidInput("optimized_metric", path, f"a dotted path{place}: {known}")
+            raise no_such_path(path, passed, value)
         value = value[key]
         passed.append(key)
     if value is None:
         return math.nan
     if not isinstance(value, (int, float)):
-        raise InvalidInput("optimized_metric", path, "a dotted path in summary.json to a number")
+        raise no_number(path)
     return float(value)
+
+
+def no_such_path(path: str, passed: Sequence[str], place: Any, hint: str = "") -> InvalidInput:
+    """What is said of a dotted path that ends after the names `passed`, where there is `place`."""
+    where = f" in {'.'.join(passed)}" if passed else " in summary.json"
+    known = ", ".join(place) if isinstance(place, Mapping) else "nothing: it is a value already"
+    return InvalidInput("optimized_metric", path, f"a dotted path{where}: {known}{hint}")
+
+
+def no_number(path: str, hint: str = "") -> InvalidInput:
+    """What is said of a dotted path that leads to something else."""
+    return InvalidInput("optimized_metric", path, f"a dotted path in summary.json to a number{hint}")
 
 
 def _duration(seconds: float) -> str:

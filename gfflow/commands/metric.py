@@ -7,8 +7,8 @@ from dataclasses import is_dataclass
 from difflib import get_close_matches
 from typing import Any, get_args, get_type_hints
 
+from gfflow.commands.jobs import no_number, no_such_path
 from gfflow.config import RunConfig
-from gfflow.errors import InvalidInput
 from gfflow.records.ensemble import NOT_IN_ROWS, OF_NUMBERS
 from gfflow.records.event_names import EVENT_NAMES, SADDLE_EVENT
 from gfflow.records.summary import Event, SolverRecord, Summary, Theory
@@ -30,14 +30,11 @@ def check_metric(path: str, ensemble: bool = False) -> None:
         if isinstance(place, dict) and SADDLE_EVENT.fullmatch(key) and passed == ["events"]:
             key = "saddle_1_reached"
         if not isinstance(place, dict) or key not in place:
-            where = f" in {'.'.join(passed)}" if passed else " in summary.json"
-            known = ", ".join(place) if isinstance(place, dict) else "nothing: it is a value already"
-            raise InvalidInput("optimized_metric", path, f"a dotted path{where}: {known}{_hint(path, tree)}")
+            raise no_such_path(path, passed, place, _hint(path, tree))
         place = place[key]
         passed.append(key)
     if place is not ANYTHING and not _is_number(place):
-        allowed = f"a dotted path in summary.json to a number{_hint(path, tree)}"
-        raise InvalidInput("optimized_metric", path, allowed)
+        raise no_number(path, _hint(path, tree))
 
 
 def paths(ensemble: bool = False) -> Tree:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gfflow.config import RunConfig
 from gfflow.ensemble.member import train_assembled
+from gfflow.ensemble.workers import in_parts
 from gfflow.errors import InvalidInput
 from gfflow.experiment import Experiment, assemble, base_schedule, uses_cuda
 from gfflow.model.data import TrainingSet
@@ -64,8 +65,7 @@ def can_train_together(config: RunConfig, solver: Solver) -> bool:
 def batches(config: RunConfig, indices: Sequence[int], d: int) -> list[list[int]]:
     """The members, in as many batches as memory asks for."""
     weights = len(base_schedule(config)) * config.network.width * (d + 1)
-    count = max(1, min(MOST, NUMBERS // weights))
-    return [list(indices[i : i + count]) for i in range(0, len(indices), count)]
+    return in_parts(indices, max(1, min(MOST, NUMBERS // weights)))
 
 
 def train_together(
@@ -114,7 +114,6 @@ def _descend(
     for row, experiment in enumerate(experiments):
         for step in experiment.module.schedule:
             wanted.setdefault(step, []).append(row)
-    steps: list[list[int]] = [[] for _ in experiments]
     frames: list[list[tuple[Tensor, Tensor]]] = [[] for _ in experiments]
     iteration = 0
     for step in sorted(wanted):
@@ -123,9 +122,8 @@ def _descend(
         recording.advance(step - iteration)
         iteration, rows = step, wanted[step]
         for row, *found in zip(rows, w[rows].cpu(), a[rows].cpu(), strict=True):
-            steps[row].append(step)
             frames[row].append((found[0], found[1]))
-    for experiment, own, weights in zip(experiments, steps, frames, strict=True):
+    for experiment, weights in zip(experiments, frames, strict=True):
         played = (torch.stack(tensors) for tensors in zip(*weights, strict=True))
-        experiment.module.solver = Played(lr, own, *played)
+        experiment.module.solver = Played(lr, tuple(experiment.module.schedule), *played)
     return True

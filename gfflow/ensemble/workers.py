@@ -34,7 +34,11 @@ def processes_for(config: RunConfig, threads: int) -> int:
 
 def portions(indices: Sequence[int], processes: int) -> list[list[int]]:
     """The members in the portions that are handed out: some for each process, so that none is left waiting."""
-    count = max(1, min(LARGEST, len(indices) // (4 * processes)))
+    return in_parts(indices, max(1, min(LARGEST, len(indices) // (4 * processes))))
+
+
+def in_parts(indices: Sequence[int], count: int) -> list[list[int]]:
+    """The members in their order, so many at a time."""
     return [list(indices[i : i + count]) for i in range(0, len(indices), count)]
 
 

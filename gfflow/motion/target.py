@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gfflow.compiled import lean
+from gfflow.compiled import compiled, lean
 from gfflow.model.compiled_losses import EXPONENTIAL, LOGISTIC, curvature_from, residual_at
+
+FADED = 1e-140  # residuals of a loss without a minimum, below which their slopes, r^2 or so, have no digits
 
 
 class Target(NamedTuple):
@@ -25,6 +27,12 @@ class Target(NamedTuple):
     code: int  # of the loss
     slope: float
     y: Any  # (n,), the labels
+
+
+@compiled
+def faded(target, r):  # type: ignore[no-untyped-def]
+    """Whether residuals r of a loss without a minimum have fallen below FADED, or are no numbers any more."""
+    return not (target.plain or np.abs(r).max() > FADED)
 
 
 @lean

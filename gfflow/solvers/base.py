@@ -36,7 +36,7 @@ class Solver(ABC):
     name: ClassVar[str]
     is_descent: ClassVar[bool] = True  # it takes steps of size lr; False: it follows the flow itself
     compiles: ClassVar[bool] = False  # the first use on data of a new shape waits for a compiler
-    compiles_first: ClassVar[bool] = False  # it is ready to move before anything has: its compiler may be stopped
+    compiles_first: ClassVar[bool] = False  # before anything has moved: a signal may stop its compiler
     runs_on: ClassVar[tuple[str, ...]] = ("cpu",)  # kinds of device, as torch names them
     takes_batches: ClassVar[bool] = False
     any_loss: ClassVar[bool] = False  # False: those that compiled code knows alone

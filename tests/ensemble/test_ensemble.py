@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from resumed_runs import content
+from short_ensembles import SHORT
 
 from gfflow.config import RunConfig
 from gfflow.ensemble.member import train_alone, train_member
@@ -35,13 +36,6 @@ from gfflow.scalars import MEASURES, Setting
 from gfflow.theory.probability import empty_cone_probabilities
 from gfflow.threads import at_most
 
-SHORT: dict[str, Any] = {
-    "network": {"width": 20},
-    "init": {"scale": 1e-2},
-    "schedule": {"ratio": 1.3, "linear": 9, "frames": 12},
-    "figures": False,
-    "verbose": False,
-}
 KINDS: dict[str, dict[str, Any]] = {
     "fused": {"solver": {"iterations": 4000, "lr": 1e-2}},
     "ended by its loss": {"solver": {"iterations": 4000, "lr": 1e-2, "stop_loss": 0.1}},

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from short_ensembles import SHORT
 
 from gfflow.config import RunConfig
 from gfflow.ensemble import together
@@ -18,12 +19,8 @@ from gfflow.run import train
 from gfflow.solvers import Captured, Fused
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-SHORT: dict[str, Any] = {
-    "network": {"width": 20},
-    "init": {"scale": 1e-2},
-    "schedule": {"ratio": 1.3, "linear": 9, "frames": 12},
-    "figures": False,
-    "verbose": False,
+TWELVE: dict[str, Any] = {
+    **SHORT,
     "forecast": False,
     "seed": 40,
     "ensemble": {"size": 12, "kept": 4},
@@ -54,7 +51,7 @@ def assert_same(found: Member, wanted: Member) -> None:
 
 @pytest.mark.parametrize("kind", OTHERS)
 def test_a_batch_gives_the_members_that_are_trained_one_by_one(kind: str) -> None:
-    config = RunConfig.of({**SHORT, **OTHERS[kind]})
+    config = RunConfig.of({**TWELVE, **OTHERS[kind]})
     data, indices = config.make_data(), [1, 2, 3, 7, 11]
     found = train_together(config, indices, data, lambda: False, device="cpu")
     assert len(found) == len(indices)
@@ -65,7 +62,7 @@ def test_a_batch_gives_the_members_that_are_trained_one_by_one(kind: str) -> Non
 def test_members_that_diverge_are_told_by_the_same_words() -> None:
     """A step size at which starts diverge."""
     wild = {"data": {"name": "five_points"}, "init": {"scale": 1.0}, "solver": {"iterations": 300, "lr": 5.0}}
-    config = RunConfig.of({**SHORT, **wild})
+    config = RunConfig.of({**TWELVE, **wild})
     data, indices = config.make_data(), list(range(12))
     found = train_together(config, indices, data, lambda: False, device="cpu")
     wanted = [train_member(config, index, data) for index in indices]
@@ -74,7 +71,7 @@ def test_members_that_diverge_are_told_by_the_same_words() -> None:
 
 
 def test_a_stop_leaves_whole_members() -> None:
-    config = RunConfig.of(SHORT)
+    config = RunConfig.of(TWELVE)
     data = config.make_data()
     assert train_together(config, [1, 2], data, lambda: True, device="cpu") == []
     left = iter([False] * (2 + len(base_schedule(config)) * 3))
@@ -83,7 +80,7 @@ def test_a_stop_leaves_whole_members() -> None:
 
 
 def test_batches_hold_every_member_once_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = RunConfig.of(SHORT)
+    config = RunConfig.of(TWELVE)
     assert batches(config, range(1, 600), 2) == [[*range(1, 257)], [*range(257, 513)], [*range(513, 600)]]
     monkeypatch.setattr(together, "NUMBERS", 1)
     assert batches(config, [1, 5], 2) == [[1], [5]]
@@ -91,12 +88,12 @@ def test_batches_hold_every_member_once_in_bounded_memory(monkeypatch: pytest.Mo
 
 def test_only_full_batch_descent_on_cuda_on_the_same_data_makes_a_batch() -> None:
     gpu = {"trainer": {"accelerator": "gpu"}}
-    config = RunConfig.of({**SHORT, **gpu})
+    config = RunConfig.of({**TWELVE, **gpu})
     assert can_train_together(config, Captured(1e-2))
-    assert not can_train_together(RunConfig.of(SHORT), Captured(1e-2))
+    assert not can_train_together(RunConfig.of(TWELVE), Captured(1e-2))
     assert not can_train_together(config, Fused(1e-2))
     redrawn = RunConfig.of(
-        {**SHORT, **gpu, "data": {"name": "random_points"}, "ensemble": {"size": 3, "data": "redrawn"}}
+        {**TWELVE, **gpu, "data": {"name": "random_points"}, "ensemble": {"size": 3, "data": "redrawn"}}
     )
     assert not can_train_together(redrawn, Captured(1e-2))
 
@@ -105,7 +102,7 @@ def test_only_full_batch_descent_on_cuda_on_the_same_data_makes_a_batch() -> Non
 def test_an_ensemble_on_cuda_is_that_on_a_cpu(tmp_path) -> None:
     rows = {}
     for accelerator in ("cpu", "gpu"):
-        config = RunConfig.of({**SHORT, "trainer": {"accelerator": accelerator}})
+        config = RunConfig.of({**TWELVE, "trainer": {"accelerator": accelerator}})
         summary = train(config, tmp_path / accelerator)
         rows[accelerator] = summary["ensemble"] if isinstance(summary, dict) else summary.to_dict()["ensemble"]
     assert rows["gpu"]["size"] == rows["cpu"]["size"] == 12

@@ -11,11 +11,11 @@ import torch
 from gfflow.errors import Stalled
 from gfflow.motion.flow.coordinates import Array, Problem, State, of_tensors, to_tensors
 from gfflow.motion.flow.length import too_short
+from gfflow.motion.target import FADED, faded
 
 MOST_STEPS = 1_000_000
 FLOOR = 1e-9  # residuals below this part of the labels need no relative accuracy
 KNOWN = 0.1  # of rtol: how well the residual of a fitted sample is known beside others
-FADED = 1e-140  # residuals of a loss without a minimum, below which their slopes, r^2 or so, have no digits
 ROUNDING = 2e-15  # of a residual, relative to what it is a difference of
 
 
@@ -43,8 +43,8 @@ class Integrator(ABC):
 
     @abstractmethod
     def advance(self, until: float, most: int = MOST_STEPS) -> None:
-        """Accepted steps, one at least and `most` at most, until the time is reached or a tenth of a second is over;
-        raises Stalled where one would have to be too short, or after MOST_STEPS."""
+        """Accepted steps, one at least and `most` at most, until the time is reached; fewer, so that a signal can be
+        looked for. Raises Stalled where one would have to be too short, or after MOST_STEPS."""
 
     @property
     @abstractmethod
@@ -75,7 +75,7 @@ class Integrator(ABC):
 
     def check_digits(self) -> None:
         """Raises Stalled where the slopes of the residuals have none left."""
-        if not self.problem.target.plain and not np.abs(self.residual).max() > FADED:
+        if faded(self.problem.target, self.residual):
             raise Stalled(
                 f"the residuals have fallen below {FADED:g} at time {self.time:.6g}, where their slopes have "
                 "no digits in float64: end earlier, by solver.stop_loss or solver.iterations"

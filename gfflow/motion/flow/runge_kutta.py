@@ -23,7 +23,7 @@ from scipy.integrate import RK45
 from gfflow.compiled import compiled
 from gfflow.errors import InvalidInput
 from gfflow.motion.flow.coordinates import Array, Problem, State
-from gfflow.motion.flow.integrator import FLOOR, KNOWN, ROUNDING, Integrator, rms
+from gfflow.motion.flow.integrator import FLOOR, KNOWN, MOST_STEPS, ROUNDING, Integrator, rms
 from gfflow.motion.flow.length import next_length
 from gfflow.motion.frozen_residual import AT_ZERO, polish
 from gfflow.motion.gates import ON, SLIDING, dot, forces
@@ -179,7 +179,8 @@ class RungeKutta(Integrator):
         theta = (time - self.began) / float(self.length) if self.length > 0 else 0.0
         return self._state(self.before + self._weights(self.stages, float(self.length), theta), self.origin)
 
-    def advance(self, until: float, most: int = 1) -> None:
+    def advance(self, until: float, most: int = MOST_STEPS) -> None:
+        # one step: they take long enough for a call
         error = np.inf
         while not error <= 1:
             self.check_going_on()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.motion.flow.coordinates import Array, State, directions, enter, leave, log_norms, merged
+from gfflow.motion.flow.integrator import MOST_STEPS
 from gfflow.motion.flow.methods import integrator_class
 
 
@@ -45,11 +46,11 @@ class Trajectory:
 
     def reach(self, time: float, evaluations: float = float("inf")) -> bool:
         """Steps until the time is reached, True, or until that many evaluations are spent in all, False."""
-        most = {} if evaluations == float("inf") else {"most": 1}
+        most = MOST_STEPS if evaluations == float("inf") else 1
         while self.time < time:
             if self.evaluations >= evaluations:
                 return False
-            self.integrator.advance(time, **most)
+            self.integrator.advance(time, most)
         return True
 
     def at(self, time: float) -> State:

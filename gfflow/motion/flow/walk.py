@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from gfflow.compiled import compiled
-from gfflow.motion.flow.integrator import FADED
 from gfflow.motion.flow.length import next_length, too_short
 from gfflow.motion.flow.step import travel
+from gfflow.motion.target import faded
 
 ORDER = 4  # of the error: it is proportional to h^ORDER
 EVALUATIONS = 7  # of a step
@@ -40,6 +38,6 @@ def walk(machine, origin, state, spare, tolerance, clock, tally, corrections, un
         step.start[:] = step.end
         for i in range(corrections.size):
             corrections[i] = max(corrections[i], room.watch[i])
-        if corrections.max() > LOST or not (machine.target.plain or np.abs(step.start[0]).max() > FADED):
+        if corrections.max() > LOST or faded(machine.target, step.start[0]):
             break
     return taken
