@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import time
 import warnings
 from pathlib import Path
 
@@ -111,9 +112,11 @@ def test_wandb_offline_has_the_last_measurement(tmp_path, monkeypatch):
     summary = train({**BRIEF, "loggers": {"wandb": True}}, tmp_path / "run")
     (folder,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
     (file,) = folder.glob("run-*.wandb")
-    content = file.read_bytes()
-    for name in (b"mass/u_plus", b"gradient/norm", b"solver.lr", repr(summary["final"]["loss"]).encode()):
-        assert name in content
+    expected = [b"mass/u_plus", b"gradient/norm", b"solver.lr", repr(summary["final"]["loss"]).encode()]
+    deadline = time.monotonic() + 60  # wandb's own process writes its last block a moment after finish() has returned
+    while not all(name in file.read_bytes() for name in expected):
+        assert time.monotonic() < deadline, [name for name in expected if name not in file.read_bytes()]
+        time.sleep(0.1)
     import wandb
 
     assert wandb.run is None  # the next run of this process begins one of its own
