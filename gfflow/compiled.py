@@ -8,11 +8,13 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from numba import config, njit
 from numba.core import event
+from numba.core.registry import cpu_target
 from numba.cpython.unsafe import tuple as _tuples
 
 tuple_setitem: Any = _tuples.tuple_setitem
@@ -46,6 +48,14 @@ def compiled(function: Any = None, **options: Any) -> Any:
         return njit(cache=True, error_model="numpy", **options)(function)
     finally:
         setattr(config, CHOSEN, "")  # what other packages compile is kept as ever
+
+
+@cache
+def make_ready() -> None:
+    """Has numba load what it needs to read any compiled code from the disk: a third of a second, once a process, that
+    would otherwise be counted as the first leap's."""
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
 
 
 def own_temporary_folder() -> Path | None:

@@ -107,6 +107,7 @@ class GradientFlowModule(pl.LightningModule):
 
     def ready(self) -> None:
         """Prepares the solver, which is then asked for leaps."""
+        self._make_ready()
         self.solver.stop_asked = self._signalled
         self._stride = self.solver.stride(self.network, self.training_set)
         self.together = largest_block(self)
@@ -186,8 +187,15 @@ class GradientFlowModule(pl.LightningModule):
     def _signalled(self) -> bool:
         return self.signal is not None
 
+    def _make_ready(self) -> None:
+        if self.solver.compiles:
+            from gfflow.compiled import make_ready  # numba is imported only when it is needed
+
+            make_ready()
+
     def start_clock(self) -> None:
         """From now on this process trains and measures."""
+        self._make_ready()
         self._clock = time.perf_counter()
 
     @property
