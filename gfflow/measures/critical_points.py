@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from gfflow.measures.clusters import clusters
 from gfflow.measures.fits import least_loss
-from gfflow.measures.held_gates import along_gates, closed_in_rounding, held_on_gates
+from gfflow.measures.held_gates import Along, Gates, classes, closed_in_rounding, held_on_gates
 from gfflow.model.neurons import Neurons
 from gfflow.model.snapshot import Snapshot
 from gfflow.motion.field import Escape, escape, extremal_directions
@@ -123,7 +122,7 @@ def _active_counts(norms: Array, cutoffs: int) -> list[int]:
     return [0, *sorted(int(gap) for gap in gaps), len(logs)]
 
 
-def _solved(snapshot: Snapshot, active: NDArray[np.bool_]) -> Neurons | None:
+def _solved(snapshot: Snapshot, active: Gates) -> Neurons | None:
     """The neurons, the inactive ones zero, moved as little as possible to where every D_j of an active one is zero;
     None where the gates would have to change.
 
@@ -137,42 +136,35 @@ def _solved(snapshot: Snapshot, active: NDArray[np.bool_]) -> Neurons | None:
     lengths = np.linalg.norm(x, axis=1)
     sizes = np.linalg.norm(w, axis=1)
     cosines = w @ x.T / np.where(sizes > 0, sizes, 1.0)[:, None] / lengths  # 0 too where the square of w underflows
-    bases = {  # a neuron that is off on every sample is at rest as it is
-        j: along_gates(x[(~gates[j]) & (cosines[j] > -ON_GATE)], x.shape[1])
-        for j in np.flatnonzero(gates.any(axis=1)).tolist()
-    }
-    frozen: set[int] = set()
+    moving: Gates = np.asarray(gates.any(axis=1))  # a neuron that is off on every sample is at rest as it is
+    kept = ~gates & (cosines > -ON_GATE) & moving[:, None]
+    frozen = np.zeros(len(a), dtype=bool)
     # Every round but the last freezes a neuron that would cross a gate, or frees one from the gates that it was kept
     # on, and each neuron is frozen and freed at most once.
-    for _ in range(2 * len(bases) + 1):
-        start = w.copy()
-        for j, basis in bases.items():
-            start[j] = basis @ (basis.T @ w[j])
-        moved = _least_squares(x, y, start, a, gates, {j: b for j, b in bases.items() if j not in frozen})
+    for _ in range(2 * int(moving.sum()) + 1):
+        along = Along(x, kept)
+        moved = _least_squares(x, y, np.where(moving[:, None], along.project(w), w), a, gates, kept, moving & ~frozen)
         r = y - np.maximum(moved @ x.T, 0).T @ a
-        crossed = {
-            j for j in bases if np.any(((moved[j] @ x.T) / lengths > OPEN * lengths.max()) != gates[j])
-        } - frozen
-        if crossed:
+        crossed = ((moved @ x.T / lengths > OPEN * lengths.max()) != gates).any(axis=1) & moving & ~frozen
+        if crossed.any():
             frozen |= crossed
             continue
-        pulled = _pulled(x, r, gates, bases)
-        if not pulled:
+        pulled = _pulled(x, r, gates) & moving
+        if not pulled.any():
             return _balanced(moved, a, x, gates)
-        if all(bases[j].shape[1] == x.shape[1] for j in pulled):
+        if (along.dimensions[pulled] == x.shape[1]).all():
             return None
-        for j in pulled:
-            bases[j] = np.eye(x.shape[1])
+        kept[pulled] = False
     return None
 
 
-def _solved_on_gates(snapshot: Snapshot, active: NDArray[np.bool_]) -> Neurons | None:
+def _solved_on_gates(snapshot: Snapshot, active: Gates) -> Neurons | None:
     """The same where many neurons lie on many gates: these are held, and those that would be crossed; None where no
     such point was found, or where it is not at rest with its held gates closed."""
     x, y = snapshot.training_set.x.numpy(), snapshot.training_set.y.numpy()
     w, a = snapshot.neurons.w.numpy() * active[:, None], snapshot.neurons.a.numpy() * active
     gates = snapshot.gates.numpy() & active[:, None]
-    moving: NDArray[np.bool_] = np.asarray(gates.any(axis=1))
+    moving: Gates = np.asarray(gates.any(axis=1))
     lengths = snapshot.neurons.norms.numpy()[:, None] * np.linalg.norm(x, axis=1)
     held = ~gates & moving[:, None] & (snapshot.preactivations.numpy() > -ON_GATE * lengths)
     found = held_on_gates(x, y, w, a, gates, held) if bool(moving.any()) else None
@@ -180,7 +172,7 @@ def _solved_on_gates(snapshot: Snapshot, active: NDArray[np.bool_]) -> Neurons |
         return None
     moved, gates = found
     r = y - (gates * (moved @ x.T)).T @ a
-    if _pulled(x, r, gates, np.flatnonzero(moving).tolist()):
+    if (_pulled(x, r, gates) & moving).any():
         return None
     return _balanced(moved, a, x, gates)
 
@@ -199,29 +191,40 @@ def _why_none(snapshot: Snapshot, counts: list[int]) -> str:
     )
 
 
-def _least_squares(
-    x: Array, y: Array, w: Array, a: Array, gates: NDArray[np.bool_], bases: dict[int, Array]
-) -> Array:
-    """The w nearest to the given ones that minimise L with a and the gates fixed, each free w_j within its basis."""
+def _least_squares(x: Array, y: Array, w: Array, a: Array, gates: Gates, kept: Gates, free: Gates) -> Array:
+    """The w nearest to the given ones that minimise L with a and the gates fixed, each free w_j on its kept gates.
+
+    Neurons of the same gates, kept on the same ones, have the same columns up to a_j: all of them are one, whose
+    square is the sum of their squares, and move by their shares.
+    """
     r = y - (gates * (w @ x.T)).T @ a
-    if not bases:
+    (free_ones,) = np.nonzero(free & (a != 0))
+    if not len(free_ones):
         return w
-    columns = [a[j] * gates[j][:, None] * (x @ basis) for j, basis in bases.items()]
+    first, of = classes(np.hstack([gates, kept])[free_ones])
+    scales = np.sqrt(np.bincount(of, a[free_ones] ** 2))
+    along = Along(x, kept[free_ones[first]])
+    bases = [along.basis(g) for g in range(len(first))]
+    columns = [
+        scale * gates[j][:, None] * (x @ basis)
+        for j, scale, basis in zip(free_ones[first], scales, bases, strict=True)
+    ]
     change = np.linalg.lstsq(np.hstack(columns), r, rcond=FLAT)[0]
-    moved, at = w.copy(), 0
-    for j, basis in bases.items():
-        moved[j] += basis @ change[at : at + basis.shape[1]]
-        at += basis.shape[1]
+    ends = np.cumsum([basis.shape[1] for basis in bases])
+    steps = [basis @ part for basis, part in zip(bases, np.split(change, ends[:-1]), strict=True)]
+    moved = w.copy()
+    moved[free_ones] += (a[free_ones] / scales[of])[:, None] * np.array(steps)[of]
     return moved
 
 
-def _pulled(x: Array, r: Array, gates: NDArray[np.bool_], neurons: Iterable[int]) -> list[int]:
-    """The neurons whose field D_j is not zero to rounding."""
+def _pulled(x: Array, r: Array, gates: Gates) -> Gates:
+    """Which neurons have a field D_j that is not zero to rounding, (m,)."""
     size = float(np.abs(r) @ np.linalg.norm(x, axis=1))
-    return [j for j in neurons if np.linalg.norm((gates[j] * r) @ x) > CRITICAL * size]
+    pulled: Gates = np.linalg.norm((gates * r) @ x, axis=1) > CRITICAL * size
+    return pulled
 
 
-def _balanced(w: Array, a: Array, x: Array, gates: NDArray[np.bool_]) -> Neurons:
+def _balanced(w: Array, a: Array, x: Array, gates: Gates) -> Neurons:
     """The same function with |a_j| = ||w_j||, and closed gates at <w_j, x_k> <= 0 in floating point too."""
     norms = np.linalg.norm(w, axis=1)
     scale = np.sqrt(np.abs(a) / np.where(norms > 0, norms, 1.0))
@@ -243,12 +246,12 @@ def _opening_gates(point: Snapshot, rounding: float) -> tuple[int, bool]:
     at_zero = ((point.preactivations.abs() <= AT_GATE * lengths) & (lengths > 0)).numpy()
     cases: dict[bytes, tuple[int, bool]] = {}  # many neurons lie on the same gates
     count, all_tried = 0, True
-    for on, sign in zip(at_zero, point.neurons.signs.tolist(), strict=True):
-        if on.any():
-            key = bytes(on) + bytes([sign > 0])
-            if key not in cases:
-                cases[key] = _lowering(x[on], sign * r[on] / data.n, rounding)
-            count, all_tried = count + cases[key][0], all_tried and cases[key][1]
+    for j in np.flatnonzero(at_zero.any(axis=1)):
+        on, sign = at_zero[j], float(point.neurons.signs[j])
+        key = bytes(on) + bytes([sign > 0])
+        if key not in cases:
+            cases[key] = _lowering(x[on], sign * r[on] / data.n, rounding)
+        count, all_tried = count + cases[key][0], all_tried and cases[key][1]
     return count, all_tried
 
 
