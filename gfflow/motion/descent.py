@@ -83,6 +83,7 @@ def stride(gates, state, j, f, left, eta, room):  # type: ignore[no-untyped-def]
     """One neuron along the field f of its gates for the time `left`, or until an event: (time used, event), where an
     event is a gate, the number of gates for a change of the sign of a, or -1 for none."""
     v, a = state.v[j], state.a[j]
+    state.margin[j] = 0.0
     if f.info[0] > 0:
         clear_rounding(f, v, False, room.watch)
     nu = 0.5 * eta * _chatter(f, room.force)
@@ -134,3 +135,42 @@ def stride(gates, state, j, f, left, eta, room):  # type: ignore[no-untyped-def]
     if event < 0 and not ends:
         return used, f.drift.size  # a long way in pieces: the same gates go on
     return used, event
+
+
+@lean
+def stride_freely(gates, state, members, f, duration, eta, room):  # type: ignore[no-untyped-def]
+    """Moves those members of a group that meet no event within the time, as `stride` would, and marks them in
+    room.moved; none where gates are at zero. A neuron's margin is its distance to the nearest gate, or less, so that
+    gates farther than it moves need not be asked."""
+    v, margin, u, rate = state.v, state.margin, f.u, min(f.rate[0], STEEPEST / eta)
+    if f.info[0] > 0 or rate == 0.0 or rate * duration > LONGEST:
+        return
+    rising, falling = np.log1p(eta * rate) / eta, np.log1p(-eta * rate) / eta
+    growth, decay = np.expm1(rising * duration), np.expm1(falling * duration)
+    least = -HALF_STEP * (rising + falling) / (rising - falling)  # of |a| / |p|, above which p moves as a says
+    find_drifts(gates, f)
+    for j in members:
+        p, a = dot(v[j], u), state.a[j]
+        first, second = 0.5 * (p + a) * growth, 0.5 * (p - a) * decay
+        change, new = first + second, a + (first - second)
+        if new * a <= 0.0 or (p * a > 0.0 and abs(a) < least * abs(p)):
+            continue
+        nearest = margin[j] - abs(change)
+        if nearest <= 0.0:
+            nearest = np.inf
+            for g in range(f.drift.size):
+                z = dot(v[j], gates.normal[g])
+                later = z + change * f.drift[g]
+                if f.state[g] == OFF:
+                    z, later = -z, -later
+                nearest = min(nearest, z, later)
+            if nearest <= 0.0:
+                continue
+        for q in range(u.size):
+            v[j, q] += change * u[q]
+        size = max(np.sqrt(dot(v[j], v[j])), abs(new))
+        put(v[j], v[j], 1.0 / size)
+        state.a[j] = new / size
+        state.rho[j] += np.log(size)
+        margin[j] = nearest / size
+        room.moved[j] = True

@@ -15,7 +15,7 @@ import numpy as np
 
 from gfflow.compiled import lean
 from gfflow.motion.balanced import great_circle, put_on_circle, turn, turn_freely
-from gfflow.motion.descent import stride
+from gfflow.motion.descent import stride, stride_freely
 from gfflow.motion.gates import SLIDING, copy, dot, forces, inherit, products
 from gfflow.motion.groups import regroup
 from gfflow.motion.sliding import agree, direct, project, resolve
@@ -39,6 +39,15 @@ def _settle_group(gates, state, members, size, room):  # type: ignore[no-untyped
         for j in members:
             count_changes(f, changes, room.counts)
             take_states(gates, state, j, f)
+
+
+@lean
+def _rests(f, eta):  # type: ignore[no-untyped-def]
+    """Whether the field f moves nothing: no force is left, nor, in descent, any gate to chatter on."""
+    chatters = False
+    for state in f.state:
+        chatters |= eta > 0.0 and state == SLIDING
+    return f.rate[0] == 0.0 and not chatters
 
 
 @lean
@@ -110,8 +119,12 @@ def move(gates, state, duration, r, start, eta, room):  # type: ignore[no-untype
         acts = state.a[members[0]] != 0.0
         if acts:
             _settle_group(gates, state, members, size, room)
+            if _rests(room.group, eta):
+                continue
             if eta == 0.0:
                 turn_freely(gates, state, members, room.group, duration, start, room)
+            else:
+                stride_freely(gates, state, members, room.group, duration, eta, room)
         for j in members:
             if not room.moved[j] and (acts or dot(state.v[j], state.v[j]) != 0.0):
                 _move_alone(gates, state, j, duration, size, start, eta, room)
