@@ -14,7 +14,7 @@ ETA = 2e-3
 PIECE = 40  # steps between two calls
 
 
-@pytest.mark.parametrize("n,d", [(3, 2), (12, 2), (6, 4), (3, 7)])
+@pytest.mark.parametrize(("n", "d"), [(3, 2), (12, 2), (6, 4), (3, 7)])
 def test_many_neurons_move_as_the_steps_say(n, d):
     """1,000 neurons in ten pieces of 40 steps. Those that cross no gate are where the steps have brought them, to
     rounding; those that do turn within a step of the right one, which costs O(eta) of their size."""
