@@ -180,7 +180,10 @@ def _run_to_the_end(
     with others_beside(config, experiment, folder) as others:
         if module.stop_reason is None:
             chosen = with_given(measuring_callbacks(config, experiment, folder), callbacks)
-            _fit(config, module, folder, chosen, [table, events, *loggers], checkpoint)
+            try:
+                _fit(config, module, folder, chosen, [table, events, *loggers], checkpoint)
+            except Interrupted as error:
+                raise error if others is None else others.interrupted(error.signal) from None
         summary = summarise(values, module, experiment.prediction, table.columns())
         ensemble = None if others is None else others.train(folder, summary, table.columns())
     if ensemble is not None:

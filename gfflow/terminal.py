@@ -19,12 +19,14 @@ from gfflow.records.summary import Summary
 from gfflow.theory.phase import Phase
 
 FLOW_COUNTERS = ("evaluations", "steps", "gate_events", "sliding_episodes", "sliding_pairs")
+TINY = 44  # columns of a terminal, below which a column of names beside two of numbers would be too narrow to read
 NARROW = 60  # columns of a terminal, below which numbers would be cut beside a column of differences
 
 
 def closing_table(summary: Summary, width: int = 80, members: Members | None = None) -> Table:
     """The closing sections as a table 'event, predicted, measured, difference'; without the last on a terminal too
-    narrow for all, where names are folded and numbers stay whole. `members`: of an ensemble."""
+    narrow for all, where names are folded and numbers stay whole; on one narrower still with numbers below the names.
+    `members`: of an ensemble."""
     title = f"{summary.experiment}, seed {summary.seed}: theory beside measurement"
     if members is not None:
         title = (
@@ -34,14 +36,18 @@ def closing_table(summary: Summary, width: int = 80, members: Members | None = N
     table = Table(title=escape(title))
     table.add_column("", overflow="fold")
     names = ("predicted", "measured", "difference")[: 3 if width >= NARROW else 2]
-    for name in names:
+    for name in names if width >= TINY else ():
         table.add_column(name, justify="right", no_wrap=True)
     sections = closing_sections(summary) if members is None else ensemble_sections(members)
     for title, rows in sections.items():
         table.add_section()
         table.add_row(f"[bold]{title}[/]")
         for name, *cells in rows:
-            table.add_row(f"  {name}", *cells[: len(names)])
+            if width >= TINY:
+                table.add_row(f"  {name}", *cells[: len(names)])
+                continue
+            told = [f"{which}: {cell}" for which, cell in zip(names, cells, strict=False) if cell]
+            table.add_row("\n".join([name, *told]))
     return table
 
 

@@ -27,6 +27,7 @@ EXTRAS = dict.fromkeys(
     [f"hydra/launcher={name}" for name in ("joblib", "submitit_local", "submitit_slurm")], "pip install -e '.[sweep]'"
 ) | {"hydra/launcher=ray": "pip install -e '.[ray]'", "hydra/sweeper=optuna": "pip install hydra-optuna-sweeper"}
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def status_of(error: BaseException) -> int:
         return BAD_INPUT
     if _of_memory(error) or _of_hydra(error):
         return BAD_INPUT
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if isinstance(error, OSError) and error.errno in FULL:
         return DISK_FULL
     return DIVERGED if isinstance(error, Diverged) else UNEXPECTED
 
@@ -89,6 +90,8 @@ def one_line(error: Exception) -> str:
         return lines[0]
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return unwritable(error)
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"{error.filename or _full_folder(error)}: cannot be written ({error.strerror})"
     text = "; ".join(lines)
     if _of_memory(error):
         asked = re.search(r"allocate (\d+) bytes", text)  # torch's words; numpy's are good as they are
@@ -117,6 +120,17 @@ def unwritable(error: OSError) -> str:
     where = error.filename2 or error.filename or Path.cwd()
     key = "hydra.sweep.dir" if _sweeping() else "hydra.run.dir"
     return f"{where}: cannot be written ({error.strerror}); choose another folder with {key}=DIR"
+
+
+def _full_folder(error: OSError) -> str:
+    """Where the file is that a full disk cut off, of an error that does not name it: TensorBoard's, or Hydra's."""
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
+    of_events = any(name.startswith("tensorboard.") for name in modules)
+    folder = Session.current.sweep or Session.current.run if Session.current is not None else None
+    if HydraConfig.initialized():
+        folder = Path(HydraConfig.get().runtime.output_dir)
+    folder = folder or Path.cwd()
+    return f"a file in {folder / 'tensorboard' if of_events else folder}"
 
 
 def _sweeping() -> bool:

@@ -91,14 +91,20 @@ class Others:
             for portion, members in _shown(config, len(self.left), self._trained()):
                 store.add(portion, members)
             if module.signal is not None:
-                ended = f"{len(store.done)} of {config.ensemble.size} members"
-                raise Interrupted(module.signal, module.iteration, ended)
+                raise self.interrupted(module.signal)
         members = store.members()
         write_members(folder / TABLE, members)
         if config.callbacks.trajectory:
             _write_kept(folder / "trajectory.npz", {members[index].seed: kept for index, kept in store.kept()})
         numbers = {"size": len(members), **_failures(config, self.experiment, members), **numbers_over(members)}
         return Ensemble(Members.read(folder), _curves(config, store, summary.iterations), numbers)
+
+    def interrupted(self, signal: int) -> Interrupted:
+        """What is raised where a signal has come, while the first member was trained or one of the others."""
+        module = self.experiment.module
+        first = 0 in self.store.done or module.stop_reason is not None
+        ended = len(self.store.done - {0}) + first
+        return Interrupted(signal, module.iteration, f"{ended} of {self.config.ensemble.size} members")
 
     def _trained(self) -> Iterator[tuple[list[int], list[Member]]]:
         """The members that are left, some at a time, until a signal comes."""

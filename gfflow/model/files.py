@@ -17,6 +17,7 @@ from torch import Tensor
 from gfflow.errors import InvalidInput
 from gfflow.model.data import TestSet, TrainingSet
 
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)  # float() also takes 1_0, inf and nan
 KINDS = (".csv", ".npz", ".npy", ".pt", ".pth")
 
 
@@ -48,6 +49,7 @@ def from_csv(
 ) -> TrainingSet:
     """Samples from a CSV file with columns x1, ..., xd and y, or of other names; bias adds a last coordinate equal to
     1. With `columns` (the inputs, in their order) or another `label` than y the file's other columns are not used.
+    Lines that begin with # are comments; the names may stand in one, as numpy.savetxt writes them.
 
     Raises InvalidInput where the file is missing, a column is missing, or an entry is not a number.
     """
@@ -136,13 +138,17 @@ def _with_bias(x: Tensor, bias: bool) -> Tensor:
 
 def _read_csv(path: Path, key: str, columns: Sequence[str] | None, label: str) -> tuple[Tensor, Tensor]:
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError) as error:
+        lines, comment = _lines(path)
+        rows = csv.reader(line for _, line in lines)
+        numbered = [(lines[rows.line_num - 1][0], row) for row in rows if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(key, str(path), f"a readable CSV file ({error})") from None
     if label in (columns or ()):
         raise InvalidInput("data.label", label, "a column that is not among data.columns")
-    header = [name.strip() for name in rows[0]] if rows else []
+    named = [name.strip() for name in comment.split(",")]
+    if _input_columns(named, columns, label) is None:
+        named = numbered.pop(0)[1] if numbered else []
+    header = [name.strip() for name in named]
     inputs = _input_columns(header, columns, label)
     if inputs is None:
         wanted = (
@@ -151,19 +157,28 @@ def _read_csv(path: Path, key: str, columns: Sequence[str] | None, label: str) -
         raise InvalidInput(key, f"columns {header} in {path}", f"{wanted}{_delimiter_hint(header)}")
     places = [header.index(name) for name in (*inputs, label)]
     values = []
-    for number, row in enumerate(rows[1:], start=2):
-        if not row:
-            continue
-        try:
-            if len(row) != len(header):
-                raise ValueError
-            values.append([float(row[place]) for place in places])
-        except ValueError:
-            raise InvalidInput(key, f"line {number} {row} in {path}", "a number in each column") from None
+    for number, row in numbered:
+        if len(row) != len(header):
+            allowed = f"as many entries as its first line names columns, {len(header)}"
+            raise InvalidInput(key, f"{len(row)} entries in line {number} of {path}", allowed)
+        for place in places:
+            if not NUMBER.fullmatch(row[place].strip()):
+                received = f"{row[place].strip()!r} in line {number}, column {header[place]}, of {path}"
+                raise InvalidInput(key, received, "a finite number in each column")
+        values.append([float(row[place]) for place in places])
     if not values:
         raise InvalidInput(key, f"no samples in {path}", "at least one line of numbers")
     table = torch.tensor(values, dtype=torch.float64)
     return table[:, :-1], table[:, -1]
+
+
+def _lines(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """The numbers and texts of the lines that are no comments, and the last comment before them, without its #."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        numbered = list(enumerate(file, start=1))
+    lines = [(number, line) for number, line in numbered if not line.lstrip().startswith("#")]
+    above = numbered[: lines[0][0] - 1] if lines else []
+    return lines, above[-1][1].strip().lstrip("#") if above else ""
 
 
 def _input_columns(header: list[str], columns: Sequence[str] | None, label: str) -> list[str] | None:

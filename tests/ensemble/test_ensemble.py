@@ -18,6 +18,7 @@ import torch
 from resumed_runs import content
 from short_ensembles import SHORT
 
+import gfflow.run
 from gfflow.config import RunConfig
 from gfflow.ensemble.member import train_alone, train_member
 from gfflow.errors import Interrupted, InvalidInput
@@ -253,6 +254,24 @@ def test_a_signal_stops_it_and_it_goes_on(processes: int, tmp_path: Path, monkey
     train(asked, tmp_path / "cut")
     assert everything(tmp_path / "cut") == everything(tmp_path / "whole")
     assert not store.exists()
+
+
+@pytest.mark.parametrize("trained", [0, 1])
+def test_a_signal_beside_the_first_member_is_told_in_members_too(
+    trained: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is trained, and after its last leap, where nothing of it is in the store."""
+    fit = gfflow.run._fit
+
+    def stopped(*arguments: Any) -> None:
+        if trained:
+            fit(*arguments)
+        raise Interrupted(signal.SIGTERM, 40)
+
+    monkeypatch.setattr(gfflow.run, "_fit", stopped)
+    values = {**SHORT, "solver": {"iterations": 40}, "ensemble": {"size": 3, "processes": 1}}
+    with pytest.raises(Interrupted, match=f"interrupted with {trained} of 3 members trained"):
+        train(values, tmp_path / "cut")
 
 
 def everything(folder: Path) -> dict[str, Any]:

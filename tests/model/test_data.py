@@ -1,6 +1,7 @@
 """Training sets: the paper's own data, CSV files, and what is refused."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,20 @@ def test_csv_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.csv", tmp_path, tmp_path / "binary.csv"):
         with pytest.raises(InvalidInput, match="readable CSV file"):
             from_csv(path)
+
+
+@pytest.mark.parametrize("names", ["x1,y", "# x1,y", "# made by hand\n\n#made, twice\nx1,y"])
+def test_csv_comments_are_skipped_and_may_hold_the_names(names: str, tmp_path: Path) -> None:
+    data = from_csv(write(tmp_path, f"{names}\n1,2\n# between\n 3 ,-4.e0\n  #,\n+.5,1E-3\n"))
+    assert data.x.tolist() == [[1.0], [3.0], [0.5]] and data.y.tolist() == [2.0, -4.0, 1e-3]
+    with pytest.raises(InvalidInput, match="'two' in line 3, column y, of"):
+        from_csv(write(tmp_path, "# of\nx1,y\n1,two\n"))
+
+
+@pytest.mark.parametrize("cell", ["1_0", "", "two", "0x10", "1 2", "\u0661", "1e", "--1"])
+def test_csv_cells_that_are_no_numbers_are_named(cell: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(f"{cell!r} in line 2, column x2, of ")):
+        from_csv(write(tmp_path, f"x1,x2,y\n1,{cell},3\n"))
 
 
 @pytest.mark.parametrize("bad", ["nan", "inf", "-inf"])

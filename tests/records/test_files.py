@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gfflow.commands.failures import one_line, status_of
+from gfflow.commands.session import Session
 from gfflow.config import RunConfig
 from gfflow.records import files
 from gfflow.records.files import sync_folder, whole_file, write_text
@@ -39,6 +41,24 @@ def test_a_failure_keeps_the_previous_file_and_leaves_nothing_else(error, tmp_pa
     with pytest.raises(type(error)):
         fail()
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_told_with_the_file_that_could_not_be_written(tmp_path):
+    path = tmp_path / "metrics.csv"
+
+    def fail(error: OSError) -> None:
+        with whole_file(path):
+            raise error
+
+    for error in (OSError(errno.ENOSPC, "full"), OSError(errno.EFBIG, "full", str(tmp_path / "metrics.part.csv"))):
+        with pytest.raises(OSError, match="full") as caught:
+            fail(error)
+        assert status_of(caught.value) == 4
+        assert one_line(caught.value) == f"{path}: cannot be written (full)"
+    elsewhere = OSError(errno.ENOSPC, "full")  # where the file is not known, its folder is told
+    with Session() as session:
+        session.run = tmp_path
+        assert one_line(elsewhere) == f"a file in {tmp_path}: cannot be written (full)"
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads the names of open files in /proc")
