@@ -45,7 +45,7 @@ from gfflow.records.summarise import summarise
 from gfflow.records.trackers import record_configuration, trackers
 from gfflow.solvers import Solver
 from gfflow.statements.output import print_report
-from gfflow.terminal import announce_compilation, print_closing, print_notes
+from gfflow.terminal import announce_compilation, announce_prediction, print_closing, print_notes
 from gfflow.threads import at_most, threads_for
 from gfflow.training.environment import OneProcess, first_of_all
 from gfflow.training.module import GradientFlowModule
@@ -98,6 +98,8 @@ def train(
     if (finished := _finished(folder, recorded)) is not None:
         return finished
     with _announced_compilation(recorded):
+        if recorded.verbose:
+            announce_prediction(Console(stderr=True), recorded.network.width)
         with at_most(1):  # the same prediction on every machine
             experiment = build(asked, training_set, solver, start)
         size = (*experiment.training_set.x.shape, recorded.network.width)

@@ -19,6 +19,7 @@ from gfflow.records.summary import Summary
 from gfflow.theory.phase import Phase
 
 FLOW_COUNTERS = ("evaluations", "steps", "gate_events", "sliding_episodes", "sliding_pairs")
+MANY = 200_000  # neurons whose prediction takes seconds, on many samples a minute
 TINY = 44  # columns of a terminal, below which a column of names beside two of numbers would be too narrow to read
 NARROW = 60  # columns of a terminal, below which numbers would be cut beside a column of differences
 
@@ -33,7 +34,7 @@ def closing_table(summary: Summary, width: int = 80, members: Members | None = N
             f"{summary.experiment}, seeds {members.seeds[0]} to {members.seeds[-1]}: theory beside measurement\n"
             "median, 90% range over members, and the largest difference"
         )
-    table = Table(title=escape(title))
+    table = Table(title=escape(title), show_header=width >= TINY)
     table.add_column("", overflow="fold")
     names = ("predicted", "measured", "difference")[: 3 if width >= NARROW else 2]
     for name in names if width >= TINY else ():
@@ -73,6 +74,12 @@ def announce_compilation(console: Console) -> AbstractContextManager[None]:
         console.print(f"compiling the inner loops for data of this shape, {where}", style="dim")
 
     return at_first_compilation(say)
+
+
+def announce_prediction(console: Console, width: int) -> None:
+    """Prints one line before the prediction of so many neurons, where that takes more than a few seconds."""
+    if width >= MANY:
+        console.print(f"predicting how {width:,} neurons will move, before the first step ...", style="dim")
 
 
 def print_notes(console: Console, notes: tuple[str, ...]) -> None:

@@ -28,6 +28,7 @@ class Session:
     def __init__(self) -> None:
         self.signals = StopSignals()
         self.sweep: Path | None = None
+        self.made = False  # whether the sweep's folder is one that it has made
         self.watch: Watch | None = None  # of the sweep's jobs
         self.searched: tuple[str, bool] | None = None  # by optuna: what, and whether it is maximised
         self.submitted: set[str] = set()  # a scheduler's names of the jobs handed to it that have not ended
@@ -52,7 +53,7 @@ class Session:
     def begin_sweep(self, folder: Path, sweeper: Any) -> None:
         """Tells from now on of the jobs of a sweep; `sweeper` is Hydra's configuration of it. verbose=false on the
         command line: of those alone that fail."""
-        self.sweep = folder
+        self.sweep, self.made = folder, not folder.exists()
         typed = sys.argv[1:]
         quiet = "verbose=false" in [word.lower() for word in typed]
         self.watch = Watch(folder, quiet, common=keys_of_one_value(typed))

@@ -37,6 +37,29 @@ def forget_failure(folder: Path) -> None:
     (folder / ERROR_FILE).unlink(missing_ok=True)
 
 
+def forget_refused(sweep: Path) -> bool:
+    """Takes away the folder of a sweep of which every job was refused, unless more is in it than what tells of that;
+    whether it did."""
+    files = [path for path in sweep.rglob("*") if not path.is_dir()]
+    if any(path.name not in ("multirun.yaml", ERROR_FILE) for path in files):
+        return False
+    for path in files:
+        path.unlink()
+    for path in sorted(sweep.rglob("*"), reverse=True):
+        path.rmdir()
+    remove_if_empty(sweep)
+    return True
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Takes away the folder that Hydra made for what never began, and those above it left empty by that."""
+    for empty in (folder, *(parent for parent in folder.absolute().parents if Path.cwd() in parent.parents)):
+        try:
+            empty.rmdir()
+        except OSError:
+            return
+
+
 def end_with_sweep() -> None:
     """In a worker process: ends it when the process that runs the sweep has gone, whatever killed that one, and saves
     the state of the job that is training first. Otherwise workers would work off what is in their queue."""

@@ -77,6 +77,8 @@ def _job(config: DictConfig) -> float | None:
     folder = Path(job.runtime.output_dir)
     if job.mode == RunMode.MULTIRUN:
         return _job_of_sweep(config, job, folder)
+    from gfflow.commands.sweep import remove_if_empty
+
     try:
         return _run(config, job, folder)[1]
     except Interrupted as error:
@@ -87,13 +89,13 @@ def _job(config: DictConfig) -> float | None:
             raise
         _failed(one_line(error), status_of(error))
     finally:
-        _remove_if_empty(folder)
+        remove_if_empty(folder)
     return None
 
 
 def _job_of_sweep(config: DictConfig, job: Any, folder: Path) -> float | None:
     """One run of a sweep, with the record of how it ended."""
-    from gfflow.commands.sweep import end_with_sweep, forget_failure, note_failure
+    from gfflow.commands.sweep import end_with_sweep, forget_failure, note_failure, remove_if_empty
 
     end_if_stopped()
     end_with_sweep()
@@ -112,7 +114,7 @@ def _job_of_sweep(config: DictConfig, job: Any, folder: Path) -> float | None:
         message = one_line(error) if explains_itself(error) else traceback.format_exc()
         note_failure(folder, overrides, message, status)
     finally:
-        _remove_if_empty(folder)
+        remove_if_empty(folder)
     gc.collect()  # a trainer and its module hold each other: their tensors go before the next job's come
     seconds = time.monotonic() - began
     record(Path(job.sweep.dir), Ended(job.job.num, str(folder), overrides, seconds, status, message, numbers, value))
@@ -167,15 +169,6 @@ def _settle() -> None:
     gc.freeze()
 
 
-def _remove_if_empty(folder: Path) -> None:
-    """Takes away the folder that Hydra made for a run that never began, and those above it left empty by that."""
-    for empty in (folder, *(parent for parent in folder.parents if Path.cwd() in parent.parents)):
-        try:
-            empty.rmdir()
-        except OSError:
-            return
-
-
 def main(session: Session | None = None) -> None:
     """Runs the command line; exit status 2 for bad input (one line), 3 where training diverged, 128 + signal where
     one stopped it; after a sweep, the largest of its failed jobs' statuses."""
@@ -214,9 +207,13 @@ def _report(session: Session) -> list[int]:
     """Says how a sweep has ended, and what has failed; returns the exit statuses of what has."""
     failed = []
     if (watch := session.watch) is not None:
+        from gfflow.commands.sweep import forget_refused
+
         watch.stop()
         failed = watch.failed
-        if not (session.failures or watch.quiet):
+        statuses = {ended.status for ended in watch.ended.values()} | {status for _, status in session.failures}
+        gone = session.made and statuses == {BAD_INPUT} and forget_refused(watch.sweep)
+        if not (gone or session.failures or watch.quiet):
             print(watch.closing(*session.searched or (None,)), flush=True)
     for message, _ in session.failures:
         print(f"gfflow: {message}", file=sys.stderr)

@@ -18,9 +18,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     put on the disk and renamed to `path`, so that at any moment the file there is whole: the previous one or the new
     one. The folder is made where it is missing.
 
-    If the block raises, or the disk is full, the previous file stays and the temporary one is removed; an OSError that
-    names no file, as that of a full disk, or the temporary one, then names `path`. The temporary file's name has the
-    same suffix, from which some writers learn the format: metrics.part.csv for metrics.csv.
+    If the block raises, or the disk is full, the previous file stays and the temporary one is removed; an OSError
+    that names no file, as that of a full disk, or the temporary one, then names `path`. The temporary file's name has
+    the same suffix, from which some writers learn the format: metrics.part.csv for metrics.csv.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.stem}.part{path.suffix}")

@@ -24,12 +24,14 @@ from gfflow import callbacks as cb
 from gfflow.callbacks.progress import PhaseProgress
 from gfflow.commands import train as command
 from gfflow.commands.failures import one_line, status_of
+from gfflow.commands.sweep import forget_refused
 from gfflow.errors import Interrupted, InvalidInput
 from gfflow.model.files import from_csv
 from gfflow.records.event_names import OF_GROUPS
+from gfflow.records.files import write_text
 from gfflow.records.run import Run
 from gfflow.run import build, train
-from gfflow.terminal import closing_table
+from gfflow.terminal import announce_prediction, closing_table
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("figures=false", "verbose=false", "solver.iterations=200", "schedule.linear=10", "schedule.ratio=2")
@@ -208,17 +210,60 @@ def test_a_csv_file_with_another_delimiter_is_told_so(character, name, tmp_path)
         from_csv(path)
 
 
-@pytest.mark.parametrize("width", [40, 59, 80])
-def test_numbers_are_whole_on_a_narrow_terminal(width, tmp_path):
+def short_summary(folder):
+    """That of a short run of Figure 2, as the terminal is given it."""
     kept = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gfflow.ending.write_summary", lambda path, summary: kept.append(summary))
-        train({"solver": {"iterations": 300}, "figures": False, "verbose": False}, tmp_path)
+        train({"solver": {"iterations": 300}, "figures": False, "verbose": False}, folder)
+    return kept[0]
+
+
+@pytest.mark.parametrize("width", [44, 59, 80])
+def test_numbers_are_whole_on_a_narrow_terminal(width, tmp_path):
+    summary = short_summary(tmp_path)
     assert Run.read(tmp_path).metrics["step"][-1] == 300
     console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-    console.print(closing_table(kept[0], width))
+    console.print(closing_table(summary, width))
     text = console.export_text()
     assert "1.341641" in text and "14,808" in text and "\N{HORIZONTAL ELLIPSIS}" not in text.split("\n", 3)[3]
+
+
+@pytest.mark.parametrize("width", [12, 20, 43])
+def test_names_can_be_read_on_any_terminal(width, tmp_path):
+    summary = short_summary(tmp_path)
+    console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(closing_table(summary, width))
+    text = "".join(re.findall(r"[\w.,+-]", console.export_text()))
+    assert "u+at99ofitslimitpredicted7,306measurednotreached" in text and "1.341641" in text
+
+
+def test_a_prediction_of_many_neurons_is_announced(capsys):
+    for width, told in ((1000, ""), (10**6, "predicting how 1,000,000 neurons will move")):
+        announce_prediction(Console(stderr=True, width=120), width)
+        assert capsys.readouterr().err.startswith(told) and bool(told) == (width > 1000)
+
+
+def test_a_refused_sweep_leaves_nothing(tmp_path):
+    """As long as there is nothing but the words of refusal."""
+    sweep = tmp_path / "outputs" / "sweep"
+    for number in "01":
+        write_text(sweep / number / "error.txt", "2")
+    write_text(sweep / "multirun.yaml", "")
+    write_text(sweep / "1" / "metrics.csv", "")
+    assert not forget_refused(sweep) and (sweep / "0" / "error.txt").exists()
+    (sweep / "1" / "metrics.csv").unlink()
+    assert forget_refused(sweep) and not sweep.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "wrong", ["network.width=-3", "optimized_metric=none", "solver.none=1,2", "experiment=fig4,no"]
+)
+def test_a_sweep_refused_as_a_whole_leaves_no_folder(wrong, tmp_path):
+    process = started("train", "-m", "seed=0,1", wrong, cwd=tmp_path)
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 2 and "gfflow: " in error and not out and not list(tmp_path.iterdir())
 
 
 def test_a_notebook_has_a_line_of_progress(monkeypatch, tmp_path):
