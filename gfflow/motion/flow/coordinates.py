@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gfflow.compiled import compiled
 from gfflow.errors import InvalidInput, Stalled
 from gfflow.model.activations import RELU, leaky_relu
 from gfflow.model.data import TrainingSet
@@ -212,27 +213,46 @@ def leave(problem: Problem, state: State) -> Neurons:
     """
     scale, beside = np.exp(state.rho)[:, None], np.exp(problem.start.beside)[:, None]
     w = torch.from_numpy(beside * problem.outside + (scale * state.v[:, : problem.gates.rank]) @ problem.basis.T)
-    n = len(problem.x)  # of a leaky ReLU's inputs those of the samples: both sides of a gate cannot be off
-    gate, positive = problem.gates.gate[:n], problem.gates.side[:n] > 0
-    closed = np.where(positive, state.gate[:, gate] != ON, state.gate[:, gate] != OFF)
-    _close(w, torch.from_numpy(problem.x), torch.from_numpy(closed))
+    _close(w, torch.from_numpy(problem.x), problem.gates, state.gate)
     balanced = problem.start.imbalance == 0
     a = np.where(balanced, state.a * row_norms(w).numpy(), scale[:, 0] * state.a) + problem.rest
     slope = problem.target.slope
     return Neurons(w, torch.from_numpy(a), leaky_relu(slope) if slope else RELU)
 
 
-def _close(w: torch.Tensor, x: torch.Tensor, off: torch.Tensor) -> None:
-    """Moves w (m, d), in place, by a few roundings along x_k where a gate that is off reads <w_j, x_k> > 0."""
+@compiled
+def reads_on(gates, states, z):  # type: ignore[no-untyped-def]
+    """Which neurons (m,) have a gate that is off but reads z_jk = <w_j, x_k> > 0, for z (m, n)."""
+    m, n = z.shape
+    wrong = np.zeros(m, np.bool_)
+    for j in range(m):
+        for k in range(n):
+            if z[j, k] > 0.0 and states[j, gates.gate[k]] != (ON if gates.side[k] > 0 else OFF):
+                wrong[j] = True
+                break
+    return wrong
+
+
+def _close(w: torch.Tensor, x: torch.Tensor, gates: Gates, states: NDArray[np.int8]) -> None:
+    """Moves w (m, d), in place, by a few roundings along x_k where a gate that is off reads <w_j, x_k> > 0.
+
+    Only the neurons that have such a gate are worked on: of a wide network they are few."""
     squares = x.square().sum(1)
+    n = len(x)  # of a leaky ReLU's inputs those of the samples: both sides of a gate cannot be off
+    gate, positive = gates.gate[:n], gates.side[:n] > 0
     for _ in range(3):  # one suffices on orthogonal inputs; on others a correction may disturb the next gate
-        z, sizes = w @ x.T, row_norms(w)[:, None] * squares.sqrt()
-        wrong = off & (z > 0)
-        if not bool(wrong.any()):
+        z = w @ x.T
+        found = np.flatnonzero(reads_on(gates, states, z.numpy()))
+        if not len(found):
             return
+        rows, z, state = w[found], z[found], states[found][:, gate]
+        wrong = (z > 0) & torch.from_numpy(np.where(positive, state != ON, state != OFF))
+        norms = row_norms(rows)
+        sizes = norms[:, None] * squares.sqrt()
         lost = (wrong & (z > LOST * sizes)).any(dim=1)
-        w[lost & (row_norms(w) < SUBNORMAL)] = 0.0  # numbers that small have no digits for a direction
-        if bool((lost & (row_norms(w) >= SUBNORMAL)).any()):
+        if bool((lost & (norms >= SUBNORMAL)).any()):
             raise Stalled("the flow's state has lost its digits: a closed gate reads open")
+        rows[lost] = 0.0  # numbers that small have no digits for a direction
         wrong &= ~lost[:, None]
-        w -= torch.where(wrong, (z + 8 * torch.finfo(w.dtype).eps * sizes) / squares, 0.0) @ x
+        rows -= torch.where(wrong, (z + 8 * torch.finfo(w.dtype).eps * sizes) / squares, 0.0) @ x
+        w[found] = rows
