@@ -76,6 +76,9 @@ def residual(gates, state, target, groups, sums, r):  # type: ignore[no-untyped-
     for i in range(count):
         vector[:] = 0.0
         lead, size = groups.order[groups.first[i]], 0.0
+        active = active_samples(gates, state.gate[lead], sums.active)
+        if active == 0:
+            continue
         for place in range(groups.first[i], groups.first[i + 1]):
             j = groups.order[place]
             share = np.exp(2.0 * state.rho[j])
@@ -86,7 +89,7 @@ def residual(gates, state, target, groups, sums, r):  # type: ignore[no-untyped-
                     vector[q] += share * state.v[j, q]
         if size == 0.0:
             continue
-        for o in range(active_samples(gates, state.gate[lead], sums.active)):
+        for o in range(active):
             k = sums.active[o]
             output = dot(gates.inputs[k], vector)
             r[k] -= output
@@ -106,6 +109,9 @@ def slope(gates, state, target, r, groups, sums, room, dr):  # type: ignore[no-u
     for i in range(count):
         lead = groups.order[groups.first[i]]
         size, known = 0.0, False
+        active = active_samples(gates, state.gate[lead], sums.active)
+        if active == 0:
+            continue
         vector[:] = 0.0
         for place in range(groups.first[i], groups.first[i + 1]):
             j = groups.order[place]
@@ -123,7 +129,7 @@ def slope(gates, state, target, r, groups, sums, room, dr):  # type: ignore[no-u
             continue
         for q in range(vector.size):
             vector[q] += size * f.d[q]
-        for o in range(active_samples(gates, state.gate[lead], sums.active)):
+        for o in range(active):
             k = sums.active[o]
             dr[k] -= dot(gates.inputs[k], vector)
     if not target.plain:

@@ -25,7 +25,7 @@ class State(NamedTuple):
     gate: Any  # (m, g) int8
     perp: Any  # (m, Q), unit: the part of w across the line that its gates leave to D
     omega: Any  # (m,), the logarithm of that part's length; NaN where it is not kept
-    margin: Any  # (m,), an angle by which the neuron may turn without meeting a gate
+    margin: Any  # (m,), how far it may go without meeting a gate: an angle; of descent's steps a length in v
     key: Any  # (m,) int64, a hash of gates and sign
 
     def copy(self) -> State:
