@@ -43,11 +43,12 @@ def _settle_group(gates, state, members, size, room):  # type: ignore[no-untyped
 
 @lean
 def _rests(f, eta):  # type: ignore[no-untyped-def]
-    """Whether the field f moves nothing: no force is left, nor, in descent, any gate to chatter on."""
+    """Whether the field f moves nothing at all: no force is left, and there is no gate at zero on which rounding is
+    to be cleared, a line to be kept, or to chatter in descent."""
     chatters = False
     for state in f.state:
-        chatters |= eta > 0.0 and state == SLIDING
-    return f.rate[0] == 0.0 and not chatters
+        chatters |= state == SLIDING
+    return f.rate[0] == 0.0 and ((f.info[0] == 0 and f.info[1] != 1) or (eta > 0.0 and not chatters))
 
 
 @lean
@@ -120,6 +121,9 @@ def move(gates, state, duration, r, start, eta, room):  # type: ignore[no-untype
         if acts:
             _settle_group(gates, state, members, size, room)
             if _rests(room.group, eta):
+                if room.group.info[0] > 0:
+                    for j in members:
+                        clear_rounding(room.group, state.v[j], False, room.watch)
                 continue
             if eta == 0.0:
                 turn_freely(gates, state, members, room.group, duration, start, room)
