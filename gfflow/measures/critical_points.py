@@ -143,7 +143,9 @@ def _solved(snapshot: Snapshot, active: Gates) -> Neurons | None:
     # on, and each neuron is frozen and freed at most once.
     for _ in range(2 * int(moving.sum()) + 1):
         along = Along(x, kept)
-        moved = _least_squares(x, y, np.where(moving[:, None], along.project(w), w), a, gates, kept, moving & ~frozen)
+        moved = _least_squares(
+            x, y, np.where(moving[:, None], along.project(w), w), a, gates, along, moving & ~frozen
+        )
         r = y - np.maximum(moved @ x.T, 0).T @ a
         crossed = ((moved @ x.T / lengths > OPEN * lengths.max()) != gates).any(axis=1) & moving & ~frozen
         if crossed.any():
@@ -191,8 +193,8 @@ def _why_none(snapshot: Snapshot, counts: list[int]) -> str:
     )
 
 
-def _least_squares(x: Array, y: Array, w: Array, a: Array, gates: Gates, kept: Gates, free: Gates) -> Array:
-    """The w nearest to the given ones that minimise L with a and the gates fixed, each free w_j on its kept gates.
+def _least_squares(x: Array, y: Array, w: Array, a: Array, gates: Gates, along: Along, free: Gates) -> Array:
+    """The w nearest to the given ones that minimise L with a and the gates fixed, each free w_j along its gates.
 
     Neurons of the same gates, kept on the same ones, have the same columns up to a_j: all of them are one, whose
     square is the sum of their squares, and move by their shares.
@@ -201,14 +203,11 @@ def _least_squares(x: Array, y: Array, w: Array, a: Array, gates: Gates, kept: G
     (free_ones,) = np.nonzero(free & (a != 0))
     if not len(free_ones):
         return w
-    first, of = classes(np.hstack([gates, kept])[free_ones])
+    first, of = classes(np.hstack([gates, along.kept])[free_ones])
     scales = np.sqrt(np.bincount(of, a[free_ones] ** 2))
-    along = Along(x, kept[free_ones[first]])
-    bases = [along.basis(g) for g in range(len(first))]
-    columns = [
-        scale * gates[j][:, None] * (x @ basis)
-        for j, scale, basis in zip(free_ones[first], scales, bases, strict=True)
-    ]
+    leads = free_ones[first]
+    bases = [along.basis(j) for j in leads]
+    columns = [scale * gates[j][:, None] * (x @ basis) for j, scale, basis in zip(leads, scales, bases, strict=True)]
     change = np.linalg.lstsq(np.hstack(columns), r, rcond=FLAT)[0]
     ends = np.cumsum([basis.shape[1] for basis in bases])
     steps = [basis @ part for basis, part in zip(bases, np.split(change, ends[:-1]), strict=True)]

@@ -40,6 +40,7 @@ class Along:
     same gates share a basis."""
 
     def __init__(self, x: Array, kept: Gates) -> None:
+        self.kept = kept
         first, self._of = classes(kept)
         self._bases = [along_gates(x[kept[j]], x.shape[1]) for j in first]
 
