@@ -50,6 +50,14 @@ def _chatter(f, force):  # type: ignore[no-untyped-def]
 
 
 @lean
+def _rates(rate, eta):  # type: ignore[no-untyped-def]
+    """The rates of the two modes along a field of that size, and the least |a| / |p| at which p moves as the sign of
+    a says."""
+    rising, falling = np.log1p(eta * rate) / eta, np.log1p(-eta * rate) / eta
+    return rising, falling, -HALF_STEP * (rising + falling) / (rising - falling)
+
+
+@lean
 def _along(first, second, rising, falling, t):  # type: ignore[no-untyped-def]
     """first e^{rising t} + second e^{falling t}."""
     return first * np.exp(rising * t) + second * np.exp(falling * t)
@@ -91,14 +99,13 @@ def stride(gates, state, j, f, left, eta, room):  # type: ignore[no-untyped-def]
     if rate == 0.0:
         state.a[j] = a * np.exp(-nu * left)
         return left, -1
-    up, down = np.log1p(eta * rate) / eta, np.log1p(-eta * rate) / eta
+    up, down, least = _rates(rate, eta)
     mixing, middle = 0.5 * (up - down), 0.5 * (up + down - nu)
     root = np.sqrt(mixing * mixing + 0.25 * nu * nu)
     rising, falling = middle + root, middle - root
     p = dot(v, f.u)
-    least = -HALF_STEP * 0.5 * (up + down) * abs(p) / mixing  # of |a|, above which p moves as a says
-    if p * a > 0.0 and abs(a) < least:
-        a = np.copysign(least, a)
+    if p * a > 0.0 and abs(a) < least * abs(p):
+        a = np.copysign(least * abs(p), a)
     turn_p, turn_a = (0.5 * nu * p + mixing * a) / root, (mixing * p - 0.5 * nu * a) / root
     p1, p2, a1, a2 = 0.5 * (p + turn_p), 0.5 * (p - turn_p), 0.5 * (a + turn_a), 0.5 * (a - turn_a)
     used, event = min(left, LONGEST / rate), -1
@@ -140,14 +147,18 @@ def stride(gates, state, j, f, left, eta, room):  # type: ignore[no-untyped-def]
 @lean
 def stride_freely(gates, state, members, f, duration, eta, room):  # type: ignore[no-untyped-def]
     """Moves those members of a group that meet no event within the time, as `stride` would, and marks them in
-    room.moved; none where gates are at zero. A neuron's margin is its distance to the nearest gate, or less, so that
-    gates farther than it moves need not be asked."""
+    room.moved; where gates are at zero, those alone that rest there. A neuron's margin is its distance to the nearest
+    gate, or less, so that gates farther than it moves need not be asked."""
     v, margin, u, rate = state.v, state.margin, f.u, min(f.rate[0], STEEPEST / eta)
+    if rate == 0.0 and _chatter(f, room.force) == 0.0:
+        for j in members:
+            clear_rounding(f, v[j], False, room.watch)
+            room.moved[j] = True
+        return
     if f.info[0] > 0 or rate == 0.0 or rate * duration > LONGEST:
         return
-    rising, falling = np.log1p(eta * rate) / eta, np.log1p(-eta * rate) / eta
+    rising, falling, least = _rates(rate, eta)
     growth, decay = np.expm1(rising * duration), np.expm1(falling * duration)
-    least = -HALF_STEP * (rising + falling) / (rising - falling)  # of |a| / |p|, above which p moves as a says
     find_drifts(gates, f)
     for j in members:
         p, a = dot(v[j], u), state.a[j]

@@ -42,16 +42,6 @@ def _settle_group(gates, state, members, size, room):  # type: ignore[no-untyped
 
 
 @lean
-def _rests(f, eta):  # type: ignore[no-untyped-def]
-    """Whether the field f moves nothing at all: no force is left, and there is no gate at zero on which rounding is
-    to be cleared, a line to be kept, or to chatter in descent."""
-    chatters = False
-    for state in f.state:
-        chatters |= state == SLIDING
-    return f.rate[0] == 0.0 and ((f.info[0] == 0 and f.info[1] != 1) or (eta > 0.0 and not chatters))
-
-
-@lean
 def _settle_alone(gates, state, j, event, size, room):  # type: ignore[no-untyped-def]
     """The field in room.alone, known for the neuron's states and for <v, n_g> in room.z, made to agree with the
     drifts of the gates at zero; False where the neuron rests for ever."""
@@ -120,11 +110,8 @@ def move(gates, state, duration, r, start, eta, room):  # type: ignore[no-untype
         acts = state.a[members[0]] != 0.0
         if acts:
             _settle_group(gates, state, members, size, room)
-            if _rests(room.group, eta):
-                if room.group.info[0] > 0:
-                    for j in members:
-                        clear_rounding(room.group, state.v[j], False, room.watch)
-                continue
+            if room.group.rate[0] == 0.0 and room.group.info[0] == 0 and room.group.info[1] != 1:
+                continue  # no force, and nothing that would have to be kept clear of rounding
             if eta == 0.0:
                 turn_freely(gates, state, members, room.group, duration, start, room)
             else:

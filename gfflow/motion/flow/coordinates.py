@@ -222,14 +222,11 @@ def leave(problem: Problem, state: State) -> Neurons:
 
 @compiled
 def reads_on(gates, states, z):  # type: ignore[no-untyped-def]
-    """Which neurons (m,) have a gate that is off but reads z_jk = <w_j, x_k> > 0, for z (m, n)."""
-    m, n = z.shape
-    wrong = np.zeros(m, np.bool_)
-    for j in range(m):
-        for k in range(n):
-            if z[j, k] > 0.0 and states[j, gates.gate[k]] != (ON if gates.side[k] > 0 else OFF):
-                wrong[j] = True
-                break
+    """Which gates (m, n) are off but read z_jk = <w_j, x_k> > 0, for z (m, n)."""
+    wrong = z > 0.0
+    for j in range(z.shape[0]):
+        for k in range(z.shape[1]):
+            wrong[j, k] &= states[j, gates.gate[k]] != (ON if gates.side[k] > 0 else OFF)
     return wrong
 
 
@@ -238,15 +235,13 @@ def _close(w: torch.Tensor, x: torch.Tensor, gates: Gates, states: NDArray[np.in
 
     Only the neurons that have such a gate are worked on: of a wide network they are few."""
     squares = x.square().sum(1)
-    n = len(x)  # of a leaky ReLU's inputs those of the samples: both sides of a gate cannot be off
-    gate, positive = gates.gate[:n], gates.side[:n] > 0
     for _ in range(3):  # one suffices on orthogonal inputs; on others a correction may disturb the next gate
-        z = w @ x.T
-        found = np.flatnonzero(reads_on(gates, states, z.numpy()))
+        z = w @ x.T  # of a leaky ReLU's inputs those of the samples: both sides of a gate cannot be off
+        wrong = torch.from_numpy(reads_on(gates, states, z.numpy()))
+        found = wrong.any(dim=1).nonzero()[:, 0]
         if not len(found):
             return
-        rows, z, state = w[found], z[found], states[found][:, gate]
-        wrong = (z > 0) & torch.from_numpy(np.where(positive, state != ON, state != OFF))
+        rows, z, wrong = w[found], z[found], wrong[found]
         norms = row_norms(rows)
         sizes = norms[:, None] * squares.sqrt()
         lost = (wrong & (z > LOST * sizes)).any(dim=1)
