@@ -38,7 +38,7 @@ def forget_failure(folder: Path) -> None:
 
 
 def forget_refused(sweep: Path) -> bool:
-    """Takes away the folder of a sweep of which every job was refused, unless more is in it than what tells of that;
+    """Empties the folder of a sweep of which every job was refused, unless more is in it than what tells of that;
     whether it did."""
     files = [path for path in sweep.rglob("*") if not path.is_dir()]
     if any(path.name not in ("multirun.yaml", ERROR_FILE) for path in files):
@@ -47,17 +47,7 @@ def forget_refused(sweep: Path) -> bool:
         path.unlink()
     for path in sorted(sweep.rglob("*"), reverse=True):
         path.rmdir()
-    remove_if_empty(sweep)
     return True
-
-
-def remove_if_empty(folder: Path) -> None:
-    """Takes away the folder that Hydra made for what never began, and those above it left empty by that."""
-    for empty in (folder, *(parent for parent in folder.absolute().parents if Path.cwd() in parent.parents)):
-        try:
-            empty.rmdir()
-        except OSError:
-            return
 
 
 def end_with_sweep() -> None:

@@ -77,8 +77,6 @@ def _job(config: DictConfig) -> float | None:
     folder = Path(job.runtime.output_dir)
     if job.mode == RunMode.MULTIRUN:
         return _job_of_sweep(config, job, folder)
-    from gfflow.commands.sweep import remove_if_empty
-
     try:
         return _run(config, job, folder)[1]
     except Interrupted as error:
@@ -89,13 +87,13 @@ def _job(config: DictConfig) -> float | None:
             raise
         _failed(one_line(error), status_of(error))
     finally:
-        remove_if_empty(folder)
+        _remove_if_empty(folder)
     return None
 
 
 def _job_of_sweep(config: DictConfig, job: Any, folder: Path) -> float | None:
     """One run of a sweep, with the record of how it ended."""
-    from gfflow.commands.sweep import end_with_sweep, forget_failure, note_failure, remove_if_empty
+    from gfflow.commands.sweep import end_with_sweep, forget_failure, note_failure
 
     end_if_stopped()
     end_with_sweep()
@@ -114,7 +112,7 @@ def _job_of_sweep(config: DictConfig, job: Any, folder: Path) -> float | None:
         message = one_line(error) if explains_itself(error) else traceback.format_exc()
         note_failure(folder, overrides, message, status)
     finally:
-        remove_if_empty(folder)
+        _remove_if_empty(folder)
     gc.collect()  # a trainer and its module hold each other: their tensors go before the next job's come
     seconds = time.monotonic() - began
     record(Path(job.sweep.dir), Ended(job.job.num, str(folder), overrides, seconds, status, message, numbers, value))
@@ -169,6 +167,15 @@ def _settle() -> None:
     gc.freeze()
 
 
+def _remove_if_empty(folder: Path) -> None:
+    """Takes away the folder that Hydra made for what never began, and those above it left empty by that."""
+    for empty in (folder, *(parent for parent in folder.absolute().parents if Path.cwd() in parent.parents)):
+        try:
+            empty.rmdir()
+        except OSError:
+            return
+
+
 def main(session: Session | None = None) -> None:
     """Runs the command line; exit status 2 for bad input (one line), 3 where training diverged, 128 + signal where
     one stopped it; after a sweep, the largest of its failed jobs' statuses."""
@@ -213,6 +220,8 @@ def _report(session: Session) -> list[int]:
         failed = watch.failed
         statuses = {ended.status for ended in watch.ended.values()} | {status for _, status in session.failures}
         gone = session.made and statuses == {BAD_INPUT} and forget_refused(watch.sweep)
+        if gone:
+            _remove_if_empty(watch.sweep)
         if not (gone or session.failures or watch.quiet):
             print(watch.closing(*session.searched or (None,)), flush=True)
     for message, _ in session.failures:

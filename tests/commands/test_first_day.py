@@ -253,7 +253,7 @@ def test_a_refused_sweep_leaves_nothing(tmp_path):
     write_text(sweep / "1" / "metrics.csv", "")
     assert not forget_refused(sweep) and (sweep / "0" / "error.txt").exists()
     (sweep / "1" / "metrics.csv").unlink()
-    assert forget_refused(sweep) and not sweep.exists()
+    assert forget_refused(sweep) and not list(sweep.iterdir())  # the command then takes the folder away too
 
 
 @pytest.mark.slow
