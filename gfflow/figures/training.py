@@ -34,7 +34,9 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
     shots = [snapshot(trajectory, data, moment.frame) for moment in shown]
     line = along(shots[0])
     rows, columns = panels(len(shown))
-    figure = new_figure(0.75 + 1.65 * rows, margins=(0.65, 0.1, 0.45, 0.72))
+    note = how_many(trajectory.w.shape[1])
+    below = 0.16 if note else 0.0
+    figure = new_figure(0.75 + 1.65 * rows + below, margins=(0.65, 0.1, 0.45 + below, 0.72))
     layout = {"hspace": 0.42 + 0.02 * rows, "wspace": 0.1}
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False, gridspec_kw=layout).ravel()
     limits = heights(shots, line)
@@ -56,7 +58,7 @@ def training_state(run: Run, steps: Sequence[float] | None = None) -> Figure | N
             axes.set_xlabel("input $x$, kink of neuron $j$", fontsize=8)
         if i % columns == 0:
             axes.set_ylabel("$h(x)$,  $s_j\\Vert w_j\\Vert$")
-    if note := how_many(trajectory.w.shape[1]):
+    if note:
         figure.text(0.5, 0.005, note[2:], fontsize=7, style="italic", ha="center", va="bottom")
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", ncols=4, columnspacing=1.6, handletextpad=0.4)
