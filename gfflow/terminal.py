@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gfflow.printing import shell_word
 from gfflow.records.closing import closing_sections, end_point_line
 from gfflow.records.ensemble_closing import ensemble_sections, failure_lines
 from gfflow.records.members import TABLE, Members
@@ -100,7 +100,7 @@ def print_closing(console: Console, summary: Summary, folder: Path, members: Mem
     places.append(f"files        {folder}")
     if (folder / "figures").is_dir():
         places.append(f"figures      {folder / 'figures'}")
-    for line in (*places, f"TensorBoard  tensorboard --logdir {shlex.quote(str(folder))}"):
+    for line in (*places, f"TensorBoard  tensorboard --logdir {shell_word(folder)}"):
         console.print(line, highlight=False, soft_wrap=True, markup=False)  # [x] may be part of a folder's name
 
 

@@ -102,7 +102,7 @@ def one_line(error: Exception) -> str:
     if text.startswith("Error merging override ") and error.__cause__ is not None:
         return f"{text.removeprefix('Error merging override ')}: {str(error.__cause__).splitlines()[0]}"
     if unknown := re.match(r"Could not override '([^']+)'", text):
-        return f"{unknown[1]}: no such key; {_nearest_key(unknown[1])}all keys: --cfg job"
+        return _no_such_key(unknown[1])
     if absent := re.match(r"In '\S+': Could not find '(\S+)/([^'/]*)'; Available options in '\S+':; (.+)", text):
         listed = absent[3].split("; Config search path")[0].split("; ")
         group, name = absent[1], absent[2]
@@ -156,10 +156,16 @@ def refused(arguments: Sequence[str]) -> str:
 def _unread(given: str) -> str:
     """What to say of an override that Hydra's grammar cannot read: of a value, how to quote it."""
     key, equals, value = given.partition("=")
-    if not equals or not re.fullmatch(r"[+~]*[\w./@-]+", key):
+    if not (key and equals):
         near = get_close_matches(given, ("train", "report", "verify", "benchmark"), n=1)
         return f"{given}: not of the form KEY=VALUE{f'; did you mean {command_of(near[0])}?' if near else ''}"
+    if unreadable([f"{key}=1"]):
+        return _no_such_key(key)
     return f"{key}: received {value}, which cannot be read as it stands; in quotes: {override(key, value)}"
+
+
+def _no_such_key(key: str) -> str:
+    return f"{key}: no such key; {_nearest_key(key)}all keys: --cfg job"
 
 
 def _nearest_choice(group: str, name: str) -> str:

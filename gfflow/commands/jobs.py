@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shlex
 import shutil
 import sys
 import threading
@@ -22,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gfflow.commands.words import command_of
 from gfflow.errors import InvalidInput
+from gfflow.printing import shell_word
 from gfflow.records.files import UNFINISHED, write_text
 
 RECORDS = ".jobs"  # in the folder of a sweep while it runs
@@ -163,7 +163,7 @@ class Watch:
             lines.append(f"best         job {best.number}, {best_of} = {best.value:.6g}  {self._own(best)}")
         if (results := self.sweep / "optimization_results.yaml").exists():
             lines.append(f"results      {results}")
-        lines += [f"folder       {self.sweep}", f"report       {command_of('report')} {shlex.quote(str(self.sweep))}"]
+        lines += [f"folder       {self.sweep}", f"report       {command_of('report')} {shell_word(self.sweep)}"]
         return "\n".join(lines)
 
 

@@ -14,20 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PACKAGE = Path(__file__).parents[1]
+from gfflow.printing import spelt
 
-SPELT = {
-    "λ": "lambda", "ε": "eps", "η": "eta", "α": "alpha", "β": "beta", "Σ": "sum", "θ": "theta", "≤": "<=", "≥": ">=",
-    "²": "^2", "±": "+-", "×": "x", "\N{MINUS SIGN}": "-", "…": "...", "─": "-", "━": "-", "│": "|", "•": "*",
-    "→": "->", "½": "1/2", "°": " degrees", "·": "*", "′": "'", "\N{THIN SPACE}": " ", "\N{NO-BREAK SPACE}": " ",
-}  # fmt: skip
+PACKAGE = Path(__file__).parents[1]
 
 
 def _spelt(error: UnicodeError) -> tuple[str, int]:
-    """What stands for the letters that an encoding lacks; '?' for those that have no name here."""
+    """What stands for the letters that an encoding lacks."""
     assert isinstance(error, UnicodeEncodeError)
-    letters = error.object[error.start : error.end]
-    return "".join(SPELT.get(letter, "?") for letter in letters), error.end
+    return spelt(error.object[error.start : error.end], error.encoding), error.end
 
 
 def any_encoding() -> None:

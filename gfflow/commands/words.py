@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import shlex
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -15,6 +14,8 @@ from pathlib import Path
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+
+from gfflow.printing import in_shell, shell_word
 
 PATHS = (
     "data.path",
@@ -44,17 +45,11 @@ def override(key: str, value: str | Path) -> str:
     return f"{key}={text}" if plain else in_shell(f"{key}={quoted(text)}")
 
 
-def in_shell(word: str) -> str:
-    """The word in a shell's quotes: double ones, which single ones inside leave readable, where a shell reads nothing
-    in them."""
-    return shlex.quote(word) if re.search(r'["$`\\!\n]', word) else f'"{word}"'
-
-
 def command_of(name: str) -> str:
     """How the command `name` ('train', 'report', ...) is typed, in the way in which the one under way was."""
     own = Path(sys.argv[0])
     if own.parent.name == "scripts" and own.suffix == ".py":
-        return f"python {shlex.quote(str(own.with_name(f'{name}.py')))}"
+        return f"python {shell_word(own.with_name(f'{name}.py'))}"
     return f"python -m gfflow {name}" if own.name == "__main__.py" else f"gfflow-{name}"
 
 

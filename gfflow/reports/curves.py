@@ -115,7 +115,8 @@ def _draw(axes: Axes, groups: list[Group], colors: list[str], scalar: str, clock
         axes.set_yscale("log")  # no room for all plateaus on one linear axis; the last of the rise to them is kept
         axes.set_ylim(min(highest) / 100, 2 * max(highest))
     elif means and min(mean.min() for mean in means) >= 0:
-        axes.set_ylim(0, None)
+        top = max(float(found.high.max()) for found in bands if found is not None)
+        axes.set_ylim(0, max(axes.get_ylim()[1], 1.05 * top))  # also above a curve that does not rise or fall
 
 
 def _end_soon(axes: Axes, groups: list[Group], scalar: str) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gfflow.printing import SpellingConsole
 from gfflow.records.files import write_text
 from gfflow.statements.base import Verdict
 from gfflow.statements.verdicts import Report, Section
@@ -65,9 +65,9 @@ def table(section: Section, wide: bool = True) -> Table:
 
 def print_report(report: Report) -> None:
     """Prints the notes, one table for each epsilon, and how many statements hold; 120 columns wide into a file."""
-    console = Console()
+    console = SpellingConsole()
     if not console.is_terminal:
-        console = Console(width=WIDE)
+        console = SpellingConsole(width=WIDE)
     wide = console.width >= WIDE
     for note in report.notes:
         console.print(f"[yellow]note[/]  {escape(note)}", highlight=False)

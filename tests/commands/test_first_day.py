@@ -152,6 +152,8 @@ def test_every_output_can_be_printed_in_any_encoding(encoding, tmp_path):
             "hydra.launcher.n_jobs=a: Value",
             marks=pytest.mark.skipif(find_spec("joblib") is None, reason="needs the extra sweep"),
         ),
+        (("λ=3",), "λ: no such key"),
+        (("sol ver=3",), "sol ver: no such key; did you mean solver?"),
         (("=1",), "=1: not of the form KEY=VALUE"),
         (("reprt",), "reprt: not of the form KEY=VALUE; did you mean gfflow-report?"),
         (("experiment=nothing",), "study/lambda"),

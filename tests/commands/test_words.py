@@ -1,12 +1,17 @@
 """Paths and names on the command line: taken as they are typed, printed as they can be pasted."""
 
+import io
+import os
 import shlex
+import subprocess
 import sys
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from rich.table import Table
 
 from gfflow.commands.words import as_typed, command_of, override
+from gfflow.printing import SpellingConsole, shell_word, spelt
 
 ODD = [
     "a", "a b", "a=b", "a,b", "x['#", "it's", "back\\", "back\\'q", "große/ü", "a{b}", "end\\\\", "$HOME", "a;b",
@@ -23,6 +28,18 @@ def read(argument: str):
 def test_what_is_printed_can_be_pasted(value):
     (word,) = shlex.split(override("resume", value))
     assert word.startswith("resume=") and str(read(word)) == value
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("value", ODD)
+def test_what_is_printed_can_be_pasted_from_any_encoding(value, encoding, monkeypatch):
+    """The shell itself is the reader; letters that the terminal lacks are printed by their bytes."""
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding))
+    printed = f"{override('resume', value)} {shell_word(value)}"
+    printed.encode(encoding)  # raises where a letter is lacking
+    told = subprocess.run(["bash", "-c", f"printf '%s\\n' {printed}"], capture_output=True, check=True).stdout
+    resumed, alone = os.fsdecode(told).splitlines()
+    assert str(read(resumed)) == value == alone
 
 
 @pytest.mark.parametrize("value", [value for value in ODD if value[:1] not in "'\""])
@@ -74,3 +91,16 @@ def test_a_run_that_goes_on_needs_no_other_folder(monkeypatch, tmp_path):
 def test_a_command_is_named_as_this_one_was_called(called, said, monkeypatch):
     monkeypatch.setattr(sys, "argv", [called])
     assert command_of("report") == said
+
+
+def test_letters_that_an_encoding_lacks_are_spelt_before_a_table_is_laid_out():
+    """So that its columns stay where they are; letters without a name stay apart from each other."""
+    assert spelt("½ Σ ≤ é", "latin-1") == "½ sum <= é" and spelt("aé日", "ascii") == "a\\xe9\\u65e5"
+    content = io.BytesIO()
+    console = SpellingConsole(file=io.TextIOWrapper(content, "ascii"), width=40)
+    table = Table("says", "bound")
+    table.add_row("½||θ||² ≤ λ", "[red]≤ 1[/]")
+    console.print(table)
+    console.file.flush()
+    lines = content.getvalue().decode("ascii").splitlines()
+    assert any("1/2||theta||^2 <= lambda | <= 1" in line for line in lines) and len(set(map(len, lines))) == 1
