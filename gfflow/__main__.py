@@ -4,11 +4,11 @@ commands gfflow-train and so on. Each imports its own module alone, and Ctrl-C e
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import sys
 from importlib import import_module
-from typing import Any
+
+from gfflow.training.signals import StopSignals, end_at_once
 
 # Python looks for garbage in cycles each time that so many objects have come to be, by itself after 700: through the
 # hundred thousands that imports make, none of them garbage, that took a tenth of the time of a short run.
@@ -53,23 +53,15 @@ def benchmark() -> None:
 def _run(name: str) -> None:
     gc.set_threshold(OBJECTS)
     module, _, function = COMMANDS[name].partition(":")
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if usual:  # while modules are half imported an exception can be lost, or turned into another
-        signal.signal(signal.SIGINT, _end)
-    command = getattr(import_module(module), function)
-    if usual:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    StopSignals.own_process = True
+    for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) == default:
+            signal.signal(number, end_at_once)  # until the command has its own
     try:
-        command()
-    except KeyboardInterrupt:  # before the command has begun with anything that it would have to say more of
+        getattr(import_module(module), function)()
+    except KeyboardInterrupt:  # when the command had ended, or within what has no words of its own for it
         print("gfflow: interrupted", file=sys.stderr)
         sys.exit(130)
-
-
-def _end(number: int, _: Any) -> None:
-    """Ends a process that has written nothing yet."""
-    os.write(2, b"gfflow: interrupted\n")
-    os._exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,6 @@ def _can_be_shown(word: str) -> bool:
 class SpellingConsole(Console):
     """A console that lays tables out by what its encoding can print of them."""
 
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **options: Any) -> Text:
         """The text with its markup, spelt out where that is needed."""
         return super().render_str(spelt(text, self.encoding), **options)

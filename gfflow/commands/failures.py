@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from gfflow.commands.words import command_of, misused_option, override, unreadab
 from gfflow.config import RunConfig, presets
 from gfflow.errors import Diverged, InvalidInput
 from gfflow.reference import experiments
+from gfflow.training.signals import StopSignals
 
 UNEXPECTED, BAD_INPUT, DIVERGED, DISK_FULL = 1, 2, 3, 4  # exit statuses
 EXTRAS = dict.fromkeys(
@@ -33,21 +35,34 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 @contextmanager
 def of_reading() -> Iterator[None]:
     """Within it a command reads runs that have ended: bad input, a folder that cannot be written, a full disk and
-    Ctrl-C end it with one line, and with exit status 2, 2, 4 and 130."""
-    try:
-        yield
-    except InvalidInput as error:
-        message, status = str(error), BAD_INPUT
-    except OSError as error:
-        if (status := status_of(error)) == UNEXPECTED:
-            raise
-        message = f"{error.filename}: cannot be written ({error.strerror})" if error.filename else str(error)
-    except KeyboardInterrupt:
-        message, status = "interrupted; the same command begins anew", 130
-    else:
-        return
-    print(f"gfflow: {message}", file=sys.stderr)
-    sys.exit(status)
+    Ctrl-C or SIGTERM end it with one line, and with exit status 2, 2, 4 and 130 or 143."""
+    with StopSignals() as signals:
+        try:
+            try:
+                yield
+            except BaseException as error:
+                signals.hold()
+                told = _of_reading(error, signals)
+            else:
+                return
+        except KeyboardInterrupt as error:  # a second signal, between the first and `hold`
+            signals.hold()
+            told = _of_reading(error, signals)
+        print(f"gfflow: {told[0]}", file=sys.stderr)
+        sys.exit(told[1])
+
+
+def _of_reading(error: BaseException, signals: StopSignals) -> tuple[str, int]:
+    """Message and exit status for what ended a command that reads; raises again what is unexpected. After a signal
+    any error is its consequence."""
+    if signals.received or isinstance(error, KeyboardInterrupt):
+        return "interrupted; the same command begins anew", 128 + (signals.received or [signal.SIGINT])[0]
+    if isinstance(error, InvalidInput):
+        return str(error), BAD_INPUT
+    if isinstance(error, OSError) and (status := status_of(error)) != UNEXPECTED:
+        named = f"{error.filename}: cannot be written ({error.strerror})"
+        return named if error.filename else str(error), status
+    raise error
 
 
 def status_of(error: BaseException) -> int:

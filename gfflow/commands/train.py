@@ -40,7 +40,7 @@ from gfflow.commands.words import as_typed, command_of, override
 from gfflow.config import RunConfig, presets
 from gfflow.errors import Interrupted
 from gfflow.reference import CONF, as_help
-from gfflow.training.signals import end_if_stopped
+from gfflow.training.signals import end_if_stopped, note_received
 
 OTHERS = {  # commands that --help names beside this one
     "report": ("DIR", "every figure of a run, or table and figures of a sweep"),
@@ -80,6 +80,7 @@ def _job(config: DictConfig) -> float | None:
     try:
         return _run(config, job, folder)[1]
     except Interrupted as error:
+        note_received(error.signal)
         _failed(f"{error}; {_going_on()}", 128 + error.signal)
     except Exception as error:
         end_if_stopped()  # after a signal the error is only its consequence: some library turned one into the other
@@ -105,6 +106,7 @@ def _job_of_sweep(config: DictConfig, job: Any, folder: Path) -> float | None:
         end_if_stopped()
         numbers, value = numbers_of(summary, config.optimized_metric, number), None if math.isnan(number) else number
     except Interrupted as error:
+        note_received(error.signal)
         sys.exit(128 + error.signal)
     except Exception as error:
         end_if_stopped()

@@ -60,7 +60,8 @@ def curves(sweep: Sweep, scalar: str) -> Figure | None:
             row[0].set(xscale="log", xlim=(begins, row[0].get_xlim()[1]))
         row[0].set_ylabel(label(scalar))
         if facet is not None:
-            row[0].set_title(f"{label(facet)} {value_label(level)}", loc="left", fontsize=8)
+            # not on the left, where an axis of very small or large numbers has its power of ten
+            row[0].set_title(f"{label(facet)} {value_label(level)}", fontsize=8)
         if rescaled:
             _draw(row[1], drawn, used, scalar, rescaled_time)
             if not _mark_steps(row[1], rows[level]):

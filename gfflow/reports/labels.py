@@ -52,14 +52,16 @@ def label(name: str) -> str:
 
 
 def value_label(value: Value) -> str:
-    """A value of a swept key: powers of ten as such, other numbers in three digits."""
+    """A value of a swept key: powers of ten as such, integers of up to six digits whole, other numbers in three
+    digits."""
     if not is_number(value):
         return "none" if value is None else str(value)
     number = float(value)  # type: ignore[arg-type]
     exponent = math.log10(number) if number > 0 else 0.5
     if abs(exponent - round(exponent)) < 1e-9 and round(exponent) not in (0, 1):
         return f"$10^{{{round(exponent)}}}$"
-    return f"{number:.3g}"
+    whole = number == round(number) and 1000 <= abs(number) < 1e6
+    return f"{number:.0f}" if whole else f"{number:.3g}"  # a thin space is no letter of mathematics
 
 
 def group_label(values: Mapping[str, Value], named: bool = False) -> str:

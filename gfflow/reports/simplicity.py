@@ -35,14 +35,14 @@ def simplicity(sweep: Sweep) -> Figure | None:
     rows = [(r"final $\frac{1}{2}\Vert\theta\Vert^2$", norm), ("kinks", count)]
     if is_logarithmic(loss.tolist()):  # some run did not fit its samples: its norm and kinks are of something else
         rows.append(("final loss", loss))
-    figure = new_figure(0.5 + 1.5 * len(rows))
+    figure = new_figure(0.7 + 1.5 * len(rows))
     panels = figure.subplots(len(rows), 1, sharex=True)
     for axes, (name, values) in zip(panels, rows, strict=True):
         means = [values[scale == level].mean() for level in levels]
-        axes.plot(scale, values, "o", color=PLUS, markersize=3.5, markeredgewidth=0, alpha=0.5, label="runs")
-        axes.plot(
-            levels, means, color=INK, linewidth=1.0, marker="o", markerfacecolor="none", markersize=5, label="mean"
-        )
+        runs = {"color": PLUS, "markersize": 3.5, "markeredgewidth": 0, "alpha": 0.5, "label": "runs"}
+        mean = {"color": INK, "linewidth": 1.0, "markerfacecolor": "none", "markersize": 5, "label": "mean"}
+        axes.plot(scale, values, "o", clip_on=False, **runs)
+        axes.plot(levels, means, "-o", clip_on=False, **mean)
         axes.set_ylabel(name)
         if name != "kinks":
             axes.set_yscale("log")
@@ -51,6 +51,6 @@ def simplicity(sweep: Sweep) -> Figure | None:
     panels[1].set_ylim(0, None)
     panels[-1].set(xscale="log", xlabel="scale of the start   (rich on the left, lazy on the right)")
     swept_axis(panels[-1], levels)
-    panels[0].legend(loc="upper left")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     figure.align_ylabels()
     return figure

@@ -3,6 +3,7 @@ training.)"""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import TracebackType
@@ -11,6 +12,13 @@ from typing import Any, ClassVar
 OF_SCHEDULERS: tuple[int, ...] = tuple(
     int(getattr(signal, name)) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)
 )  # sent before a job's time is up; Windows has none
+
+
+def end_at_once(number: int, _: Any) -> None:
+    """The handler of a command that has written nothing yet: one line, and the exit status 128 + signal. An exception
+    could be lost while modules are half imported, or turned into another."""
+    os.write(2, b"gfflow: interrupted\n")
+    os._exit(128 + number)
 
 
 class StopSignals:
@@ -22,12 +30,16 @@ class StopSignals:
     back from collecting garbage, and turned into another where one leaves something half made. So no job begins, and
     no training, once a signal has been received (`end_if_stopped`, `first_received`).
 
+    In a process that is the command's own (`own_process`) signals are ignored from the end of the block on, once one
+    has come: all is said then, and another would only change the exit status.
+
     A signal that is ignored or handled already when the block begins stays so; training handles them in its own way
     meanwhile. What Python would print of an interruption that a `__del__` dropped, such as that of Lightning's
     profiler, is not shown.
     """
 
     current: ClassVar[StopSignals | None] = None  # the one whose block is being run
+    own_process: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.received: list[int] = []
@@ -38,7 +50,7 @@ class StopSignals:
     def __enter__(self) -> StopSignals:
         usual: dict[int, Any] = dict.fromkeys((signal.SIGTERM, *OF_SCHEDULERS), signal.SIG_DFL)
         usual[signal.SIGINT] = signal.default_int_handler
-        self._before = {number: usual[number] for number in usual if signal.getsignal(number) == usual[number]}
+        self._before = {n: default for n, default in usual.items() if signal.getsignal(n) in (default, end_at_once)}
         self._print_dropped, sys.unraisablehook = sys.unraisablehook, self._on_dropped
         StopSignals.current = self
         for number in self._before:
@@ -50,8 +62,9 @@ class StopSignals:
     ) -> None:
         StopSignals.current = None
         sys.unraisablehook = self._print_dropped
+        ends = self.own_process and self.received
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if ends else handler)
 
     def _on_signal(self, number: int, _: Any) -> None:
         self.received.append(number)

@@ -12,12 +12,14 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from gfflow.callbacks.interruption import Interruption
 from gfflow.commands import train as command
+from gfflow.commands.failures import of_reading
 from gfflow.commands.resuming import configuration_of
 from gfflow.commands.session import Session
 from gfflow.commands.sweep import without_interruptions
 from gfflow.config import RunConfig
 from gfflow.errors import Interrupted, InvalidInput
 from gfflow.run import train
+from gfflow.training.signals import OF_SCHEDULERS, StopSignals
 
 
 def failing_thread() -> None:
@@ -90,6 +92,27 @@ def test_two_signals_at_once_in_training_end_it_with_the_way_to_go_on(number, mo
         assert ended.value.code == 128 + number and told.count("\n") == 1 and f"go on with resume={tmp_path}" in told
         with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else Interrupted):
             train({"figures": False, "verbose": False}, tmp_path / "library")
+    finally:
+        for one, handler in usual.items():
+            signal.signal(one, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_reads_is_stopped_with_one_line_whatever_comes_then(number, monkeypatch, capfd):
+    """In a process of its own nothing that comes while it ends changes the exit status."""
+    handled = DEFAULTS | dict.fromkeys(OF_SCHEDULERS, signal.SIG_DFL)
+    usual = {one: signal.signal(one, default) for one, default in handled.items()}
+    monkeypatch.setattr(StopSignals, "own_process", True)
+    try:
+        with pytest.raises(SystemExit) as ended, of_reading():
+            os.kill(os.getpid(), number)
+        for one in handled:
+            os.kill(os.getpid(), one)
+        assert ended.value.code == 128 + number
+        assert capfd.readouterr().err == "gfflow: interrupted; the same command begins anew\n"
+        with pytest.raises(SystemExit) as refused, of_reading():
+            raise InvalidInput("folder", "x", "a folder")
+        assert refused.value.code == 2
     finally:
         for one, handler in usual.items():
             signal.signal(one, handler)

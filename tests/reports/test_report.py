@@ -1,5 +1,6 @@
 """The report on a sweep as a whole: figures, TensorBoard and the command."""
 
+import json
 import re
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from gfflow.reports.bands import band
 from gfflow.reports.curves import curves, settles
 from gfflow.reports.finals import finals, pairs, power_law, with_error
 from gfflow.reports.heatmap import heatmap
+from gfflow.reports.simplicity import simplicity
 
 from .conftest import D_MINUS, D_PLUS
 
@@ -80,7 +82,7 @@ def test_each_value_of_a_second_key_has_a_row_of_panels(write_job, tmp_path: Pat
                 number += 1
     figure = curves(Sweep.read(tmp_path / "sweep"), "mass/u_plus")
     assert figure is not None and len(figure.axes) == 4
-    assert [axes.get_title(loc="left") for axes in figure.axes[::2]] == ["$m$ 4", "$m$ 8"]
+    assert [axes.get_title() for axes in figure.axes[::2]] == ["$m$ 4", "$m$ 8"]
     for axes in figure.axes[1::2]:
         marks = sorted(line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 2)
         np.testing.assert_allclose(marks, [1 / D_PLUS, 1 / D_MINUS], rtol=1e-14)
@@ -107,6 +109,39 @@ def test_runs_that_were_not_one_sweep_have_room_for_their_names(write_job, tmp_p
             box = legend.get_window_extent()
             assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
     assert not [str(warning.message) for warning in recwarn if "constrained_layout" in str(warning.message)]
+
+
+def rewritten(folder: Path, column: int, value: float) -> None:
+    """Gives a column of the job's metrics.csv this value, times 1 + 1e-9 of the time."""
+    names, *rows = (folder / "metrics.csv").read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    for row in cells:
+        row[column] = repr(value * (1 + 1e-9 * float(row[1])))
+    (folder / "metrics.csv").write_text("\n".join([names, *map(",".join, cells)]) + "\n")
+
+
+def test_texts_and_curves_keep_clear_of_each_other_and_of_the_edge(write_job, tmp_path: Path) -> None:
+    """A title and the axis' power of ten, the legend and the data, a curve that does not move and the frame."""
+    for number, width in enumerate(("4", "2000")):
+        for i, scale in enumerate(SCALES):
+            structure = {"structure": {"kinks": [0.0] * 18 * i}, "theory": {"orthogonal": False, "lambda": 1e-3}}
+            folder = write_job(3 * number + i, {"network.width": width, "init.scale": scale})
+            known = json.loads((folder / "summary.json").read_text())
+            known["final"]["half_norm_squared"] = 10.0**i
+            (folder / "summary.json").write_text(json.dumps(known | structure))
+            rewritten(folder, 3, 1.3e-12)
+    sweep = Sweep.read(tmp_path / "sweep")
+    flat, simple = curves(sweep, "mass/u_plus"), simplicity(sweep)
+    assert flat is not None and simple is not None
+    for figure in (flat, simple):
+        figure.savefig(tmp_path / "drawn.png")
+    assert [axes.get_title() for axes in flat.axes[::2]] == ["$m$ 4", "$m$ 2000"]
+    for axes in flat.axes[::2]:
+        power = axes.yaxis.get_offset_text()
+        assert power.get_text() and not power.get_window_extent().overlaps(axes.title.get_window_extent())
+        assert axes.get_ylim()[1] > 1.04 * 1.3e-12
+    (legend,) = simple.legends
+    assert not any(legend.get_window_extent().overlaps(axes.get_window_extent()) for axes in simple.axes)
 
 
 def test_a_curve_settles_where_it_comes_near_its_last_value() -> None:
