@@ -282,7 +282,7 @@ def test_a_neuron_passes_through_zero_as_descent_extrapolated():
 
 
 def test_neurons_that_rest_at_zero_do_not_end_the_run():
-    """Unbalanced neurons on the paper's five points: those that have fallen to w = 0 are there exactly, no rounding."""
+    """Unbalanced neurons on five points: those that have fallen to w = 0 are there exactly."""
     start = started(five_points(), 60, 1e-4, balanced=False)
     (end,) = trained(Flow(2e-3), five_points(), start, [300_000])
     assert int((end.norms == 0).sum()) > 0
