@@ -16,14 +16,14 @@ import numpy as np
 from gfflow.compiled import lean
 from gfflow.motion.balanced import great_circle, put_on_circle, turn, turn_freely
 from gfflow.motion.descent import stride, stride_freely
-from gfflow.motion.gates import SLIDING, copy, dot, forces, inherit, products
+from gfflow.motion.gates import SLIDING, copy, dot, forces, inherit, products, put
 from gfflow.motion.groups import regroup
 from gfflow.motion.sliding import agree, direct, project, resolve
 from gfflow.motion.span import clear_rounding
-from gfflow.motion.state import count_changes, group_field, keep_across, take_states
+from gfflow.motion.state import count_changes, different, group_field, keep_across, take_states
 from gfflow.motion.unbalanced import BARELY, conserve, imbalance_at, swing
+from gfflow.motion.zero import AT_ZERO, LEAVES, all_at_zero, find_way_out, is_pinned, pass_zero
 
-AT_ZERO = 1e-13  # of a unit vector's product with a normal, that is rounding
 PIECES = 100  # gate changes a gate in one move, at most
 AFRESH = 64  # gate changes of a neuron after which the sum of its forces is formed anew: each adds a rounding
 
@@ -35,6 +35,13 @@ def _settle_group(gates, state, members, size, room):  # type: ignore[no-untyped
     copy(state.gate[members[0]], f.state)
     f.zero[:] = False
     changes = resolve(gates, f, room.force, room.base, sign, size)
+    if is_pinned(gates, f):
+        if find_way_out(gates, f, np.sign(sign), size, room) == LEAVES:
+            changes += 1
+        else:
+            copy(state.gate[members[0]], f.state)
+            f.zero[:] = False
+            changes = resolve(gates, f, room.force, room.base, sign, size)
     if changes != 0:
         for j in members:
             count_changes(f, changes, room.counts)
@@ -44,11 +51,16 @@ def _settle_group(gates, state, members, size, room):  # type: ignore[no-untyped
 @lean
 def _settle_alone(gates, state, j, event, size, room):  # type: ignore[no-untyped-def]
     """The field in room.alone, known for the neuron's states and for <v, n_g> in room.z, made to agree with the
-    drifts of the gates at zero; False where the neuron rests for ever."""
+    drifts of the gates at zero; False where the neuron rests for ever. At an event room.ray has the way it came."""
     f, before = room.alone, 0
     for k in range(f.state.size):
         f.zero[k] = abs(room.z[k]) <= AT_ZERO or k == event
         before += f.state[k] == SLIDING
+    if event >= 0 and all_at_zero(gates, f.zero):
+        pass_zero(gates, f, state.v[j], np.sign(state.a[j]), size, room)
+        count_changes(f, different(f.state, state.gate[j]), room.counts)
+        take_states(gates, state, j, f)
+        return True
     for _ in range(2):
         count_changes(f, agree(gates, f, room.force, state.a[j], size), room.counts)
         if state.a[j] != 0.0 or f.rate[0] == 0.0:
@@ -94,6 +106,7 @@ def _move_alone(gates, state, j, duration, size, start, eta, room):  # type: ign
         left -= used
         if event < 0:
             return
+        put(f.u, room.ray, np.sign(state.a[j]))
         alone = True
     room.counts[2] += 1
 

@@ -50,6 +50,7 @@ class Room(NamedTuple):
     z: Any  # (g,)
     force: Any  # (g,)
     base: Any  # (Q,)
+    ray: Any  # (Q,), the direction in which a neuron has met a gate (motion/zero.py)
     groups: Any  # Groups
     counts: Any  # (3,) int64: gate changes, entries into sliding, neurons whose gates did not settle
     watch: Any  # (3,): largest changes by which norm, gates and balance were put right
@@ -58,7 +59,7 @@ class Room(NamedTuple):
 def new_room(gates: Gates, m: int) -> Room:
     """The workspace for m neurons on these gates."""
     g, q = gates.normal.shape
-    vectors = np.zeros(q), np.zeros(g), np.zeros(g), np.zeros(q)
+    vectors = np.zeros(q), np.zeros(g), np.zeros(g), np.zeros(q), np.zeros(q)
     return Room(
         new_field(gates),
         new_field(gates),
@@ -82,6 +83,15 @@ def take_states(gates, state, j, f):  # type: ignore[no-untyped-def]
     state.key[j] = key_of(gates, f.state, state.a[j])
     state.omega[j] = np.nan
     state.margin[j] = 0.0
+
+
+@lean
+def different(states, others):  # type: ignore[no-untyped-def]
+    """How many gates have another state."""
+    count = 0
+    for g in range(states.size):
+        count += states[g] != others[g]
+    return count
 
 
 @lean

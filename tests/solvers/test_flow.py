@@ -12,7 +12,7 @@ from gfflow.model.data import TrainingSet, five_points, gaussian_teacher, orthog
 from gfflow.model.initialization import draw_start
 from gfflow.model.network import TwoLayerReLU
 from gfflow.model.neurons import Neurons
-from gfflow.solvers import make_solver
+from gfflow.solvers import Fused, make_solver
 from gfflow.solvers.flow import Flow
 from gfflow.theory import predict
 
@@ -257,3 +257,33 @@ def test_samples_that_are_multiples_of_each_other_share_their_gates(factor, d, s
     limit = Neurons(2 * fine.w - coarse.w, 2 * fine.a - coarse.a)
     # what extrapolation leaves: a gate met within a step costs up to a step
     assert end("flow", 1e-2, method=method).distance(limit) < max(1e-4, 3 * coarse.distance(fine))
+
+
+def test_a_neuron_passes_through_zero_as_descent_extrapolated():
+    """Five points in the plane, two of them given twice: neuron 5 slides into w = 0, is pinned there for a while and
+    leaves on the other side, whatever the order of neurons and samples."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(5, 2, generator=generator, dtype=torch.float64)
+    x[2:] = x[:3].clone()
+    y = torch.randn(5, generator=generator, dtype=torch.float64)
+    w = torch.randn(11, 2, generator=generator, dtype=torch.float64) / 3
+    a = torch.randn(11, generator=generator, dtype=torch.float64) / 3
+    data, start = TrainingSet(x, y), Neurons(w, a)
+    coarse, fine = (trained(Fused(step), data, start, [round(0.6 / step)])[0] for step in (1e-5, 5e-6))
+    wanted = 2 * fine.w - coarse.w, 2 * fine.a - coarse.a
+    assert 1e-3 < float(wanted[0][5].norm()) < 1e-2 < float(start.w[5].norm())
+    neurons, samples = torch.randperm(11, generator=generator), torch.randperm(5, generator=generator)
+    orders = [(torch.arange(11), torch.arange(5)), (torch.arange(11).flip(0), torch.arange(5).flip(0))]
+    for method, atol in (("splitting", 4e-6), ("runge_kutta", 2e-5)):  # descent's: 2e-6, of chatter near 0
+        for j, k in [*orders, (neurons, samples)]:
+            (end,) = trained(Flow(0.01, 1e-8, method), TrainingSet(x[k], y[k]), Neurons(w[j], a[j]), [60])
+            torch.testing.assert_close(end.w, wanted[0][j], rtol=0, atol=atol)
+            torch.testing.assert_close(end.a, wanted[1][j], rtol=0, atol=atol)
+
+
+def test_neurons_that_rest_at_zero_do_not_end_the_run():
+    """Unbalanced neurons on five points: those that have fallen to w = 0 are there exactly."""
+    start = started(five_points(), 60, 1e-4, balanced=False)
+    (end,) = trained(Flow(2e-3), five_points(), start, [300_000])
+    assert int((end.norms == 0).sum()) > 0
+    assert loss(end, five_points()) < 1e-3 * loss(start, five_points())

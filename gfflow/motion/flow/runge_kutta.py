@@ -25,14 +25,15 @@ from gfflow.errors import InvalidInput
 from gfflow.motion.flow.coordinates import Array, Problem, State
 from gfflow.motion.flow.integrator import FLOOR, KNOWN, MOST_STEPS, ROUNDING, Integrator, rms
 from gfflow.motion.flow.length import next_length
-from gfflow.motion.frozen_residual import AT_ZERO, polish
-from gfflow.motion.gates import ON, SLIDING, dot, forces
+from gfflow.motion.frozen_residual import polish
+from gfflow.motion.gates import ON, SLIDING, dot, forces, put
 from gfflow.motion.groups import regroup
 from gfflow.motion.response import active_samples, new_sums
-from gfflow.motion.sliding import resolve
-from gfflow.motion.state import group_field, new_room, take_states
+from gfflow.motion.sliding import direct, project, resolve
+from gfflow.motion.state import different, group_field, new_room, take_states
 from gfflow.motion.target import steepest, to_residual
 from gfflow.motion.unbalanced import imbalance_at
+from gfflow.motion.zero import AT_ZERO, LEAVES, all_at_zero, find_way_out, is_pinned, pass_zero
 
 PAST = 1e-14  # by which rounding alone may carry <v, n_g> beyond zero
 LATE = 0.02  # part of a step by which a sliding gate may be let go late
@@ -132,11 +133,29 @@ def settle_all(gates, state, r, first_j, first_g, room):  # type: ignore[no-unty
         if not any_zero or state.a[j] == 0.0:
             continue
         before = (f.state == SLIDING).sum()
-        changes = resolve(gates, f, room.force, room.base, state.a[j], size)
+        if all_at_zero(gates, f.zero):
+            if not _settle_at_zero(gates, state, j, j == first_j, size, room):
+                continue
+            changes = different(f.state, state.gate[j])
+        else:
+            changes = resolve(gates, f, room.force, room.base, state.a[j], size)
         if changes != 0:
             room.counts[0] += abs(changes)
             room.counts[1] += max(0, (f.state == SLIDING).sum() - before)
             take_states(gates, state, j, f)
+
+
+@compiled
+def _settle_at_zero(gates, state, j, arrives, size, room):  # type: ignore[no-untyped-def]
+    """The states of a neuron at w = 0, into room.group; False where they stay as they are."""
+    f, sign = room.group, np.sign(state.a[j])
+    project(gates, f, room.force, room.base)
+    if not arrives:
+        return is_pinned(gates, f) and find_way_out(gates, f, sign, size, room) == LEAVES
+    direct(gates, f, size)
+    put(f.u, room.ray, sign)
+    pass_zero(gates, f, state.v[j], sign, size, room)
+    return True
 
 
 def refuse_large(problem: Problem) -> None:
