@@ -15,6 +15,7 @@ BUILD = 500.0  # nanoseconds that forming the groups takes a neuron, measured
 LEAST = 3000.0  # nanoseconds of a step of the direct form from which on groups may be cheaper
 PIECE = 1024  # steps after which the loop begins anew
 PATIENCE = 1e8  # nanoseconds, of the direct form, between two looks at whether to stop
+CHATTERERS = 1000  # neurons that chatter on one gate from which on they cost less together than one by one, measured
 REST = 256  # steps that the direct form does before groups are tried again, doubled each time in vain
 
 
@@ -86,7 +87,8 @@ class Grouped:
         finite = bool(np.isfinite(theta).all())
         why = loop.DONE if finite else loop.HAND_OVER
         while done < steps and why != loop.HAND_OVER:
-            state = forming.form(theta, self.x, self.y, self.keys, m if self.always else m // 4)
+            most, many = (m, min(m, 8)) if self.always else (m // 4, CHATTERERS)
+            state = forming.form(theta, self.x, self.y, self.keys, most, many)
             if state is None:
                 break
             if state.counts[PATTERNS] == 1:

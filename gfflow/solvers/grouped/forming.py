@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from gfflow.compiled import compiled
 from gfflow.solvers.grouped.gates import inverse_norm, least_distance
-from gfflow.solvers.grouped.groups import apply_map, new_block, new_group
+from gfflow.solvers.grouped.groups import new_block, new_group, weights_of
 from gfflow.solvers.grouped.patterns import add_patterns, chain_of_patterns, classify
 from gfflow.solvers.grouped.state import (
+    BAND_COUNT,
     GROUPS,
     LOOSE_COUNT,
     PAGE,
@@ -21,19 +22,21 @@ from gfflow.solvers.grouped.state import (
     empty_state,
     state_of,
 )
+from gfflow.solvers.grouped.strands import weights_in_strand
 
 SMALL = 4  # neurons that make a block however they are spread
 FINE = 4.0  # a block's radius is at most its distance from the nearest gate divided by this
 
 
-def form(theta: Array, x: Array, y: Array, keys: NDArray[np.uint64], most: int) -> Arrays | None:
-    """The groups of the weights theta (m, d + 1) as they stand; None where there are more than `most` patterns."""
+def form(theta: Array, x: Array, y: Array, keys: NDArray[np.uint64], most: int, many: int) -> Arrays | None:
+    """The groups of the weights theta (m, d + 1) as they stand; None where there are more than `most` patterns.
+    `many` chatterers on one gate will make a band."""
     number, first = classify(theta[:, :-1], x, keys, most)
     if not len(first) and number.any():
         return None
     gates = theta[first, :-1] @ x.T > 0
     order, parents = chain_of_patterns(gates, theta[first, :-1])
-    state = empty_state(x, y, keys, len(theta), 2 * len(first) + 64)._replace(theta=theta.copy())
+    state = empty_state(x, y, keys, len(theta), 2 * len(first) + 64, many)._replace(theta=theta.copy())
     place = np.zeros(len(first) + 1, dtype=np.int32)
     add_patterns(state, np.array(parents, dtype=np.int64), gates[order])
     place[order + 1] = np.arange(1, len(first) + 1)
@@ -138,9 +141,7 @@ def write_back(arrays, theta):  # type: ignore[no-untyped-def]
         while b >= 0:
             j = s.blocks[b].head
             for _ in range(s.blocks[b].size):
-                apply_map(s, g, s.theta[j], theta[j])
-                for i in range(e):
-                    theta[j, i] *= s.groups[g].scale
+                weights_of(s, g, j, theta[j])
                 j = s.chain[j]
             b = s.blocks[b].following
     for at in range(s.counts[PAGES]):
@@ -148,6 +149,12 @@ def write_back(arrays, theta):  # type: ignore[no-untyped-def]
         for slot in range(page * PAGE, page * PAGE + s.pages[page].size):
             for i in range(e):
                 theta[s.residents[slot].neuron, i] = s.near[i, slot]
+    for band in range(s.counts[BAND_COUNT]):
+        for strand in range(s.bands[band].first, s.bands[band].first + s.bands[band].size):
+            j = s.strand_chains[strand].head
+            for _ in range(s.strand_chains[strand].size):
+                weights_in_strand(s, band, strand, j, theta[j])
+                j = s.chain[j]
     for at in range(s.counts[LOOSE_COUNT]):
         j = s.loose[at]
         for i in range(e):

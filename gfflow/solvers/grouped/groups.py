@@ -85,6 +85,14 @@ def apply_map(s, g, vector, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def weights_of(s, g, j, out):  # type: ignore[no-untyped-def]
+    """The weights (e,) of neuron j of group g as they stand, into `out`."""
+    apply_map(s, g, s.theta[j], out)
+    for i in range(out.size):
+        out[i] *= s.groups[g].scale
+
+
+@compiled
 def new_block(s, g, head, size):  # type: ignore[no-untyped-def]
     """A block of the group made of the `size` neurons of the chain from `head` on; counted in the group's moments."""
     b = free_block(s)

@@ -8,7 +8,7 @@ import numpy as np
 
 from gfflow.compiled import compiled
 from gfflow.solvers.grouped.gates import find_near, least_distance, wait_of
-from gfflow.solvers.grouped.groups import apply_map, halve_block, join, place_block, remove_block
+from gfflow.solvers.grouped.groups import apply_map, halve_block, join, place_block, remove_block, weights_of
 from gfflow.solvers.grouped.pages import drop_empty_page, has_gates, page_with_room, put_into_page, take_from_page
 from gfflow.solvers.grouped.patterns import pattern_of, with_gates_closed
 from gfflow.solvers.grouped.state import (
@@ -99,10 +99,8 @@ def look_at_block(s, b, stack, theta, out):  # type: ignore[no-untyped-def]
             top += 2
             s.clock[WORK] += 10.0 * s.blocks[b].size
             continue
-        j, pattern, scale = s.blocks[b].head, s.groups[g].pattern, s.groups[g].scale
-        apply_map(s, g, s.theta[j], theta)
-        for i in range(e):
-            theta[i] *= scale
+        j, pattern = s.blocks[b].head, s.groups[g].pattern
+        weights_of(s, g, j, theta)
         remove_block(s, b)
         if not settle(s, j, theta, pattern, out):
             return False

@@ -18,16 +18,35 @@ SLOTS = 1024  # of the wheel on which blocks wait for their due date
 SLOT_STEPS = 4  # steps, at the speed of the build, that a slot of the wheel lasts
 GATES = 6  # near gates of a neuron in a page, at most
 LOOSE = 512  # loose neurons at most
+BANDS = 64  # bands at most
+LANES = 8  # strands side by side in a pack
 
 # without regard to NaN, which is never seen here: it ends a call before
 shortened: Any = compiled(fastmath={"reassoc", "contract", "nnan", "nsz"})
 
 # indices into `counts`
-PATTERNS, EDGES, GROUPS, BLOCKS, FREE_GROUP, FREE_BLOCK, PAGES, FREE_PAGE, LOOSE_COUNT, SLOT = range(10)
+(
+    PATTERNS,
+    EDGES,
+    GROUPS,
+    BLOCKS,
+    FREE_GROUP,
+    FREE_BLOCK,
+    PAGES,
+    FREE_PAGE,
+    LOOSE_COUNT,
+    SLOT,
+    BAND_COUNT,  # the last band in use is before
+    MANY,  # chatterers on one gate that make a band
+) = range(12)
 # indices into `clock`
-NOW, AHEAD, WIDTH, NEAR, WORK, CHECKS, DONE_STEPS = range(7)
+NOW, AHEAD, WIDTH, NEAR, WORK, CHECKS, DONE_STEPS, ASKED = range(8)
 # indices into `planes`: x_k, lr r_k x_k / n, and the sum of a_j w_j over the neurons open on k
 INPUTS, PULLS, SUMS = range(3)
+# rows of a pack of strands, each LANES wide: the map (3, 3) of the weights (w, a), their second moment (its upper
+# half), the middle of the neurons' directions (3,), how far these lie from it along the gate's x and across, whether
+# the gate is open, and whether this is in doubt
+MAP, MOMENT, MIDDLE, ALONG, ACROSS, OPEN, DOUBT, STRAND_ROWS = 0, 9, 15, 18, 19, 20, 21, 22
 # indices into `lines`: x_k, and x_k / ||x_k||
 INPUT, UNIT = range(2)
 
@@ -43,6 +62,8 @@ SAMPLE = np.dtype([*((name, REAL) for name in ("y", "inverse_length", "h", "loos
 PATTERN = np.dtype([("code", np.uint64), *((name, WHOLE) for name in ("parent", "edges", "newest", "page"))])
 GROUP = record("pattern first_block", "scale square birth reference")
 BLOCK = record("group head size following preceding in_slot", "radius")
+BAND = record("closed opened gate first size formed neurons", "scale square due")
+STRAND = record("head size")
 RESIDENT = record("neuron", "due wait")
 PAGE_RECORD = record("pattern gates size place listed free next", "due")
 
@@ -73,6 +94,10 @@ class Arrays(NamedTuple):
     slots: NDArray[Any]  # the wheel: the first block that waits in each slot
     theta: NDArray[Any]  # (m, e): weights when the neuron joined its group, over the group's scale; or as they are
     chain: NDArray[Any]  # (m,): the next neuron of the same block
+    bands: NDArray[Any]  # theirs: the patterns on either side of the gate; the first of its strands, how many
+    # there are and were when it was formed; a power of two by which theta is divided, and its square
+    strands: NDArray[Any]  # what a step needs of them, see `strands`
+    strand_chains: NDArray[Any]  # (strands,): their neurons
     pages: NDArray[Any]  # their pattern with all their gates closed; the next page of this pattern; `listed` and
     # `free` are lists, of the pages in use and of the others
     page_gates: NDArray[Any]  # (pages, GATES): the samples whose gates are near
@@ -102,6 +127,12 @@ structref.define_attributes(StateType)
 
 
 @compiled
+def strands_of(neurons):  # type: ignore[no-untyped-def]
+    """How many strands a band of so many neurons is formed with, where its upkeep costs least."""
+    return int(np.sqrt(30.0 * neurons)) + 1
+
+
+@compiled
 def state_of(arrays):  # type: ignore[no-untyped-def]
     """The arrays as one value of compiled code."""
     return State(  # type: ignore[call-arg]
@@ -125,6 +156,9 @@ def state_of(arrays):  # type: ignore[no-untyped-def]
         arrays.slots,
         arrays.theta,
         arrays.chain,
+        arrays.bands,
+        arrays.strands,
+        arrays.strand_chains,
         arrays.pages,
         arrays.page_gates,
         arrays.residents,
@@ -137,10 +171,17 @@ def state_of(arrays):  # type: ignore[no-untyped-def]
     )
 
 
-def empty_state(x: Array, y: Array, keys: NDArray[np.uint64], m: int, patterns: int) -> Arrays:
+def room_of_band(neurons: int) -> int:
+    """For how many strands a band of up to so many neurons has room, in whole packs."""
+    return -(-(4 * int(strands_of(neurons)) + 256) // LANES) * LANES
+
+
+def empty_state(x: Array, y: Array, keys: NDArray[np.uint64], m: int, patterns: int, many: int) -> Arrays:
     """Arrays for samples x (n, d), y (n,) with the words `keys` (n,), m neurons and up to so many patterns: no
-    pattern, no group and no neuron is in them yet."""
+    pattern, no group and no neuron is in them yet. `many` chatterers on one gate make a band."""
     n, d = x.shape
+    bands = min(BANDS, m // many) if d == 2 else 0
+    strands = bands * room_of_band(m)
     e, groups, pages = d + 1, 2 * patterns + 64, m // PAGE + 2 * patterns + 64
     table = 64
     while table < 4 * patterns:
@@ -150,7 +191,8 @@ def empty_state(x: Array, y: Array, keys: NDArray[np.uint64], m: int, patterns: 
     sample["y"], sample["inverse_length"], sample["key"] = y, 1 / lengths, keys
     planes = np.zeros((3, n, d))
     planes[INPUTS] = x
-    counts = np.zeros(10, dtype=np.int64)
+    counts = np.zeros(12, dtype=np.int64)
+    counts[MANY] = many
     counts[[FREE_GROUP, FREE_BLOCK]] = -1
     counts[FREE_PAGE] = pages
     page_records = np.zeros(pages, PAGE_RECORD)
@@ -159,7 +201,7 @@ def empty_state(x: Array, y: Array, keys: NDArray[np.uint64], m: int, patterns: 
         sample=sample,
         planes=planes,
         counts=counts,
-        clock=np.zeros(7),
+        clock=np.zeros(8),
         gates=np.zeros((patterns, n), np.bool_),
         patterns=np.zeros(patterns + 1, PATTERN),
         table=np.zeros(table, np.int64),
@@ -176,6 +218,9 @@ def empty_state(x: Array, y: Array, keys: NDArray[np.uint64], m: int, patterns: 
         slots=np.full(SLOTS, -1, np.int64),
         theta=np.empty((0, e)),
         chain=np.empty(m, np.int64),
+        bands=np.zeros(bands, BAND),
+        strands=np.empty(strands * STRAND_ROWS),
+        strand_chains=np.empty(strands, STRAND),
         pages=page_records,
         page_gates=np.zeros((pages, GATES), np.int64),
         residents=np.empty(pages * PAGE, RESIDENT),
