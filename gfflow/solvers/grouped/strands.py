@@ -155,9 +155,9 @@ def unravel(s, band, strand, who, at):  # type: ignore[no-untyped-def]
 @shortened
 def sweep_strands(strands, first, packs, x, field, pull, share):  # type: ignore[no-untyped-def]
     """`share` of a step (1, or 0) of all strands in so many packs from the number `first` on, and which are open
-    after it. x (2,) is the gate's direction, `field` (2,) the field where it is closed, `pull` (2,) what it adds. Returns
-    the sum of a_j w_j over all neurons and over those that are open, without the strands that are in doubt, and how
-    many these are."""
+    after it. x (2,) is the gate's direction, `field` (2,) the field where it is closed, `pull` (2,) what it adds.
+    Returns the sum of a_j w_j over all neurons and over those that are open, without the strands that are in doubt,
+    and how many these are."""
     t0 = t1 = u0 = u1 = doubtful = 0.0
     for pack in range(first, first + packs):
         own = strands[pack * STRAND_ROWS * LANES : (pack + 1) * STRAND_ROWS * LANES]
