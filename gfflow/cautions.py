@@ -13,6 +13,7 @@ from gfflow.model.data import TrainingSet
 from gfflow.model.neurons import Neurons
 from gfflow.statements.case import BALANCED
 from gfflow.theory import Prediction
+from gfflow.theory.prediction import INTEGRATED
 from gfflow.training.module import GradientFlowModule
 
 
@@ -166,7 +167,16 @@ def _too_short(config: RunConfig, training_set: TrainingSet, start: Neurons, pre
         least = math.log(goal / reach) / (2 * rate * lr)
         if least > iterations:
             return [f"{line} end while the network is still near zero, which it cannot leave before {least:,.0f}"]
-    return []
+    return _nothing_foretold(line, training_set, prediction)
+
+
+def _nothing_foretold(line: str, training_set: TrainingSet, prediction: Prediction) -> list[str]:
+    """Where the forecast has no event to tell: it looks no further than a little beyond the run, and without a next
+    level of the loss none of its times is defined."""
+    untold = prediction.source == INTEGRATED and len(prediction.levels) == 1 and training_set.loss_at_zero > 0
+    if not untold:
+        return []
+    return [f"{line} end before the forecast comes to a saddle or to rest: it has loss and masses, but no event"]
 
 
 def _largest_stable_step(sharpness: float) -> float:

@@ -39,8 +39,12 @@ class Interrupted(Picklable):
         self.signal = signal
 
 
-class Stalled(Diverged):
-    """An adaptive solver can go no further; the message names the time, the step and the remedy."""
+class Stalled(Picklable, Diverged):
+    """An adaptive solver can go no further; `what` names the time and the step, `remedy` what a run may change."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(f"{what}: {remedy}" if remedy else what)
+        self.what = what
 
 
 class Unresolved(ArithmeticError):

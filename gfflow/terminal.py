@@ -68,9 +68,10 @@ def announce_compilation(console: Console) -> AbstractContextManager[None]:
     from gfflow.compiled import at_first_compilation, kept_nowhere  # numba is imported only when it is needed
 
     def say() -> None:
-        where = "kept for later runs ..."
+        where = "kept for later runs; it may take minutes ..."
         if kept_nowhere:
-            where = "anew in each process: no folder to keep them can be written (NUMBA_CACHE_DIR=DIR names one) ..."
+            where = "anew in each process, minutes each time: no folder to keep them can be written "
+            where += "(NUMBA_CACHE_DIR=DIR names one) ..."
         console.print(f"compiling the inner loops for data of this shape, {where}", style="dim")
 
     return at_first_compilation(say)

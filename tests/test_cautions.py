@@ -41,6 +41,10 @@ FIVE = {"name": "five_points"}
         ({"network": {"slope": 0.5}}, "network.slope = 0.5 says nothing without network.activation=leaky_relu"),
         ({"data": FIVE, "solver": {"iterations": 9}}, "still near zero, which it cannot leave before"),
         (
+            {"data": FIVE, "solver": {"iterations": 9}, "init": {"scale": 1e-1}},
+            "it has loss and masses, but no event",
+        ),
+        (
             {"data": {"name": "orthonormal", "labels": [1.0, -0.5], "rotation": 1}, "init": {"scale": 1e-50}},
             "not small against lambda",
         ),

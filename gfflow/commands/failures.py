@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from gfflow.commands.session import Session
-from gfflow.commands.words import command_of, misused_option, override, unreadable
+from gfflow.commands.words import command_of, misused_option, nameless, override, unreadable
 from gfflow.config import RunConfig, presets
 from gfflow.errors import Diverged, InvalidInput
 from gfflow.reference import experiments
@@ -127,6 +127,9 @@ def one_line(error: Exception) -> str:
         extra = EXTRAS.get(f"{group}={name}")
         hint = f"it needs an extra: {extra}; " if extra else _nearest_choice(group, name)
         return f"{group}: received {name or 'nothing'}; {hint}allowed: {allowed}"
+    if absent := re.match(r"In '\S+': Could not load '(\S+)/([^'/]*)'", text):  # one of several names for one group
+        group, name = absent[1], absent[2]
+        return f"{group}: received {name}; {_nearest_choice(group, name)}allowed: {', '.join(_choices(group))}"
     return text
 
 
@@ -162,6 +165,8 @@ def refused(arguments: Sequence[str]) -> str:
     given = next((word for word in arguments if word.startswith("=")), None) or unreadable(arguments)
     if given is not None:
         return _unread(given)
+    for group, value in nameless(arguments, [*presets(), "experiment"]):
+        return f"{group}: received {value}; allowed: {', '.join(_choices(group))}"
     completion = {"-sc", "--shell-completion"}.intersection(arguments)
     if completion and not any(word.startswith(("install=", "uninstall=", "query=")) for word in arguments):
         return f"{completion.pop()}: received alone; allowed: with install=bash (zsh, fish) or uninstall=bash"
@@ -183,9 +188,14 @@ def _no_such_key(key: str) -> str:
     return f"{key}: no such key; {_nearest_key(key)}all keys: --cfg job"
 
 
+def _choices(group: str) -> list[str]:
+    """What there is to choose from, by name."""
+    return list(experiments()) if group == "experiment" else list(presets().get(group, {}))
+
+
 def _nearest_choice(group: str, name: str) -> str:
     """'did you mean study/lambda?; ' for experiment=lambda."""
-    choices = list(experiments()) if group == "experiment" else list(presets().get(group, {}))
+    choices = _choices(group)
     ends = [choice for choice in choices if choice.rpartition("/")[2] == name]
     near = ends or get_close_matches(name, choices, n=1)
     return f"did you mean {near[0]}?; " if near else ""

@@ -7,12 +7,13 @@ import os
 import re
 import sys
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep
 from hydra.errors import HydraException
 
 from gfflow.printing import in_shell, shell_word
@@ -122,6 +123,17 @@ def unreadable(arguments: Sequence[str]) -> str | None:
         except HydraException:
             return argument
     return None
+
+
+def nameless(arguments: Sequence[str], groups: Collection[str]) -> Iterator[tuple[str, object]]:
+    """The groups of the configuration for which the command line has something else than names, and what it has."""
+    for argument in _parsed(arguments)[0]:
+        parsed = OverridesParser.create().parse_override(argument)
+        given = parsed.value() if parsed.key_or_group in groups and not parsed.is_delete() else ""
+        for value in given.list if isinstance(given, ChoiceSweep) else [given]:
+            if isinstance(value, (int, float, dict, type(None))):
+                yield parsed.key_or_group, argument.partition("=")[2]
+                break
 
 
 def _reads(argument: str, sweeping: bool) -> bool:

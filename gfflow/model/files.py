@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gfflow.errors import InvalidInput
 from gfflow.model.data import TestSet, TrainingSet
+from gfflow.model.numbers import as_numbers
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)  # float() also takes 1_0, inf and nan
 KINDS = (".csv", ".npz", ".npy", ".pt", ".pth")
@@ -127,9 +128,9 @@ def _read_arrays(path: Path, key: str, holds: str) -> Any:
 
 def _tensor(values: Any, key: str, path: Path) -> Tensor:
     try:
-        return torch.as_tensor(values).detach().to(torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        raise InvalidInput(key, str(path), "arrays of numbers") from None
+        return as_numbers(values, key)
+    except InvalidInput:
+        raise InvalidInput(key, str(path), "arrays of real numbers") from None
 
 
 def _with_bias(x: Tensor, bias: bool) -> Tensor:

@@ -24,6 +24,8 @@ FINAL_VALUES = (  # name, and where in summary.json the prediction and the measu
     ("distance to the teacher", None, "final.teacher_distance"),
 )
 
+COUNTS = ("misclassified samples",)
+
 
 def closing_sections(summary: Summary) -> dict[str, list[Row]]:
     """What the closing table says, section by section: events by iteration, then the end, then the saddle; a section
@@ -100,7 +102,7 @@ def _saddle_rows(saddle: Nearest) -> list[Row]:
 
 def _value_row(name: str, predicted: float | None, measured: float) -> Row:
     if predicted is None:
-        return name, "", quantity(measured), ""
+        return name, "", f"{measured:,.0f}" if name in COUNTS else quantity(measured), ""
     difference = f"{measured / predicted - 1:+.1e}" if predicted else ""
     return name, quantity(predicted), quantity(measured), difference
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gfflow.records.closing import FINAL_VALUES, Row, quantity, unpredicted
+from gfflow.records.closing import COUNTS, FINAL_VALUES, Row, quantity, unpredicted
 from gfflow.records.event_names import EVENT_NAMES, SADDLE_EVENT
 from gfflow.records.members import Array, Members
 
@@ -91,7 +91,7 @@ def _event_rows(members: Members) -> list[Row]:
 def _final_rows(members: Members) -> list[Row]:
     rows = []
     for name, predicted, measured in FINAL_VALUES:
-        rows += _rows_of(members, name, predicted, measured)
+        rows += _rows_of(members, name, predicted, measured, _count if name in COUNTS else quantity)
     return rows + _rows_of(members, "clusters (99% of the mass)", None, "structure.clusters", text=_count)
 
 

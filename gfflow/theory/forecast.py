@@ -103,7 +103,7 @@ def make_forecast(
     try:
         integrator, table, moments = _integrated(training_set, start, horizon, step_size, most)
     except Stalled as reason:
-        return Forecast(note=f"no forecast: {reason}")
+        return Forecast(note=f"no forecast: {reason.what}")  # its remedy is one of solver=flow
     evaluations = integrator.counters["evaluations"]
     if integrator.time < horizon and table.losses[-1] > DEEP * table.losses[0]:
         share = integrator.time / horizon

@@ -66,6 +66,10 @@ BAD = [
     ("data=csv", "data.path"),
     ("data=csv data.path=absent.csv", "data.path"),
     ("+data.x=1", "data.x"),
+    ("data=3", "data: received 3; allowed: orthogonal_pair, five_points"),
+    ("schedule=null", "schedule: received null; allowed: "),
+    ("-m init=balanced,5", "init: received balanced,5; allowed: balanced, "),
+    ("solver=[fused,flwo]", "solver: received flwo; did you mean flow?; allowed: "),
     ("not-an-override", "not-an-override"),
 ]
 

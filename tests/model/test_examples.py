@@ -134,10 +134,20 @@ def test_faults_of_files_name_the_key(tmp_path: Path) -> None:
     np.savez(tmp_path / "names.npz", inputs=np.ones((3, 2)))
     np.savez(tmp_path / "shapes.npz", x=np.ones((3, 2)), y=np.ones(4))
     np.save(tmp_path / "words.npy", np.array([["a", "b"]]))
+    np.save(tmp_path / "complex.npy", np.array([[1 + 2j, 3.0]]))
     (tmp_path / "torn.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:100])
     (tmp_path / "noise.npy").write_bytes(b"noise")
     (tmp_path / "noise.pt").write_bytes(b"(\x80")  # of which torch's reader makes an IndexError
-    for name in ("names.npz", "shapes.npz", "words.npy", "torn.npz", "noise.npy", "noise.pt", "absent.pt"):
+    for name in (
+        "names.npz",
+        "shapes.npz",
+        "words.npy",
+        "complex.npy",
+        "torn.npz",
+        "noise.npy",
+        "noise.pt",
+        "absent.pt",
+    ):
         with pytest.raises(InvalidInput, match=r"^data\.path"):
             from_file(tmp_path / name)
         with pytest.raises(InvalidInput, match=r"^data\.test_path"):

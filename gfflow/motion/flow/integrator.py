@@ -69,7 +69,8 @@ class Integrator(ABC):
         if too_short(self.h, self.time) or left <= 0:
             raise Stalled(
                 f"the flow stalled at time {self.time:.6g} after {self.counters['steps']} steps, step size "
-                f"{self.h:.1e}: try another solver.method, or a larger solver.rtol than {self.rtol:g}"
+                f"{self.h:.1e}",
+                f"try another solver.method, or a larger solver.rtol than {self.rtol:g}",
             )
         return left
 
@@ -78,7 +79,8 @@ class Integrator(ABC):
         if faded(self.problem.target, self.residual):
             raise Stalled(
                 f"the residuals have fallen below {FADED:g} at time {self.time:.6g}, where their slopes have "
-                "no digits in float64: end earlier, by solver.stop_loss or solver.iterations"
+                "no digits in float64",
+                "end earlier, by solver.stop_loss or solver.iterations",
             )
 
     def summary(self) -> dict[str, Any]:

@@ -88,7 +88,8 @@ class Splitting(Integrator):
         if off > LOST:
             raise Stalled(
                 f"the flow's state has lost its digits at time {self.time:.6g}: what it conserves (lengths, "
-                f"gates, balance) is off by {off:.1e}; try a smaller solver.rtol than {self.rtol:g}"
+                f"gates, balance) is off by {off:.1e}",
+                f"try a smaller solver.rtol than {self.rtol:g}",
             )
         self.check_digits()
         if not taken:
