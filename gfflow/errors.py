@@ -35,7 +35,9 @@ class Interrupted(Picklable):
     """A signal asked the run to stop, and it has stopped where it can be resumed."""
 
     def __init__(self, signal: int, iteration: int, done: str = "") -> None:
-        super().__init__(f"interrupted at iteration {iteration}" if not done else f"interrupted with {done} trained")
+        super().__init__(
+            f"interrupted at iteration {iteration:,}" if not done else f"interrupted with {done} trained"
+        )
         self.signal = signal
 
 

@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("outputs/benchmark"), help="folder for CSV and figure")
     with_version(parser)
     options = parser.parse_args()
-    with of_reading():
+    with of_reading("--out DIR"):
         options.out.mkdir(parents=True, exist_ok=True)  # what cannot be written is told before minutes of timing
         if not os.access(options.out, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(options.out))

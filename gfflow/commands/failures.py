@@ -33,26 +33,27 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def of_reading() -> Iterator[None]:
+def of_reading(elsewhere: str = "") -> Iterator[None]:
     """Within it a command reads runs that have ended: bad input, a folder that cannot be written, a full disk and
-    Ctrl-C or SIGTERM end it with one line, and with exit status 2, 2, 4 and 130 or 143."""
+    Ctrl-C or SIGTERM end it with one line, and with exit status 2, 2, 4 and 130 or 143. `elsewhere`: how to name
+    another folder."""
     with StopSignals() as signals:
         try:
             try:
                 yield
             except BaseException as error:
                 signals.hold()
-                told = _of_reading(error, signals)
+                told = _of_reading(error, signals, elsewhere)
             else:
                 return
         except KeyboardInterrupt as error:  # a second signal, between the first and `hold`
             signals.hold()
-            told = _of_reading(error, signals)
+            told = _of_reading(error, signals, elsewhere)
         print(f"gfflow: {told[0]}", file=sys.stderr)
         sys.exit(told[1])
 
 
-def _of_reading(error: BaseException, signals: StopSignals) -> tuple[str, int]:
+def _of_reading(error: BaseException, signals: StopSignals, elsewhere: str) -> tuple[str, int]:
     """Message and exit status for what ended a command that reads; raises again what is unexpected. After a signal
     any error is its consequence."""
     if signals.received or isinstance(error, KeyboardInterrupt):
@@ -61,7 +62,8 @@ def _of_reading(error: BaseException, signals: StopSignals) -> tuple[str, int]:
         return str(error), BAD_INPUT
     if isinstance(error, OSError) and (status := status_of(error)) != UNEXPECTED:
         named = f"{error.filename}: cannot be written ({error.strerror})"
-        return named if error.filename else str(error), status
+        hint = f"; choose another folder with {elsewhere}" if elsewhere else ""
+        return (named if error.filename else str(error)) + hint, status
     raise error
 
 

@@ -67,7 +67,7 @@ def look_out(gates, state, r, start, room, out):  # type: ignore[no-untyped-def]
                 fate[j] = TURNS
             for g in range(f.state.size):
                 drift = sign * dot(f.u, gates.normal[g])
-                pulls = room.force[g] != 0.0 or gates.minus[g]
-                if pulls and ((f.state[g] == ON and drift < -LEVEL) or (f.state[g] == OFF and drift > LEVEL)):
+                # a sample whose residual is 0 pulls nowhere, but will, once the neuron has grown: its gate counts too
+                if (f.state[g] == ON and drift < -LEVEL) or (f.state[g] == OFF and drift > LEVEL):
                     fate[j] = TURNS
                     break

@@ -203,7 +203,7 @@ class _Climb:
         alone = replace(self.problem, start=start._replace(beside=np.full(len(self.dormant), -np.inf)))
         state = self.state._replace(rho=np.where(self.dormant, -PASSIVE, self.state.rho))
         neurons = leave(alone, state)
-        return Plateau(self._loss(self.r) + self.offset, self.r.copy(), neurons)
+        return Plateau(max(0.0, self._loss(self.r) + self.offset), self.r.copy(), neurons)
 
     def _settle(self) -> Settled:
         settled = settle(self._seen(), self.state, self.r, self.dormant)

@@ -252,6 +252,31 @@ def test_samples_that_are_multiples_of_each_other_leave_their_loss():
     assert len(found.jumps) == 2
 
 
+@pytest.mark.filterwarnings("ignore:data labels")
+def test_labels_of_zero_count_once_neurons_have_grown():
+    """Gates of samples that pull nowhere at first are passed all the same: the neurons come to the one direction that
+    fits the other labels, at A = 1/||D||, and nothing is left."""
+    x = [
+        [-2.6678, -0.4310, -1.4560],
+        [-0.8394, -0.0231, 0.2428],
+        [0.1447, -0.6781, 0.1949],
+        [0.5989, -0.6312, -1.3025],
+    ]
+    data = TrainingSet(torch.tensor(x, dtype=torch.float64), torch.tensor([0.0, 0.0, -0.8407, -0.4089]))
+    found = staircase(data, draw_start(40, 3, 1.0, seed=0))
+    assert found.losses == pytest.approx([float(data.y.square().mean()) / 2, 0.0], rel=1e-12)
+    (jump,) = found.A
+    assert jump == pytest.approx(1 / float((data.y @ data.x / 4).norm()), rel=1e-9)
+
+
+def test_no_loss_is_below_zero():
+    """What samples that are multiples of each other leave of the loss is a difference, which rounds."""
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(6, 3, generator=g, dtype=torch.float64), torch.randn(6, generator=g, dtype=torch.float64)
+    data = TrainingSet(torch.cat([x[:4], x[:2]]), torch.cat([y[:4], y[:2]]))
+    assert staircase(data, draw_start(60, 3, 1.0, seed=0)).losses[-1] == 0.0
+
+
 def test_what_it_is_not_for():
     data, start = orthogonal_pair(), drawn()
 
