@@ -82,6 +82,8 @@ def direct(gates, f, size):  # type: ignore[no-untyped-def]
     along = dot(f.d, line) if found == 1 else np.sqrt(dot(f.d, f.d))
     if found == 0 or abs(along) <= 1e-16 * size:
         f.rate[0] = 0.0
+        if found == 1:  # what a neuron has across the line is kept, although nothing pulls along it yet
+            copy(line, f.u)
         return
     f.rate[0] = abs(along)
     for q in range(line.size):

@@ -269,6 +269,20 @@ def test_labels_of_zero_count_once_neurons_have_grown():
     assert jump == pytest.approx(1 / float((data.y @ data.x / 4).norm()), rel=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:data labels")
+def test_what_a_neuron_has_across_its_line_is_kept_before_anything_pulls_along_it():
+    """A neuron on one sample of label 0 alone has no force, but a line along which it will move: the flow ended there
+    with a state that had lost its digits."""
+    g = torch.Generator().manual_seed(5)
+    x, y = torch.randn(4, 3, generator=g, dtype=torch.float64), torch.randn(4, generator=g, dtype=torch.float64)
+    y[0] = 0.0
+    data = TrainingSet(x, y)
+    assert staircase(data, draw_start(40, 3, 1.0, seed=0)).losses[-1] == 0.0
+    flow = Splitting(*enter(data, draw_start(40, 3, 1e-8, seed=0)), 0.0, 1e-6)
+    flow.advance(np.inf, 60)
+    assert flow.corrections.max() < 1e-12
+
+
 def test_no_loss_is_below_zero():
     """What samples that are multiples of each other leave of the loss is a difference, which rounds."""
     g = torch.Generator().manual_seed(0)
