@@ -50,9 +50,12 @@ class Flow(Solver):
     def check(self, network: TwoLayerReLU, training_set: TrainingSet) -> None:
         super().check(network, training_set)
         self.check_device(network)
-        if not self._loaded:  # compiled code is loaded by a trial step, before anybody times the training
+        if not self._loaded:  # compiled code is loaded by a trial leap, before anybody times the training
+            from gfflow.motion.flow.coordinates import leave  # numba is imported only when it is needed
+
             integrator = self._integrator_from(network, training_set, 0.0)
             integrator.step()
+            leave(integrator.problem, integrator.at(integrator.time / 2))
             self._loaded = True
 
     def stride(self, network: TwoLayerReLU, training_set: TrainingSet) -> int:
