@@ -29,6 +29,7 @@ ORTHOGONAL = 1e-14  # cosines below this are rounding, and are taken to be 0: a 
 BALANCED = 1e-12  # relative difference of |a_j| and ||w_j|| that is rounding
 ON_GATE = 1e-14  # cosine of w and x_k below which a neuron is on the gate
 SUBNORMAL = 1e-305  # a size below which float64 weights lose digits
+EPS = float(np.finfo(np.float64).eps)
 LOST = 1e-6  # by which a closed gate may read open: more is no rounding
 
 
@@ -213,7 +214,9 @@ def leave(problem: Problem, state: State) -> Neurons:
     """
     scale, beside = np.exp(state.rho)[:, None], np.exp(problem.start.beside)[:, None]
     w = torch.from_numpy(beside * problem.outside + (scale * state.v[:, : problem.gates.rank]) @ problem.basis.T)
-    _close(w, torch.from_numpy(problem.x), problem.gates, state.gate)
+    z = w @ torch.from_numpy(problem.x).T
+    if not _close(problem.gates, state.gate, problem.x, z.numpy(), w.numpy()):
+        raise Stalled("the flow's state has lost its digits: a closed gate reads open")
     balanced = problem.start.imbalance == 0
     a = np.where(balanced, state.a * row_norms(w).numpy(), scale[:, 0] * state.a) + problem.rest
     slope = problem.target.slope
@@ -221,33 +224,39 @@ def leave(problem: Problem, state: State) -> Neurons:
 
 
 @compiled
-def reads_on(gates, states, z):  # type: ignore[no-untyped-def]
-    """Which gates (m, n) are off but read z_jk = <w_j, x_k> > 0, for z (m, n)."""
-    wrong = z > 0.0
-    for j in range(z.shape[0]):
-        for k in range(z.shape[1]):
-            wrong[j, k] &= states[j, gates.gate[k]] != (ON if gates.side[k] > 0 else OFF)
-    return wrong
-
-
-def _close(w: torch.Tensor, x: torch.Tensor, gates: Gates, states: NDArray[np.int8]) -> None:
-    """Moves w (m, d), in place, by a few roundings along x_k where a gate that is off reads <w_j, x_k> > 0.
-
-    Only the neurons that have such a gate are worked on: of a wide network they are few."""
-    squares = x.square().sum(1)
-    for _ in range(3):  # one suffices on orthogonal inputs; on others a correction may disturb the next gate
-        z = w @ x.T  # of a leaky ReLU's inputs those of the samples: both sides of a gate cannot be off
-        wrong = torch.from_numpy(reads_on(gates, states, z.numpy()))
-        found = wrong.any(dim=1).nonzero()[:, 0]
-        if not len(found):
-            return
-        rows, z, wrong = w[found], z[found], wrong[found]
-        norms = row_norms(rows)
-        sizes = norms[:, None] * squares.sqrt()
-        lost = (wrong & (z > LOST * sizes)).any(dim=1)
-        if bool((lost & (norms >= SUBNORMAL)).any()):
-            raise Stalled("the flow's state has lost its digits: a closed gate reads open")
-        rows[lost] = 0.0  # numbers that small have no digits for a direction
-        wrong &= ~lost[:, None]
-        rows -= torch.where(wrong, (z + 8 * torch.finfo(w.dtype).eps * sizes) / squares, 0.0) @ x
-        w[found] = rows
+def _close(gates, states, x, z, w):  # type: ignore[no-untyped-def]
+    """Moves w (m, d), in place, by a few roundings along x_k where a gate that is off reads z_jk = <w_j, x_k> > 0, of
+    which z (m, n) are the values at first. False where one reads on by more than rounding."""
+    (m, n), d = z.shape, w.shape[1]
+    squares, push = np.zeros(n), np.empty(d)
+    for k in range(n):
+        for i in range(d):
+            squares[k] += x[k, i] ** 2
+    for j in range(m):
+        for again in range(3):  # one suffices on orthogonal inputs; on others a correction may disturb the next gate
+            largest, square, found, lost = 0.0, 0.0, False, False
+            for i in range(d):
+                largest, push[i] = max(largest, abs(w[j, i])), 0.0
+            for i in range(d):
+                square += (w[j, i] / largest) ** 2 if largest > 0 else 0.0
+            norm = largest * np.sqrt(square)
+            for k in range(n):
+                value, size = z[j, k], norm * np.sqrt(squares[k])
+                if again > 0:
+                    value = 2 * EPS * size  # so far off that it reads off in whatever order its terms are summed
+                    for i in range(d):
+                        value += w[j, i] * x[k, i]
+                # of a leaky ReLU's inputs those of the samples: both sides of a gate cannot be off
+                if not (value > 0 and states[j, gates.gate[k]] != (ON if gates.side[k] > 0 else OFF)):
+                    continue
+                found, lost = True, lost or value > LOST * size
+                for i in range(d):
+                    push[i] += (value + 8 * EPS * size) / squares[k] * x[k, i]
+            if not found:
+                break
+            if lost and norm >= SUBNORMAL:
+                return False
+            for i in range(d):
+                # numbers that small have no digits for a direction
+                w[j, i] = 0.0 if lost else w[j, i] - push[i]
+    return True

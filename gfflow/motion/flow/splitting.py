@@ -83,7 +83,9 @@ class Splitting(Integrator):
         self.began, self.time, self.h, self.longest = self._clock.tolist()
         for name, more in zip(self.counters, self._tally.tolist(), strict=True):
             self.counters[name] += more
-        self._at_once = max(1, round(taken * min(2.0, A_WHILE / (perf_counter() - began))))
+        if taken:
+            in_a_while = A_WHILE * taken / (perf_counter() - began)
+            self._at_once = max(1, round(min(2.0 * self._at_once, in_a_while)))
         off = self.corrections.max()
         if off > LOST:
             raise Stalled(
