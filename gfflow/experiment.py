@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -123,6 +124,18 @@ def _check_installed(config: RunConfig) -> None:
         raise InvalidInput("trainer.accelerator", config.trainer.accelerator, "cpu: no CUDA device was found")
 
 
+def _check_memory(width: int, training_set: TrainingSet) -> None:
+    """Raises InvalidInput for a width of which this machine could not even hold what every run needs: the outputs of
+    the neurons once, and their weights some times over."""
+    if not hasattr(os, "sysconf"):
+        return  # Windows does not tell
+    neuron = 8 * (training_set.n + 16 * (training_set.d + 1))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if width * neuron > memory:
+        most = f"less than {memory // neuron:,}, with the memory of this machine ({memory / 2**30:.0f} GiB)"
+        raise InvalidInput("network.width", f"{width:,}", most)
+
+
 def _training_set(config: RunConfig, given: Samples | None) -> tuple[TrainingSet, list[str]]:
     """The training set, and what it warned of while it was made. A given one is fitted by its own loss, or, where
     that is the square, by the configuration's."""
@@ -139,6 +152,7 @@ def _start(config: RunConfig, training_set: TrainingSet, given: Neurons | None) 
     """The weights at the start, and their lambda."""
     width, d = config.network.width, training_set.d
     if given is None:
+        _check_memory(width, training_set)
         scale = initialization_scale(config.init.scale, config.init.normalization, width, d)
         drawn = config.init.draw(width, d, scale, config.seed)
     else:

@@ -33,7 +33,8 @@ def configuration_of(folder: str, overrides: Sequence[str]) -> tuple[Path, dict[
     try:
         values: Any = dict(OmegaConf.to_container(OmegaConf.load(path)))  # type: ignore[arg-type]
     except (OSError, TypeError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        reason = str(error).splitlines()[0]
+        reason = f"it has no {path.name}" if isinstance(error, OSError) else str(error).splitlines()[0]
+        reason = "there is no such folder" if not Path(folder).is_dir() else reason
         raise InvalidInput("resume", folder, f"null, auto, or the folder of a run ({reason})") from None
     if further:
         values["solver"] = {**values["solver"], **further}

@@ -69,7 +69,11 @@ class TrainingSet:
                 raise InvalidInput(name, f"{other.shape[1]} input coordinates", f"{x.shape[1]}, as in training")
         if bool((x == 0).all(dim=1).any()):
             k = int((x == 0).all(dim=1).nonzero()[0])
-            raise InvalidInput("data inputs", f"sample {k} equal to zero", "non-zero inputs")
+            raise InvalidInput(
+                "data inputs",
+                f"sample {k} equal to zero",
+                "non-zero inputs: a constant input makes them so (of a file: data.bias=true)",
+            )
         low, high = SIZES
         for name, values in (("inputs", x.abs().amax(dim=1)), ("labels", y[y != 0].abs())):
             odd = values[(values < low) | (values > high)]

@@ -10,8 +10,9 @@ Here the neuron goes straight on through 0 by however little, its sliding gates 
 flow. So it leaves in the direction to which this leads; or it rests, where no sample is open there; or it comes back
 to 0, perhaps several times. If that has no end it takes the steepest of the ways out that are found from the sides of
 all gates; if there is none it is pinned at 0, as a sliding neuron at a gate, until the residuals open one. None of it
-depends on the order of neurons and samples. Small steps of descent do the same where there is one way out or none;
-where there are several, or samples may all be closed, their last step across 0 decides.
+depends on the order of neurons and samples. Small steps of descent do the same, as far as tried, where there is one
+way out or none, with rare exceptions; where there are several, or samples may all be closed, their last step across 0
+decides.
 """
 
 from __future__ import annotations

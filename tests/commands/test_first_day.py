@@ -145,6 +145,7 @@ def test_every_output_can_be_printed_in_any_encoding(encoding, tmp_path):
         (("--nonsense",), "--nonsense: no such option; --help"),
         (("seed=1", "--cfg"), "--cfg/-c: expected one argument"),
         (("network=null",), "network: received null; allowed: two_layer"),
+        (("resume=nowhere",), "the folder of a run (there is no such folder)"),
         (("--resolve",), "--resolve flag can only be used in conjunction with --cfg"),
         (("seed=0,1",), "seed: received 0,1; allowed: one value; with -m, a sweep"),
         pytest.param(

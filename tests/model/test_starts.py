@@ -183,3 +183,8 @@ def test_lambda_of_weights_of_any_origin_is_their_deviation() -> None:
 
 def test_mirrored_keeps_the_activation() -> None:
     assert mirrored(draw_start(2, 2, 1.0, 0)).activation.is_relu
+
+
+def test_a_width_that_no_memory_holds_is_refused_at_once() -> None:
+    with pytest.raises(InvalidInput, match=r"network.width: received 1,000,000,000,000; allowed: less than [\d,]+,"):
+        build(RunConfig.of({"network": {"width": 10**12}}))
