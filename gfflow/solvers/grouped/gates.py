@@ -61,6 +61,18 @@ def find_distances(sample, lines, theta, distance):  # type: ignore[no-untyped-d
     return code
 
 
+@shortened
+def find_least(distance, near):  # type: ignore[no-untyped-def]
+    """The least distance, the least of those above `near`, and how many are not."""
+    least, other, close = np.inf, np.inf, 0.0
+    for k in range(distance.size):
+        v = distance[k]
+        least = min(least, v)
+        other = min(other, np.inf if v <= near else v)
+        close += 1.0 if v <= near else 0.0
+    return least, other, close
+
+
 @compiled
 def find_near(s, theta, page):  # type: ignore[no-untyped-def]
     """The near gates, at most GATES, put into s.near_gates; how many there are; the waits until the nearest gate and
@@ -71,23 +83,23 @@ def find_near(s, theta, page):  # type: ignore[no-untyped-def]
     distance = s.distance
     code = find_distances(s.sample, s.lines, theta, distance)
     near = np.expm1(s.clock[NEAR]) * norm
-    least, other, count, known = np.inf, np.inf, 0, 0
-    for k in range(n):
-        v = distance[k]
-        least = min(least, v)
-        if v > 2 * near:
-            other = min(other, v)
-            continue
-        listed = False
-        if page >= 0:
-            while known < s.pages[page].gates and s.page_gates[page, known] < k:
-                known += 1
-            listed = known < s.pages[page].gates and s.page_gates[page, known] == k
-        if listed or v <= near:
-            if count < GATES:
-                s.near_gates[count] = k
-            count += 1
-        else:
-            other = min(other, v)
+    least, other, close = find_least(distance, 2 * near)
+    count, known = 0, 0
     s.clock[CHECKS] += 100.0 + n * s.planes.shape[2]
+    if close > 0:
+        for k in range(n):
+            v = distance[k]
+            if v > 2 * near:
+                continue
+            listed = False
+            if page >= 0:
+                while known < s.pages[page].gates and s.page_gates[page, known] < k:
+                    known += 1
+                listed = known < s.pages[page].gates and s.page_gates[page, known] == k
+            if listed or v <= near:
+                if count < GATES:
+                    s.near_gates[count] = k
+                count += 1
+            else:
+                other = min(other, v)
     return count, wait_of(least, norm), wait_of(other, norm), code
