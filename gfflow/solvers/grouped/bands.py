@@ -40,6 +40,7 @@ from gfflow.solvers.grouped.strands import (
     measure_strand,
     new_strand,
     place_of,
+    room_of_each,
     unravel,
 )
 
@@ -170,15 +171,12 @@ def form_band(s, band, closed, gate, out):  # type: ignore[no-untyped-def]
     """Forms a band, new or afresh, of the neurons of this gate that chatter, those of its strands and those in pages.
     False without room."""
     own = s.bands[band]
-    opened = find_pattern(s, s.patterns[closed].code ^ s.sample[gate].key)
-    if opened < 0:
-        gates = s.gates[closed].copy()
+    if find_pattern(s, s.patterns[closed].code ^ s.sample[gate].key) < 0:
+        gates = s.gates[closed].copy()  # the pattern on the other side, so that the clock counts its field too
         gates[gate] = True
-        opened = add_pattern(s, closed, gates)
-        if opened < 0:
+        if add_pattern(s, closed, gates) < 0:
             return end_band(s, band, out)
-    own.closed, own.opened, own.gate = closed, opened, gate
-    own.first = band * (s.strand_chains.size // s.bands.size)
+    own.closed, own.gate, own.first = closed, gate, band * room_of_each(s)
     who = gather(s, band, closed, gate)
     strands, largest = sort_chatterers(s, band, who)
     own.scale = 2.0 ** np.floor(np.log2(largest)) if largest > 0 else 1.0

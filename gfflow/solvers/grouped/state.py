@@ -62,7 +62,7 @@ SAMPLE = np.dtype([*((name, REAL) for name in ("y", "inverse_length", "h", "loos
 PATTERN = np.dtype([("code", np.uint64), *((name, WHOLE) for name in ("parent", "edges", "newest", "page"))])
 GROUP = record("pattern first_block", "scale square birth reference")
 BLOCK = record("group head size following preceding in_slot", "radius")
-BAND = record("closed opened gate first size formed neurons", "scale square due")
+BAND = record("closed gate first size formed neurons", "scale square due")
 STRAND = record("head size")
 RESIDENT = record("neuron", "due wait")
 PAGE_RECORD = record("pattern gates size place listed free next", "due")
@@ -94,8 +94,8 @@ class Arrays(NamedTuple):
     slots: NDArray[Any]  # the wheel: the first block that waits in each slot
     theta: NDArray[Any]  # (m, e): weights when the neuron joined its group, over the group's scale; or as they are
     chain: NDArray[Any]  # (m,): the next neuron of the same block
-    bands: NDArray[Any]  # theirs: the patterns on either side of the gate; the first of its strands, how many
-    # there are and were when it was formed; a power of two by which theta is divided, and its square
+    bands: NDArray[Any]  # theirs: the pattern on the closed side of the gate; the first of its strands, how
+    # many there are and were when it was formed; a power of two by which theta is divided, and its square
     strands: NDArray[Any]  # what a step needs of them, see `strands`
     strand_chains: NDArray[Any]  # (strands,): their neurons
     pages: NDArray[Any]  # their pattern with all their gates closed; the next page of this pattern; `listed` and

@@ -182,8 +182,8 @@ def sweep_strands(strands, first, packs, x, field, pull, share):  # type: ignore
             is_open = 1.0 if z > 0 else 0.0
             doubt = 1.0 if abs(z) < bound else 0.0
             own[OPEN * LANES + lane], own[DOUBT * LANES + lane] = is_open, doubt
-            # S times the last row of M; S is symmetric
-            s00, s01, s02 = own[MOMENT * LANES + lane], own[10 * LANES + lane], own[11 * LANES + lane]
+            # S, in the rows from MOMENT = 9 on, times the last row of M; S is symmetric
+            s00, s01, s02 = own[9 * LANES + lane], own[10 * LANES + lane], own[11 * LANES + lane]
             s11, s12, s22 = own[12 * LANES + lane], own[13 * LANES + lane], own[14 * LANES + lane]
             y0 = s00 * b0 + s01 * b1 + s02 * b2
             y1 = s01 * b0 + s11 * b1 + s12 * b2
@@ -199,6 +199,18 @@ def sweep_strands(strands, first, packs, x, field, pull, share):  # type: ignore
 
 
 @compiled
+def room_of_each(s):  # type: ignore[no-untyped-def]
+    """For how many strands each band has room: those of band b have the places from b times this number on."""
+    return s.strand_chains.size // s.bands.size
+
+
+@compiled
+def side_of(g, theta):  # type: ignore[no-untyped-def]
+    """1 where <g, theta> > 0, else 0; g and theta (3,)."""
+    return 1 if g[0] * theta[0] + g[1] * theta[1] + g[2] * theta[2] > 0 else 0
+
+
+@compiled
 def ask_neurons(s, band, strand):  # type: ignore[no-untyped-def]
     """Finds the side of every neuron of a strand; those that do not agree part. False where there is no room."""
     own, chain, (x0, x1) = s.bands[band], s.strand_chains[strand], line_of(s, band)
@@ -207,19 +219,18 @@ def ask_neurons(s, band, strand):  # type: ignore[no-untyped-def]
         g[q] = x0 * s.strands[place_of(strand, MAP + q)] + x1 * s.strands[place_of(strand, MAP + 3 + q)]
     j = chain.head
     for _ in range(chain.size):
-        sizes[1 if g[0] * s.theta[j, 0] + g[1] * s.theta[j, 1] + g[2] * s.theta[j, 2] > 0 else 0] += 1
+        sizes[side_of(g, s.theta[j])] += 1
         j = s.chain[j]
     s.clock[CHECKS] += 10.0 * chain.size
     s.clock[ASKED] += chain.size
     s.strands[place_of(strand, OPEN)], s.strands[place_of(strand, DOUBT)] = 1.0 if sizes[1] > 0 else 0.0, 0.0
     if sizes[0] == 0 or sizes[1] == 0:
         return True
-    if own.first + own.size >= (band + 1) * (s.strand_chains.size // s.bands.size):
+    if own.size >= room_of_each(s):
         return False
     j = chain.head
     for _ in range(chain.size):
-        after = s.chain[j]
-        side = 1 if g[0] * s.theta[j, 0] + g[1] * s.theta[j, 1] + g[2] * s.theta[j, 2] > 0 else 0
+        after, side = s.chain[j], side_of(g, s.theta[j])
         s.chain[j] = heads[side]
         heads[side] = j
         j = after
